@@ -1,0 +1,1 @@
+"""Training, evaluating and registering SemanIR on Ray, DeepSpeed, WebDataset and MLflow."""

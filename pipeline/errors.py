@@ -1,0 +1,10 @@
+"""The one exception that means: the input is wrong, and the person can mend it."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Bad input: one clear line that names the value, the limit and the remedy.
+
+    Jobs print it as ``error: <message>`` and exit with status 2, without a traceback.
+    """
