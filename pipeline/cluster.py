@@ -1,0 +1,105 @@
+"""The one door to Ray's cluster: joining it, asking for room, running tasks, and hearing from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from pipeline.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
+
+
+def connect() -> None:
+    """Join the cluster of RAY_ADDRESS (inside a Ray job: the job's own). Never starts one.
+
+    Raises:
+        UserError: there is no cluster, or it refuses.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address.startswith(("http://", "https://")):
+        raise UserError(f"RAY_ADDRESS={address} is a job server: use `ray job submit -- python …` with it")
+    try:
+        # Workers' own output stays in Ray's log files: a person wants the progress lines.
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"no Ray cluster at {address or 'this machine'} ({_first_line(error)}): {REMEDY}") from None
+
+
+def total_resources() -> dict[str, float]:
+    """CPUs and GPUs of all living nodes."""
+    import ray
+
+    total = ray.cluster_resources()
+    return {"CPU": total.get("CPU", 0.0), "GPU": total.get("GPU", 0.0)}
+
+
+def map_tasks(
+    function: Callable[[Item], Result], items: Sequence[Item], num_cpus: float = 1, num_gpus: float = 0
+) -> Iterator[tuple[int, Result]]:
+    """Run ``function`` on every item as Ray tasks; yields ``(index, result)`` as they finish.
+
+    At most twice as many tasks as the cluster has room for are in flight, so a long list costs no memory.
+    An exception of the function is raised here, as itself.
+    """
+    import ray
+
+    remote = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(function)
+    room = 2 * max(1, int(total_resources()["CPU"] // max(num_cpus, 1)))
+    waiting = list(enumerate(items))[::-1]
+    running: dict[Any, int] = {}
+    while waiting or running:
+        while waiting and len(running) < room:
+            index, item = waiting.pop()
+            running[remote.remote(item)] = index
+        done, _ = ray.wait(list(running), num_returns=1)
+        for reference in done:
+            index = running.pop(reference)
+            try:
+                yield index, ray.get(reference)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, UserError) else error from None
+
+
+class Board:
+    """A notice board in the cluster: workers post without waiting, the driver collects."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self._actor = ray.remote(num_cpus=0, max_restarts=0)(_Notices).remote()
+
+    def post(self, topic: str, notice: Any) -> None:
+        """Leave ``notice``; returns at once, and is lost only with the board's node."""
+        self._actor.post.remote(topic, notice)
+
+    def collect(self) -> list[tuple[str, Any]]:
+        """All notices since the last call, oldest first."""
+        import ray
+
+        return ray.get(self._actor.collect.remote())
+
+
+class _Notices:
+    def __init__(self) -> None:
+        self._notices: list[tuple[str, Any]] = []
+
+    def post(self, topic: str, notice: Any) -> None:
+        self._notices.append((topic, notice))
+
+    def collect(self) -> list[tuple[str, Any]]:
+        notices, self._notices = self._notices, []
+        return notices
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,54 @@
+"""One checkpoint: the engine's state of every rank, the loop's state, and weights anyone can load.
+
+A checkpoint's folder, once the ranks' parts are merged::
+
+    engine/        DeepSpeed's own files (weights, optimizer), one part per rank
+    weights/       the current weights: model.safetensors + config.json
+    best/          the best weights so far on the validation images
+    state.json     step, data position, best score (pipeline.training.state)
+    config.json    the resolved configuration of the run
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import semanir
+from pipeline.errors import UserError
+from pipeline.training.context import WorkerContext
+from pipeline.training.engine import Engine
+from pipeline.training.plan import TrainingPlan
+from pipeline.training.state import TrainingState
+from pipeline.training.validate import Validator
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, engine: Engine, validator: Validator, plan: TrainingPlan,
+    context: WorkerContext,
+) -> None:  # fmt: skip
+    """Write this rank's part of a checkpoint into the empty ``folder``. Collective."""
+    engine.save(folder)
+    weights = engine.full_state_dict()
+    if context.rank == 0:
+        semanir.save(weights, folder / "weights", config=plan.model_config)
+        validator.save_best(folder / "best")
+        (folder / "state.json").write_text(json.dumps(state.to_dict()), encoding="utf-8")
+        (folder / "config.json").write_text(plan.config.model_dump_json(indent=2), encoding="utf-8")
+
+
+def load_checkpoint(folder: Path, engine: Engine, validator: Validator, plan: TrainingPlan) -> TrainingState:
+    """Restore engine and best weights from the merged ``folder``, and return the loop's state. Collective.
+
+    Raises:
+        UserError: the checkpoint's samples come from another data set or order.
+    """
+    state = TrainingState.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    if state.data_digest != plan.data_digest:
+        raise UserError(
+            f"the checkpoint's sample order {state.data_digest} is not this run's {plan.data_digest}: data.train, "
+            "seed, data.streams, block_size or crops_per_image changed; start a new run under another storage"
+        )
+    engine.load(folder)
+    validator.load_best(folder / "best")
+    return state

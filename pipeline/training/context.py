@@ -1,0 +1,52 @@
+"""What a worker may ask of the world around it: so one loop runs under Ray and in a plain test alike."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+
+class WorkerContext(Protocol):
+    """One worker's place in the run, and its three lines to the outside."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Send figures on their way without waiting; only rank 0 calls it."""
+
+    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
+        """Persist this rank's part of a checkpoint; every rank calls it, each with a folder of its own."""
+
+    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        """A local folder holding the latest checkpoint's files of all ranks, or None at a fresh start."""
+
+
+class PlainContext:
+    """A context without Ray: checkpoints are folders ``step-<n>`` under ``storage``, figures a list.
+
+    A process group, where world_size > 1, is the caller's to start.
+    """
+
+    def __init__(self, storage: Path, rank: int = 0, world_size: int = 1, device: str = "cpu") -> None:
+        self.storage, self.rank, self.world_size = storage, rank, world_size
+        self.device = torch.device(device)
+        self.logged: list[tuple[int, dict[str, float]]] = []
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.logged.append((step, dict(metrics)))
+
+    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
+        shutil.copytree(folder, self.storage / f"step-{step:09d}", dirs_exist_ok=True)
+        if self.world_size > 1:
+            torch.distributed.barrier()
+
+    @contextmanager
+    def latest_checkpoint(self) -> Iterator[Path | None]:
+        yield max(self.storage.glob("step-*"), default=None)

@@ -1,0 +1,36 @@
+"""The only author of the dictionary that DeepSpeed reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config import TrainingSettings, deep_merge
+
+
+def build_deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[str, Any]:
+    """DeepSpeed's configuration for ``settings`` in a world of ``world_size`` workers.
+
+    The user's ``zero_optimization`` block is merged deeply, so that naming one of its keys keeps the others.
+    The learning rate given here is the peak; the loop sets each step's own (pipeline.training.schedule).
+    """
+    zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.use_gpu}
+    return {
+        "train_batch_size": settings.global_batch_size,
+        "train_micro_batch_size_per_gpu": settings.micro_batch(world_size),
+        "gradient_accumulation_steps": settings.accumulation(world_size),
+        "gradient_clipping": settings.gradient_clipping,
+        "optimizer": {
+            "type": "AdamW" if settings.optimizer == "adamw" else "Adam",
+            "params": {
+                "lr": settings.learning_rate,
+                "betas": list(settings.betas),
+                "weight_decay": settings.weight_decay,
+                "torch_adam": True,  # the other choice compiles an extension on every node
+                "adam_w_mode": settings.optimizer == "adamw",
+            },
+        },
+        "zero_optimization": deep_merge(zero, settings.zero_optimization),
+        "bf16": {"enabled": settings.precision == "bf16"},
+        "steps_per_print": 1 << 60,  # the loop prints
+        "wall_clock_breakdown": False,
+    }

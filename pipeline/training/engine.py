@@ -1,0 +1,135 @@
+"""DeepSpeed's engine around one model: a training step, full-precision weights, and its part of a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pipeline.config import TrainingSettings
+from pipeline.training.context import WorkerContext
+from pipeline.training.deepspeed_config import build_deepspeed_config
+from pipeline.training.losses import Loss
+
+TAG = "engine"
+
+
+class Engine:
+    """A model under DeepSpeed ZeRO.
+
+    Args:
+        model: the module to train, on the CPU; DeepSpeed moves it to the worker's device.
+        settings: batch sizes, optimizer, ZeRO stage, precision.
+        context: rank, world size and device. For world_size > 1 a process group must be running.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainingSettings, context: WorkerContext) -> None:
+        deepspeed = _import_deepspeed(context.device)
+        if not dist.is_initialized():
+            dist.init_process_group(
+                "gloo" if context.device.type == "cpu" else "nccl",
+                store=dist.HashStore(), rank=0, world_size=1,
+                timeout=timedelta(seconds=settings.collective_timeout_s),
+            )  # fmt: skip
+        self.device = context.device
+        self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            model_parameters=[p for p in model.parameters() if p.requires_grad],
+            config=build_deepspeed_config(settings, context.world_size),
+            dist_init_required=False,
+        )
+
+    def step(
+        self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None
+    ) -> float | None:
+        """One optimizer step over this rank's ``(lq, gt)`` micro-batches of a global batch.
+
+        Returns the mean loss over all ranks, or None when any rank's loss was not finite: the weights are then
+        as before, and the optimizer's moments have seen a zero gradient for the dropped micro-batch.
+        """
+        total: float | None = 0.0
+        for lq, gt in micro_batches:
+            value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
+            mean = self._mean_over_ranks(value.detach())
+            if math.isfinite(mean):
+                total = None if total is None else total + mean
+            else:
+                # Every ZeRO stage keeps gradients elsewhere; a zero gradient through the same graph suits them all.
+                total, value = None, self.forward(torch.zeros_like(lq), k).sum() * 0
+            self._set_learning_rate(0.0 if total is None else learning_rate)
+            self._engine.backward(value)
+            self._engine.step()
+        return None if total is None else total / len(micro_batches)
+
+    def forward(self, lq: Tensor, k: int | None = None) -> Tensor:
+        """The model's output for ``lq`` (B, C, H, W), moved to the device and precision of training."""
+        return self._engine(lq.to(self.device, self.dtype, non_blocking=True), k=k)
+
+    @property
+    def module(self) -> nn.Module:
+        return self._engine.module
+
+    def full_state_dict(self) -> dict[str, Tensor]:
+        """All weights in float32 on the CPU, from the optimizer's master copy. Collective: every rank calls it."""
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        state = {}
+        for name, parameter in self.module.named_parameters():
+            full = safe_get_full_fp32_param(parameter)
+            # Stage 0 in float32 keeps no copy apart: the parameter is the master.
+            state[name] = (parameter.detach() if full is None else full).to("cpu", torch.float32).clone()
+        for name, buffer in self.module.named_buffers():
+            state[name] = buffer.detach().cpu().clone()
+        return {name: state[name] for name in self.module.state_dict() if name in state}
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's part of the engine's state into ``folder``. Collective."""
+        folder.mkdir(parents=True, exist_ok=True)
+        # DeepSpeed creates the folder on rank 0 only, as if all ranks shared one disk.
+        (folder / TAG).mkdir(exist_ok=True)
+        self._engine.save_checkpoint(str(folder), tag=TAG)
+
+    def load(self, folder: Path) -> None:
+        """Restore from the merged folders of all ranks, of a world of the same size. Collective."""
+        path, _ = self._engine.load_checkpoint(str(folder), tag=TAG)
+        if path is None:
+            raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
+
+    def _set_learning_rate(self, value: float) -> None:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = value
+
+    def _mean_over_ranks(self, value: Tensor) -> float:
+        value = value.to(torch.float32).clone()
+        if dist.get_world_size() > 1:
+            dist.all_reduce(value)
+        return value.item() / dist.get_world_size()
+
+
+def _import_deepspeed(device: torch.device) -> Any:
+    """Import DeepSpeed, quietly, for ``device``.
+
+    On a CPU it would compile a shared-memory all-reduce that only tensor-parallel inference calls
+    (deepspeed.comm.torch.TorchBackend.inference_all_reduce); training goes through the process group.
+    """
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # Launchers set it (Ray Train does); DeepSpeed insists on it in a plain process too.
+    os.environ.setdefault("LOCAL_RANK", str(device.index or 0))
+    import deepspeed
+    import deepspeed.ops
+    from deepspeed.utils import logger
+
+    logger.setLevel(logging.WARNING)
+    if device.type == "cpu":
+        deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
+    return deepspeed

@@ -1,0 +1,106 @@
+"""Ray Train around the loop: one run on its own workers, checkpoints on the run's storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray.train
+import torch
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+from pipeline.cluster import Board
+from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.storage import arrow_filesystem
+from pipeline.training.loop import Summary, train
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run: its summary, and the URI of its last checkpoint (whose ``best/`` is the model)."""
+
+    summary: Summary
+    checkpoint_uri: str
+
+
+@dataclass(frozen=True)
+class RayContext:
+    """The worker context under Ray Train (see pipeline.training.context.WorkerContext)."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    topic: str
+    board: Board
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self.board.post(self.topic, (step, dict(metrics)))
+
+    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
+        ray.train.report(dict(metrics, step=step), checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    @contextmanager
+    def latest_checkpoint(self) -> Iterator[Path | None]:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            yield None
+        else:
+            with checkpoint.as_directory() as folder:
+                yield Path(folder)
+
+
+def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
+    """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
+
+    Raises:
+        UserError: what a worker refused.
+        ray.train.TrainingFailedError: the workers failed more often than ``training.max_failures``.
+    """
+    settings = config.training
+    filesystem, path = arrow_filesystem(config.storage)
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"config": config.model_dump_json(), "topic": config.task, "board": board},
+        torch_config=TorchConfig(timeout_s=settings.collective_timeout_s),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=settings.num_workers,
+            use_gpu=settings.use_gpu,
+            resources_per_worker={"CPU": settings.cpus_per_worker, **({"GPU": 1} if settings.use_gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=run_name,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=settings.num_to_keep),
+            failure_config=ray.train.FailureConfig(max_failures=settings.max_failures),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.WorkerGroupError as error:
+        for failure in error.worker_failures.values():
+            cause = getattr(failure, "cause", failure)
+            if isinstance(cause, UserError):
+                raise cause from None
+        raise
+    if result.checkpoint is None or result.return_value is None:
+        raise RuntimeError(f"{config.task}: Ray Train ended without a checkpoint; see Ray's logs")
+    scheme = "s3://" if config.storage.startswith("s3://") else ""
+    return TrainedRun(result.return_value, scheme + result.checkpoint.path)
+
+
+def _work(loop_config: dict) -> Summary:
+    worker = ray.train.get_context()
+    config = RunConfig.model_validate_json(loop_config["config"])
+    torch.set_num_threads(config.training.cpus_per_worker)
+    context = RayContext(
+        rank=worker.get_world_rank(),
+        world_size=worker.get_world_size(),
+        device=get_device(),
+        topic=loop_config["topic"],
+        board=loop_config["board"],
+    )
+    return train(config, context)

@@ -1,0 +1,137 @@
+"""The training loop: everything that happens to one model, in the order it happens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.training.context import WorkerContext
+from pipeline.training.engine import Engine
+from pipeline.training.losses import get_loss
+from pipeline.training.plan import TrainingPlan
+from pipeline.training.schedule import draw_k, learning_rate
+from pipeline.training.state import TrainingState
+from pipeline.training.validate import Validator
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished run says of itself."""
+
+    steps: int
+    best_psnr: float
+    best_step: int
+    skipped_steps: int
+    samples_per_second: float
+
+
+def train(config: RunConfig, context: WorkerContext) -> Summary:
+    """Train ``config.task`` to its last step, from the latest checkpoint if there is one.
+
+    Every rank calls it. The best weights on the validation images leave as ``best/`` in each checkpoint.
+
+    Raises:
+        UserError: a checkpoint of another configuration or data set, or too many non-finite losses.
+    """
+    settings = config.training
+    plan = TrainingPlan(config, context)
+    engine = Engine(plan.build_model(), settings, context)
+    validator = Validator(plan, engine, context)
+    loss = get_loss(plan.loss)
+    state = TrainingState(data_digest=plan.data_digest)
+    with context.latest_checkpoint() as folder:
+        if folder is not None:
+            state = load_checkpoint(folder, engine, validator, plan)
+
+    micro_batches = iter(plan.open_stream(start_position=state.position))
+    accumulation = settings.accumulation(context.world_size)
+    meter = Meter(settings.global_batch_size)
+    while state.step < settings.steps:
+        batches = list(islice(micro_batches, accumulation))
+        meter.data_arrived()
+        value = engine.step(
+            [(batch.lq, batch.gt) for batch in batches],
+            loss,
+            learning_rate(state.step, settings.steps, settings.learning_rate, settings.schedule),
+            draw_k(config.seed, state.step, settings.random_k),
+        )
+        state.step += 1
+        state.position += settings.global_batch_size
+        meter.step_done()
+        if value is None:
+            state.skipped_steps += 1
+            if state.skipped_steps > settings.max_skipped_steps:
+                raise UserError(_diverged(state, [key for batch in batches for key in batch.keys]))
+        if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
+            context.log(state.step, {"loss": value, **meter.rates()})
+        last = state.step == settings.steps
+        if state.step % settings.validate_every == 0 or last:
+            psnr = validator.validate(state)
+            if context.rank == 0:
+                context.log(state.step, {"val_psnr": psnr})
+            meter.pause_over()
+        if state.step % settings.checkpoint_every == 0 or last:
+            with TemporaryDirectory() as folder_name:
+                save_checkpoint(Path(folder_name), state, engine, validator, plan, context)
+                context.save(state.step, {"best_psnr": state.best_psnr}, Path(folder_name))
+            meter.pause_over()
+    return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
+
+
+def _diverged(state: TrainingState, keys: list[str]) -> str:
+    return (
+        f"the loss was not finite {state.skipped_steps} times, last at step {state.step} on samples "
+        f"{', '.join(keys[:8])}{' …' if len(keys) > 8 else ''}: lower training.learning_rate, set "
+        "training.gradient_clipping, or look at these images"
+    )
+
+
+class Meter:
+    """Where the time of a step goes, in samples per second and as the share spent waiting for data."""
+
+    def __init__(self, samples_per_step: int) -> None:
+        self._samples = samples_per_step
+        self._total_s, self._total_steps = 0.0, 0
+        self._mark = time.perf_counter()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._waited_s, self._busy_s, self._steps = 0.0, 0.0, 0
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        lap, self._mark = now - self._mark, now
+        return lap
+
+    def data_arrived(self) -> None:
+        self._waited_s += self._lap()
+
+    def step_done(self) -> None:
+        self._busy_s += self._lap()
+        self._steps += 1
+
+    def pause_over(self) -> None:
+        """Validation and checkpoints are not steps."""
+        self._lap()
+
+    def rates(self) -> dict[str, float]:
+        """Since the last call: samples/s of all workers, and the share of time that waited for data."""
+        elapsed = self._waited_s + self._busy_s
+        rates = {
+            "samples_per_second": self._samples * self._steps / elapsed,
+            "data_wait_share": self._waited_s / elapsed,
+        }
+        self._total_s, self._total_steps = self._total_s + elapsed, self._total_steps + self._steps
+        self._clear()
+        return rates
+
+    def average(self) -> float:
+        """Samples per second over the whole run so far; 0 before the first step."""
+        seconds = self._total_s + self._waited_s + self._busy_s
+        return self._samples * (self._total_steps + self._steps) / seconds if seconds else 0.0

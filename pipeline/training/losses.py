@@ -1,0 +1,42 @@
+"""Pixel losses, by the names that tasks and configurations use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+from pipeline.errors import UserError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+PSEUDO_HUBER_DELTA = 0.03  # in image units; shared by every quick run: L1's slope beyond 8 gray levels
+CHARBONNIER_EPSILON = 1e-3  # Lai et al., LapSRN (CVPR 2017), section 3.2; MIRNet and Restormer keep it
+
+
+def pseudo_huber(restored: Tensor, gt: Tensor) -> Tensor:
+    """Mean of sqrt((d/0.03)² + 1) - 1: quadratic near zero, so a zero-initialized residual gets a gradient."""
+    return (((restored - gt) / PSEUDO_HUBER_DELTA).square() + 1).sqrt().mean() - 1
+
+
+def charbonnier(restored: Tensor, gt: Tensor) -> Tensor:
+    """Mean of sqrt(d² + 1e-6) (Lai et al. 2017, eq. 3)."""
+    return ((restored - gt).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
+
+
+LOSSES: dict[str, Loss] = {"l1": l1_loss, "charbonnier": charbonnier, "pseudo_huber": pseudo_huber}
+
+
+def get_loss(name: str) -> Loss:
+    """The loss called ``name``; raises UserError listing what exists."""
+    if name not in LOSSES:
+        raise UserError(f"unknown loss {name!r} (there are: {', '.join(sorted(LOSSES))})")
+    loss = LOSSES[name]
+
+    def in_float32(restored: Tensor, gt: Tensor) -> Tensor:
+        # Squares of 8-bit-sized differences vanish in bf16.
+        return loss(restored.to(torch.float32), gt.to(torch.float32))
+
+    return in_float32

@@ -1,0 +1,32 @@
+"""What a training run is, between two steps: everything a checkpoint must bring back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class TrainingState:
+    """The loop's own state; weights and optimizer are the engine's, and everything random is a function of these.
+
+    ``position`` counts samples trained (not prefetched) in the endless sequence of pipeline.data.order.
+    """
+
+    data_digest: str  # of the sample order: another one would make ``position`` mean other samples
+    step: int = 0
+    position: int = 0
+    best_psnr: float = -math.inf
+    best_step: int = 0
+    skipped_steps: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        # JSON has no infinity.
+        return {**values, "best_psnr": self.best_psnr if math.isfinite(self.best_psnr) else None}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainingState:
+        best = values["best_psnr"]
+        return cls(**{**values, "best_psnr": -math.inf if best is None else best})
