@@ -1,0 +1,71 @@
+# make train: from a fresh clone to six registered models. make test: the tests. Both install what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?= s3://semanir/datasets/builtin
+ARGS ?=
+PYTEST ?=
+IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
+
+.DEFAULT_GOAL := help
+.PHONY: help install constraints up down status data train test test-slow lint format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make the virtual environment and install pinned versions (3 minutes the first time)
+
+# Only a finished install leaves the stamp; an interrupted one is continued.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $$($(PYTHON) --version) is too old: 3.11 or newer is needed (make PYTHON=python3.12 …)" >&2; exit 1; }
+	@test -x $(BIN)/pip || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing the packages of constraints.txt; the log is $(VENV)/install.log"
+	@$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[local,dev]' > $(VENV)/install.log 2>&1 || \
+	  { tail -n 20 $(VENV)/install.log; echo "error: the install failed; the whole log: $(VENV)/install.log" >&2; exit 1; }
+	@touch $@
+	@echo "Installed"
+
+constraints: install ## Pin the versions of the current environment
+	@sed -n '/^#/p' constraints.txt > constraints.txt.new
+	@$(BIN)/pip freeze --exclude-editable | grep -viE '^(triton|nvidia-|cuda-)| @ ' \
+	  | sed -E 's/^(torch==[^+]*).*/\1/' >> constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+up: install ## Start the embedded S3, MLflow and Ray (those that your environment does not name)
+	@$(BIN)/python -m infra.local up
+
+down: ## Stop all that `make up` started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m infra.local down; fi
+
+status: install ## Show what runs, and where
+	@$(BIN)/python -m infra.local status
+
+data: up ## Pack the built-in images into shards, if that was not done
+	@$(IN_STACK) python jobs/prepare_data.py --builtin --output $(DATA)
+
+train: data ## Train, evaluate and register a model per task (ARGS="--tasks denoising …" chooses)
+	@$(IN_STACK) ray job submit -- python jobs/train_all_tasks.py $(ARGS)
+
+test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k order" chooses)
+	@$(BIN)/python -m pytest -m "not slow and not gpu and not netns" $(PYTEST)
+
+test-slow: install ## Run the long tests, and those that need a GPU or network namespaces
+	@$(BIN)/python -m pytest -m "slow or gpu or netns" $(PYTEST)
+
+lint: install ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: install ## Mend what `make lint` can mend by itself
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: install ## Measure speed on this machine
+	@$(BIN)/python jobs/benchmark.py $(ARGS)
+
+clean: down ## Stop the embedded stack and remove it, its data, and the virtual environment
+	rm -rf .stack $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

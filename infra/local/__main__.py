@@ -1,0 +1,38 @@
+"""Start, stop or look at the embedded stack: python -m infra.local [--dir DIR] up|down|status"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from infra.local import lifecycle
+from infra.local.layout import Layout, StackError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 as asked, 1 when a part is not up, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    parser.add_argument("--dir", help="the stack's folder (default: $SEMANIR_STACK_DIR, else .stack)")
+    parser.add_argument("command", choices=("up", "down", "status"))
+    options = parser.parse_args(arguments)
+    layout = Layout.at(options.dir)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        if options.command == "up":
+            lifecycle.up(layout, say)
+            say(f"Use it in a shell with:  . {layout.env_file}")
+        elif options.command == "down":
+            lifecycle.down(layout, say)
+        elif not lifecycle.status(layout, say):
+            return 1
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Up, down and status of the embedded stack."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from infra.local import environment, mlflow_server, ports, processes, ray_head, s3, secrets
+from infra.local.layout import PROJECT_ROOT, Layout, StackError, write_private
+from infra.local.part import Part
+
+PARTS = ("s3", "mlflow", "ray")
+START_TIMEOUT_S = 180.0  # MLflow and Ray take 15 s on two idle cores, far more on two busy ones
+ANSWER_TIMEOUT_S = 20.0  # a running server on a busy machine may be slow to answer; a restart would end its jobs
+_LOG_LINES = 15
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that `up` decided before it touches a process."""
+
+    layout: Layout
+    ports: ports.Ports
+    claimed: Mapping[str, str]
+    parts: list[Part]
+
+
+def _plan(layout: Layout, environ: Mapping[str, str]) -> Plan:
+    """Choose ports, write `.stack/env`, and describe the parts that are not the user's own."""
+    layout.create()
+    running = [name for name in PARTS if processes.find(layout.folder, name)]
+    chosen = ports.settle(ports.load(layout.ports_file), running)
+    write_private(layout.ports_file, ports.dump(chosen))
+    generated = secrets.load_or_generate(layout)
+
+    claimed = environment.claims(environ)
+    own = environment.without_ours(environ)
+    reach = environment.values(layout, chosen, generated, claimed)
+    extra = environment.common(own)
+    environment.write_env_file(layout.env_file, reach, extra)
+    inherited = environment.sourced(layout.env_file, own)
+
+    parts = []
+    if "s3" not in claimed:
+        parts.append(s3.part(layout, chosen, generated, inherited))
+    if "mlflow" not in claimed:
+        parts.append(mlflow_server.part(layout, chosen, inherited, embedded_s3="s3" not in claimed))
+    if "ray" not in claimed:
+        parts.append(ray_head.part(layout, chosen, inherited))
+    return Plan(layout, chosen, claimed, parts)
+
+
+def up(layout: Layout, say: Say) -> None:
+    """Bring every part up that is not the user's own; parts that run with the same settings stay.
+
+    Raises:
+        StackError: a part did not come up, or would have to restart under a running job.
+    """
+    layout.folder.mkdir(parents=True, exist_ok=True)
+    with layout.locked():
+        plan = _plan(layout, os.environ)
+        for name, variable in plan.claimed.items():
+            say(f"{name:8} yours ({variable} is set): not started")
+            processes.end(layout.folder, name)
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            pending = [pool.submit(_ensure, plan, part, say) for part in plan.parts]
+        failures = [error for future in pending if (error := future.exception())]
+        for unexpected in failures:
+            if not isinstance(unexpected, StackError):
+                raise unexpected
+        if failures:
+            raise StackError("\n".join(str(error) for error in failures))
+
+
+def _ensure(plan: Plan, part: Part, say: Say) -> None:
+    """Leave exactly one healthy instance of the part running."""
+    layout = plan.layout
+    found = processes.find(layout.folder, part.name)
+    if found and set(found.values()) == {part.fingerprint}:
+        oldest = min(process.create_time() for process in found)
+        # It may still be starting: an `up` before this one was interrupted.
+        patience = max(ANSWER_TIMEOUT_S, START_TIMEOUT_S - (time.time() - oldest))
+        if _wait(part, lambda: bool(processes.find(layout.folder, part.name)), patience):
+            say(f"{part.title:15} {part.address}  (runs already)")
+            return
+    elif found and part.name == "ray" and (jobs := ray_head.unfinished_jobs(layout, plan.ports)):
+        raise StackError(
+            f"Ray has to restart with new settings, but runs {', '.join(jobs)}: wait for it, or `make down` first"
+        )
+    processes.end(layout.folder, part.name)
+    if part.name == "ray":
+        ray_head.forget_old_sessions(layout)
+    began = time.monotonic()
+    log = layout.log(part.name)
+    env = {**part.env, processes.MARK: processes.mark(layout.folder, part.name, part.fingerprint)}
+    process = processes.start(part.argv, env, log, PROJECT_ROOT)
+    if not _wait(part, lambda: process.poll() is None, START_TIMEOUT_S):
+        code = process.poll()
+        what = f"it ended with code {code}" if code is not None else f"no answer for {START_TIMEOUT_S:.0f} s"
+        raise StackError(f"{part.title} did not come up: {what}. The end of its log, {log}:\n{_tail(log)}")
+    say(f"{part.title:15} {part.address}  (started in {time.monotonic() - began:.0f} s)")
+
+
+def _wait(part: Part, is_alive: Callable[[], bool], patience_s: float) -> bool:
+    """Ask until the part answers, ends, or `patience_s` are over."""
+    deadline = time.monotonic() + patience_s
+    while is_alive():
+        if part.is_up():
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return False
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8192))
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(f"  | {line[:200]}" for line in lines[-_LOG_LINES:])
+
+
+def down(layout: Layout, say: Say) -> None:
+    """End all that `up` started, children and running jobs included; data and credentials stay."""
+    if not layout.folder.exists():
+        say("nothing was started")
+        return
+    with layout.locked():
+        ended = {name: processes.end(layout.folder, name) for name in ("ray", "mlflow", "s3")}
+    layout.forget_short_path()
+    for name, count in ended.items():
+        say(f"{name:8} {f'ended ({count} processes)' if count else 'was not running'}")
+
+
+def status(layout: Layout, say: Say) -> bool:
+    """Say how each part is; True when every part that is not the user's own is up."""
+    if not layout.env_file.exists():
+        say("nothing was started")
+        return False
+    healthy = True
+    claimed = environment.claims(os.environ)
+    chosen = ports.load(layout.ports_file)
+    for name in PARTS:
+        found = processes.find(layout.folder, name)
+        if name in claimed:
+            say(f"{name:8} yours ({claimed[name]} is set)")
+        elif found:
+            memory = sum(_memory(process) for process in found)
+            port = chosen[{"ray": "dashboard"}.get(name, name)]
+            say(f"{name:8} runs   http://127.0.0.1:{port}  {len(found)} processes, {memory / 2**20:.0f} MB")
+        else:
+            healthy = False
+            say(f"{name:8} is not running; its log: {layout.log(name)}")
+    return healthy
+
+
+def _memory(process: psutil.Process) -> int:
+    """Resident bytes; none of a process that just ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0

@@ -1,0 +1,50 @@
+"""The MLflow tracking server and registry: SQLite, artifacts proxied to the stack's S3."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.local.layout import BUCKET, Layout
+from infra.local.part import Part, get
+from infra.local.ports import Ports
+
+
+def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s3: bool) -> Part:
+    """The MLflow server; clients need no S3 keys, since artifacts travel through it.
+
+    Args:
+        environ: environment of the server, with the way to the stack's S3 in it when `embedded_s3`.
+        embedded_s3: without the stack's own S3, artifacts stay in the stack's folder: no variable of
+            the ecosystem names a bucket of the user's that is meant for them.
+    """
+    address = f"http://127.0.0.1:{ports['mlflow']}"
+    destination = f"s3://{BUCKET}/mlflow" if embedded_s3 else str(layout.mlflow_data / "artifacts")
+    argv = [
+        str(Path(sys.prefix) / "bin" / "mlflow"),
+        "server",
+        "--host=127.0.0.1",
+        f"--port={ports['mlflow']}",
+        "--workers=1",  # one user; each further worker costs 200 MB
+        f"--backend-store-uri=sqlite:///{layout.mlflow_data / 'mlflow.db'}",
+        "--serve-artifacts",
+        f"--artifacts-destination={destination}",
+        "--uvicorn-opts=--log-level=warning",  # or the log gets a line per logged metric
+    ]
+    env = {name: value for name, value in environ.items() if not name.startswith("MLFLOW_")}
+    env |= {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its jobs judge language models; nothing here uses them
+    }
+    if embedded_s3:
+        env["MLFLOW_S3_ENDPOINT_URL"] = environ["AWS_ENDPOINT_URL_S3"]
+    return Part(
+        name="mlflow",
+        title="MLflow",
+        address=address,
+        argv=argv,
+        env=env,
+        settings=("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if embedded_s3 else (),
+        is_up=lambda: get(f"{address}/health") == b"OK",
+    )

@@ -1,0 +1,90 @@
+"""The Ray head: a cluster of one machine that runs the jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+import joblib
+
+from infra.local.layout import Layout
+from infra.local.part import Part, get
+from infra.local.ports import Ports
+
+# Train workers come in twos, also on a machine with one core.
+MIN_CPUS = 2
+# The pipeline streams its data; the object store only carries small results.
+OBJECT_STORE_BYTES = 512 << 20
+_SESSIONS_KEPT = 3
+
+
+def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
+    """The Ray head. Its workers inherit `environ`: the job API never shows it, unlike a runtime_env."""
+    argv = [
+        str(Path(sys.prefix) / "bin" / "ray"),
+        "start",
+        "--head",
+        "--block",  # one process to ask for the end of all the others, which also end with it
+        "--node-ip-address=127.0.0.1",
+        f"--port={ports['gcs']}",
+        f"--object-manager-port={ports['object_manager']}",
+        f"--node-manager-port={ports['node_manager']}",
+        f"--ray-client-server-port={ports['client_server']}",
+        "--include-dashboard=true",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={ports['dashboard']}",
+        f"--dashboard-agent-listen-port={ports['agent_http']}",
+        f"--dashboard-agent-grpc-port={ports['agent_grpc']}",
+        f"--runtime-env-agent-port={ports['runtime_env_agent']}",
+        f"--metrics-export-port={ports['metrics']}",
+        f"--num-cpus={max(MIN_CPUS, joblib.cpu_count())}",  # counts what a container allows
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        f"--temp-dir={layout.short_path() / 'ray'}",
+        "--disable-usage-stats",
+        "--log-color=false",
+    ]
+    env = {
+        **environ,
+        "RAY_VERSION": metadata.version("ray"),  # after an upgrade, clients of the new version need a new head
+        "SPT_NOENV": "1",  # workers change their title; it must not overwrite the mark of the stack
+    }
+    env.pop("RAY_ADDRESS")  # the head is about to become that address
+    return Part(
+        name="ray",
+        title="Ray",
+        address=environ["RAY_API_SERVER_ADDRESS"],
+        argv=argv,
+        env=env,
+        settings=[n for n in env if n.startswith(("AWS_", "MLFLOW_", "RAY_", "DS_", "CUDA_"))],
+        is_up=lambda: _is_up(layout, ports),
+    )
+
+
+def _ask(layout: Layout, ports: Ports, path: str) -> bytes | None:
+    headers = {"Authorization": f"Bearer {layout.ray_token.read_text()}"}
+    return get(f"http://127.0.0.1:{ports['dashboard']}{path}", headers)
+
+
+def _is_up(layout: Layout, ports: Ports) -> bool:
+    """Whether a job can be submitted: the job server accepts our token, and the node's agent answers."""
+    agent = f"http://127.0.0.1:{ports['agent_http']}/api/local_raylet_healthz"
+    return _ask(layout, ports, "/api/jobs/") is not None and get(agent) is not None
+
+
+def unfinished_jobs(layout: Layout, ports: Ports) -> list[str]:
+    """Submission ids of jobs that run or wait; none when the head does not answer."""
+    answer = _ask(layout, ports, "/api/jobs/")
+    jobs = json.loads(answer) if answer else []
+    return [str(job["submission_id"]) for job in jobs if job["status"] in {"PENDING", "RUNNING"}]
+
+
+def forget_old_sessions(layout: Layout) -> None:
+    """Keep the logs of the last sessions only: each start of Ray makes a folder of its own."""
+    sessions = [path for path in layout.ray_data.glob("session_2*") if path.is_dir() and not path.is_symlink()]
+    for path in sorted(sessions, key=os.path.getmtime)[: -_SESSIONS_KEPT or None]:
+        shutil.rmtree(path, ignore_errors=True)
