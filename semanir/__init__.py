@@ -1,0 +1,28 @@
+"""SemanIR: image restoration with a key-semantic dictionary shared by the transformer layers of a stage.
+
+Usable alone: needs PyTorch (and safetensors for :func:`save` and :func:`load`).
+Paper: Ren et al., "Sharing Key Semantics in Transformer Makes Efficient Image Restoration", NeurIPS 2024.
+"""
+
+from semanir.config import ModelConfig
+from semanir.describe import ModelDescription, describe
+from semanir.model import build_model, create_model, list_models, model_config
+from semanir.network import SemanIR
+from semanir.resize import imresize
+from semanir.tiling import restore_tiled
+from semanir.weights import load, save
+
+__all__ = [
+    "ModelConfig",
+    "ModelDescription",
+    "SemanIR",
+    "build_model",
+    "create_model",
+    "describe",
+    "imresize",
+    "list_models",
+    "load",
+    "model_config",
+    "restore_tiled",
+    "save",
+]

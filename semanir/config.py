@@ -1,0 +1,143 @@
+"""The frozen description of one SemanIR model: everything needed to build it, nothing about training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+Family = Literal["columnar", "ushape"]
+Shift = Literal["both_grids", "per_stage"]
+AttentionBackend = Literal["auto", "mask", "gather", "dense", "triton"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of a SemanIR model.
+
+    family: ``columnar`` (super-resolution, SwinIR's skeleton) or ``ushape`` (an encoder-decoder at equal size).
+    embed_dim, num_heads: channels and heads of the first level; a U-shape doubles both at every level below, so
+        the head dimension stays constant.
+    depths: layers per stage. Columnar: one entry per stage. U-shape with L levels: encoder levels, the latent one,
+        decoder levels (2L - 1 entries), and optionally one more stage at full size (2L entries).
+    window_size: side of the square window in tokens; at most ``window_size**2`` keys can be kept.
+    k: keys that each token keeps when ``model(x)`` is called without ``k``.
+    shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage entry and
+        lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates by stage.
+    attention: backend of :func:`semanir.ops.key_semantic_attention`.
+    bias_hidden_dim: hidden width of the position-bias network.
+    upsample_dim: channels of a columnar model's reconstruction part; 64 in SwinIR.
+    image_skip: add the input image (bicubically enlarged by a columnar model) to the output.
+    zero_init_last: start with a zero last convolution, so that an untrained model with ``image_skip`` is the identity.
+    checkpoint_stages: recompute the layers' activations in the backward pass (never the dictionaries).
+    check_finite: raise when a stage's features hold NaN or infinity; synchronizes the device.
+
+    Raises ValueError naming the field, its value and the limit.
+    """
+
+    family: Family
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: int
+    window_size: int
+    k: int
+    in_channels: int = 3
+    out_channels: int = 3
+    mlp_ratio: float = 2.0
+    upscale: int = 1
+    shift: Shift = "both_grids"
+    attention: AttentionBackend = "auto"
+    bias_hidden_dim: int = 512
+    upsample_dim: int = 64
+    image_skip: bool = True
+    zero_init_last: bool = False
+    checkpoint_stages: bool = False
+    check_finite: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "depths", tuple(self.depths))
+        _one_of("family", self.family, get_args(Family))
+        _one_of("shift", self.shift, get_args(Shift))
+        _one_of("attention", self.attention, get_args(AttentionBackend))
+        for name in (
+            "embed_dim",
+            "num_heads",
+            "window_size",
+            "k",
+            "in_channels",
+            "out_channels",
+            "upscale",
+            "bias_hidden_dim",
+            "upsample_dim",
+        ):
+            _positive_int(name, getattr(self, name))
+        for name in ("image_skip", "zero_init_last", "checkpoint_stages", "check_finite"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if not self.depths:
+            raise ValueError("depths must name at least one stage, got ()")
+        for depth in self.depths:
+            _positive_int("each of depths", depth)
+        if (
+            isinstance(self.mlp_ratio, bool)
+            or not isinstance(self.mlp_ratio, int | float)
+            or not (math.isfinite(self.mlp_ratio) and self.mlp_ratio > 0)
+        ):
+            raise ValueError(f"mlp_ratio must be a positive number, got {self.mlp_ratio!r}")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} must be divisible by num_heads {self.num_heads}")
+        check_k(self.k, self.window_size)
+        if self.family == "ushape" and self.upscale != 1:
+            raise ValueError(f"a ushape model keeps the image size: upscale must be 1, got {self.upscale}")
+        if self.upscale != 3 and self.upscale & (self.upscale - 1):
+            raise ValueError(f"upscale must be 3 or a power of two, got {self.upscale}")
+        if self.image_skip and self.in_channels not in (1, self.out_channels):
+            raise ValueError(
+                f"image_skip adds the input to the output: in_channels {self.in_channels} must be 1 or equal "
+                f"out_channels {self.out_channels}; or set image_skip to false"
+            )
+
+    @property
+    def levels(self) -> int:
+        """Resolution levels: 1 for columnar; a U-shape halves the features between neighboring levels."""
+        return 1 if self.family == "columnar" else (len(self.depths) + 1) // 2
+
+    @property
+    def size_multiple(self) -> int:
+        """The image is padded to a multiple of this before the body."""
+        return 2 ** (self.levels - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready values; inverse of :meth:`from_dict`."""
+        return {**asdict(self), "depths": list(self.depths)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Raises ValueError for unknown, missing or invalid fields."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown model field {', '.join(unknown)}; known fields: {', '.join(known)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"model configuration is incomplete or mistyped: {error}") from error
+
+
+def check_k(k: int, window_size: int) -> None:
+    """Raises ValueError unless 1 <= k <= window_size**2."""
+    if not 1 <= k <= window_size**2:
+        raise ValueError(
+            f"k is {k}, but a window of {window_size} x {window_size} tokens allows 1 to {window_size**2} keys"
+        )
+
+
+def _positive_int(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

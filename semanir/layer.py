@@ -1,0 +1,55 @@
+"""One SemanIR transformer layer: window attention over the stage's dictionary, then an MLP, both post-norm."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from semanir.config import ModelConfig
+from semanir.ops.attention import key_semantic_attention
+from semanir.position_bias import PositionBias
+from semanir.windows import WindowGrid
+
+_MAX_LOGIT_SCALE = math.log(100.0)
+
+
+class KeySemanticAttention(nn.Module):
+    """Multi-head cosine attention over the kept keys. (M, N, C) -> (M, N, C) for M windows of N tokens."""
+
+    def __init__(self, config: ModelConfig, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.backend = config.attention
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        # Starts at log 10, clamped at log 100, as in GRL's and SwinV2's code.
+        self.logit_scale = nn.Parameter(torch.full((num_heads,), math.log(10.0)))
+        self.position_bias = PositionBias(num_heads, config.window_size, config.bias_hidden_dim)
+
+    def forward(self, windows: Tensor, dictionary: Tensor, window: tuple[int, int]) -> Tensor:
+        num_windows, num_tokens, dim = windows.shape
+        qkv = self.qkv(windows).view(num_windows, num_tokens, 3, self.num_heads, dim // self.num_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
+        out = key_semantic_attention(
+            query, key, value, dictionary, scale=scale, bias=self.position_bias(window), backend=self.backend
+        )
+        return self.proj(out.transpose(1, 2).reshape(num_windows, num_tokens, dim))
+
+
+class TransformerLayer(nn.Module):
+    """x + norm(attention(x)), then x + norm(mlp(x)); residual post-norm as in SwinV2 and GRL. (B, Hp, Wp, C)."""
+
+    def __init__(self, config: ModelConfig, dim: int, num_heads: int) -> None:
+        super().__init__()
+        hidden = int(dim * config.mlp_ratio)
+        self.attention = KeySemanticAttention(config, dim, num_heads)
+        self.norm1 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.norm2 = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, grid: WindowGrid, dictionary: Tensor) -> Tensor:
+        x = x + self.norm1(grid.merge(self.attention(grid.partition(x), dictionary, grid.window)))
+        return x + self.norm2(self.mlp(x))

@@ -1,0 +1,6 @@
+"""The two operations of SemanIR: building the key-semantic dictionary and attending to the keys that it keeps."""
+
+from semanir.ops.attention import key_semantic_attention
+from semanir.ops.dictionary import key_semantic_dictionary
+
+__all__ = ["key_semantic_attention", "key_semantic_dictionary"]

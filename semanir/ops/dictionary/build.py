@@ -1,0 +1,73 @@
+"""The fast exact build of the key-semantic dictionary in plain torch, registered as one opaque operator.
+
+Opaque, so that ``torch.compile`` neither traces into it nor specializes on k: no shape depends on k.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from semanir.ops.dictionary.bits import num_words, pack_bits
+from semanir.ops.precision import no_autocast
+
+# Scores of one chunk of windows: small enough for a CPU's cache, large enough to fill a GPU.
+_CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+
+
+@torch.library.custom_op("semanir::build_dictionary", mutates_args=())
+def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
+    """(M, N, C), k, (R, N) or None -> (M, N, ceil(N / 32)) int32; see :func:`semanir.ops.key_semantic_dictionary`."""
+    num_windows, num_tokens, _ = windows.shape
+    words = torch.empty(
+        num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32, device=windows.device
+    )
+    # A region label repeats with period R, so a chunk is a whole number of images or a part of one.
+    period = 1 if regions is None else len(regions)
+    chunk = max(1, _CHUNK_BYTES.get(windows.device.type, 64 << 20) // (4 * num_tokens * num_tokens))
+    with torch.no_grad(), no_autocast(windows.device):
+        same = None if regions is None else regions[:, :, None] == regions[:, None, :]
+        for start in range(0, num_windows, chunk):
+            features = windows[start : start + chunk].float()
+            scores = torch.bmm(features, features.mT)
+            allowed = None
+            if same is not None:
+                index = torch.arange(start, start + len(features), device=windows.device) % period
+                allowed = same[index]
+                scores.masked_fill_(~allowed, -torch.inf)
+            words[start : start + chunk] = pack_bits(keep_top(scores, k, allowed))
+    return words
+
+
+@build_dictionary.register_fake
+def _(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
+    num_windows, num_tokens, _ = windows.shape
+    return windows.new_empty(num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32)
+
+
+def keep_top(scores: Tensor, k: int, allowed: Tensor | None) -> Tensor:
+    """Boolean (M, N, N): per row the k largest scores, ties by lowest index; only allowed entries, if fewer.
+
+    scores: (M, N, N) float32, -inf where not allowed.
+    """
+    num_tokens = scores.shape[-1]
+    if k >= num_tokens:
+        return torch.ones_like(scores, dtype=torch.bool) if allowed is None else allowed
+    threshold = torch.topk(scores, k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+    keep = scores >= threshold
+    if allowed is not None:
+        keep &= allowed
+    if scores.device.type == "cpu":
+        # Ties at the threshold are rare in real features: repair only the rows that have too many keys.
+        crowded = keep.sum(-1) > k
+        if crowded.any():
+            keep[crowded] = _drop_late_ties(scores[crowded], threshold[crowded], keep[crowded], k)
+        return keep
+    return _drop_late_ties(scores, threshold, keep, k)  # selecting rows would synchronize the device
+
+
+def _drop_late_ties(scores: Tensor, threshold: Tensor, keep: Tensor, k: int) -> Tensor:
+    above = keep & (scores > threshold)
+    ties = keep & (scores == threshold)
+    room = k - above.sum(-1, keepdim=True)
+    return above | (ties & (ties.cumsum(-1) <= room))
