@@ -1,0 +1,129 @@
+"""One source image to the members of its samples: read, check, cut into sub-images, encode without loss."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.data.images import MAX_PIXELS, BadImage, decode_image, encode_image
+from pipeline.data.sources import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSettings:
+    """How images are stored.
+
+    codec: "png" or "webp" (both lossless), or "original": the file's own bytes, lossy as they may be.
+    sub_image: side of the square sub-images in pixels, None for whole images. The field uses 480 with
+        step 240 (BasicSR's preparation of DIV2K).
+    sub_image_step: distance between their corners; the last of a row or column is aligned to the border.
+    shard_bytes: a shard is closed once it is at least this long.
+    max_skipped_share: packing fails when more than this share of the images is corrupt, in [0, 1].
+    max_pixels: a larger image counts as corrupt.
+    """
+
+    codec: Literal["png", "webp", "original"] = "png"
+    sub_image: int | None = None
+    sub_image_step: int = 240
+    shard_bytes: int = 64 * 2**20
+    max_skipped_share: float = 0.01
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.sub_image is not None and (self.sub_image < 1 or self.sub_image_step < 1):
+            raise ValueError(
+                f"sub_image {self.sub_image} and its step {self.sub_image_step} must be at least 1 pixel"
+            )
+        if self.sub_image is not None and self.codec == "original":
+            raise ValueError("sub-images cannot keep the original bytes; choose png or webp")
+        if not 0 <= self.max_skipped_share <= 1:
+            raise ValueError(f"max_skipped_share {self.max_skipped_share} is not in [0, 1]")
+        if self.shard_bytes < 1:
+            raise ValueError(f"shard_bytes {self.shard_bytes} must be positive")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One sample, ready for the tar: member name (``clean.png``) to bytes, and the shape of its pixels."""
+
+    key: str
+    members: dict[str, bytes]
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that could not be used, and why."""
+
+    source: str
+    reason: str
+
+
+def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Skipped:
+    """The samples of one source: one, or one per sub-image. A corrupt image is returned as ``Skipped``."""
+    try:
+        raw = {"clean": source.clean.read()}
+        if source.degraded is not None:
+            raw["degraded"] = source.degraded.read()
+        images = {name: decode_image(data, settings.max_pixels) for name, data in raw.items()}
+    except BadImage as error:
+        return Skipped(str(source.clean), str(error))
+    clean = images["clean"]
+    height, width, channels = clean.shape
+    if "degraded" in images and images["degraded"].shape[:2] != (height, width):
+        other = images["degraded"].shape
+        return Skipped(
+            str(source.clean), f"{width}x{height}, but its degraded partner is {other[1]}x{other[0]}"
+        )
+    if settings.codec == "original":
+        locations = {"clean": source.clean, "degraded": source.degraded}
+        members = {
+            name + os.path.splitext(place.key)[1].lower(): raw[name]
+            for name, place in locations.items()
+            if place
+        }
+        return [Encoded(source.key, members, height, width, channels)]
+    try:
+        return [
+            Encoded(
+                key=source.key + suffix,
+                members={
+                    f"{name}.{settings.codec}": encode_image(
+                        np.ascontiguousarray(pixels[top : top + rows, left : left + columns]), settings.codec
+                    )
+                    for name, pixels in images.items()
+                },
+                height=rows,
+                width=columns,
+                channels=channels,
+            )
+            for suffix, top, left, rows, columns in _windows(height, width, settings)
+        ]
+    except ValueError as error:
+        return Skipped(str(source.clean), str(error))
+
+
+def _windows(height: int, width: int, settings: PackSettings) -> Iterator[tuple[str, int, int, int, int]]:
+    side = settings.sub_image
+    if side is None or (height <= side and width <= side):
+        yield "", 0, 0, height, width
+        return
+    rows, columns = min(side, height), min(side, width)
+    number = 0
+    for top in corners(height, rows, settings.sub_image_step):
+        for left in corners(width, columns, settings.sub_image_step):
+            number += 1
+            yield f"_s{number:03d}", top, left, rows, columns
+
+
+def corners(extent: int, side: int, step: int) -> list[int]:
+    """Where windows of ``side`` start along ``extent``: every ``step``, and one flush with the far border."""
+    last = extent - side
+    found = list(range(0, last + 1, step))
+    return found if found[-1] == last else [*found, last]

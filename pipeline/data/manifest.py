@@ -1,0 +1,236 @@
+"""The manifest: what every shard holds, where each sample lies in it, and the digests that prove it.
+
+``manifest.parquet`` lies beside the shards and is written last, so a folder without it holds no dataset.
+One row group per shard, read when that shard is first needed; the table of shards is in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.storage import Storage, open_storage
+from pipeline.storage.ranged_file import RangedFile
+
+MANIFEST_NAME = "manifest.parquet"
+FORMAT_VERSION = 1
+METADATA_KEY = b"semanir.dataset"
+ROWS_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("key", pa.string()),
+        ("offset", pa.int64()),  # of the sample's tar span: headers and padding included
+        ("length", pa.int64()),
+        ("digest", pa.binary(32)),  # SHA-256 of that span
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("channels", pa.int8()),
+        ("degraded", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file."""
+
+    name: str
+    size: int
+    sha256: str
+    samples: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample: its place in the shard, the SHA-256 of its span, and its pixels' shape."""
+
+    key: str
+    offset: int
+    length: int
+    digest: bytes
+    height: int
+    width: int
+    channels: int
+    degraded: bool
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """What a reader must know before it reads any row."""
+
+    shards: tuple[Shard, ...]
+    min_height: int
+    min_width: int
+    decoded_bytes: int  # of all samples together, as 8- or 16-bit pixels
+    has_degraded: bool
+    fingerprint: str  # of the sources and settings that were packed
+    skipped: tuple[tuple[str, str], ...] = ()  # (source, reason)
+    credits: tuple[tuple[str, str], ...] = ()  # (key, whom to thank)
+
+
+@dataclass(eq=False)
+class Manifest:
+    """A whole dataset: its shards, and its rows on demand. Safe to pickle and to share between threads."""
+
+    uri: str
+    summary: DatasetSummary
+    digest: str
+    cached_shards: int = 64
+    _rows: OrderedDict[int, tuple[Row, ...]] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _parquet: pq.ParquetFile | None = field(default=None, repr=False)
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The tar files, in the order of their names."""
+        return self.summary.shards
+
+    @property
+    def num_samples(self) -> int:
+        """N: how many samples an epoch has."""
+        return sum(shard.samples for shard in self.shards)
+
+    @property
+    def samples_per_shard(self) -> np.ndarray:
+        """The shard table that the order needs: int64, one entry per shard."""
+        return np.array([shard.samples for shard in self.shards], dtype=np.int64)
+
+    @property
+    def min_height(self) -> int:
+        """Rows of the lowest image: the largest patch that fits everywhere."""
+        return self.summary.min_height
+
+    @property
+    def min_width(self) -> int:
+        """Columns of the narrowest image."""
+        return self.summary.min_width
+
+    @property
+    def has_degraded(self) -> bool:
+        """Whether every sample is a pair."""
+        return self.summary.has_degraded
+
+    def rows(self, shard: int) -> tuple[Row, ...]:
+        """The rows of one shard, in stored order; the last ``cached_shards`` asked for stay in memory."""
+        with self._lock:
+            rows = self._rows.get(shard)
+            if rows is None:
+                if self._parquet is None:
+                    self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), MANIFEST_NAME))
+                rows = _read_rows(self._parquet, shard)
+                self._rows[shard] = rows
+            self._rows.move_to_end(shard)
+            while len(self._rows) > self.cached_shards:
+                self._rows.popitem(last=False)
+            return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "uri": self.uri,
+            "summary": self.summary,
+            "digest": self.digest,
+            "cached_shards": self.cached_shards,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def _read_rows(parquet: pq.ParquetFile, shard: int) -> tuple[Row, ...]:
+    table = parquet.read_row_group(shard, use_threads=False)
+    names = [name for name in ROWS_SCHEMA.names if name != "shard"]
+    columns = (table.column(name).to_pylist() for name in names)
+    return tuple(Row(*values) for values in zip(*columns, strict=True))
+
+
+def dataset_digest(shards: Sequence[Shard]) -> str:
+    """SHA-256 over the shards' names, sizes, SHA-256s and sample counts: the identity of the data."""
+    table = [[shard.name, shard.size, shard.sha256, shard.samples] for shard in shards]
+    return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()
+
+
+def encode_manifest(summary: DatasetSummary, rows_per_shard: Sequence[Sequence[Row]]) -> bytes:
+    """The Parquet file's bytes: one row group per shard, in the order of ``summary.shards``."""
+    shards = summary.shards
+    metadata = {
+        "version": FORMAT_VERSION,
+        "shards": {
+            "name": [shard.name for shard in shards],
+            "size": [shard.size for shard in shards],
+            "sha256": [shard.sha256 for shard in shards],
+            "samples": [shard.samples for shard in shards],
+        },
+        "min_height": summary.min_height,
+        "min_width": summary.min_width,
+        "decoded_bytes": summary.decoded_bytes,
+        "has_degraded": summary.has_degraded,
+        "fingerprint": summary.fingerprint,
+        "skipped": summary.skipped,
+        "credits": summary.credits,
+    }
+    schema = ROWS_SCHEMA.with_metadata({METADATA_KEY: json.dumps(metadata, separators=(",", ":")).encode()})
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", write_statistics=False, write_page_checksum=True, store_schema=True
+    ) as writer:
+        for number, rows in enumerate(rows_per_shard):
+            columns: dict[str, list[Any]] = {"shard": [number] * len(rows)}
+            for name in ROWS_SCHEMA.names[1:]:
+                columns[name] = [getattr(row, name) for row in rows]
+            writer.write_table(pa.Table.from_pydict(columns, schema=schema), row_group_size=max(1, len(rows)))
+    return sink.getvalue().to_pybytes()
+
+
+def load_manifest(uri: str, storage: Storage | None = None) -> Manifest:
+    """Open the dataset at a folder or S3 prefix; reads the manifest's footer, no row.
+
+    Raises:
+        UserError: no manifest there (so no dataset, or one half written), or one of another format.
+    """
+    storage = storage or open_storage(uri)
+    try:
+        schema = pq.read_schema(RangedFile(storage, MANIFEST_NAME))
+        metadata = json.loads(schema.metadata[METADATA_KEY])
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{uri!r} holds no {MANIFEST_NAME}, so no finished dataset: correct the address,"
+            " or write the shards with jobs/prepare_data.py"
+        ) from error
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{MANIFEST_NAME} at {uri!r} is damaged ({error}); pack the dataset again") from error
+    if metadata["version"] != FORMAT_VERSION:
+        raise UserError(
+            f"{MANIFEST_NAME} at {uri!r} has format version {metadata['version']},"
+            f" this program reads {FORMAT_VERSION}"
+        )
+    table = metadata["shards"]
+    shards = tuple(
+        Shard(*values)
+        for values in zip(table["name"], table["size"], table["sha256"], table["samples"], strict=True)
+    )
+    summary = DatasetSummary(
+        shards=shards,
+        min_height=metadata["min_height"],
+        min_width=metadata["min_width"],
+        decoded_bytes=metadata["decoded_bytes"],
+        has_degraded=metadata["has_degraded"],
+        fingerprint=metadata["fingerprint"],
+        skipped=tuple((source, reason) for source, reason in metadata["skipped"]),
+        credits=tuple((key, credit) for key, credit in metadata["credits"]),
+    )
+    return Manifest(uri=uri, summary=summary, digest=dataset_digest(shards))
+
+
+def open_manifest(dataset: Manifest | str) -> Manifest:
+    """The manifest itself, or the one at an address."""
+    return load_manifest(dataset) if isinstance(dataset, str) else dataset

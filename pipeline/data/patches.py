@@ -1,0 +1,111 @@
+"""A task's training samples: crop, flip, degrade, to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor
+
+from pipeline.data.images import to_float
+from pipeline.data.manifest import Manifest
+from pipeline.data.spans import Pixels
+from pipeline.data.stream import DecodedSample
+from pipeline.degradations.color import to_gray, to_rgb
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.tasks.base import Task
+
+Image = NDArray[np.float32]
+
+
+def with_channels(image: Image, channels: int) -> Image:
+    """The image as gray (rounded 8-bit luma of RGB) or as RGB (gray repeated), float32 (H, W, channels)."""
+    return to_gray(image) if channels == 1 else to_rgb(image)
+
+
+def to_tensor(image: Image) -> Tensor:
+    """(H, W, C) float array to a contiguous (C, H, W) float32 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
+
+
+def augment(image: Image, turn: int) -> Image:
+    """One of the eight symmetries of the square, ``turn`` in [0, 8): quarter turns, mirrored from 4 on."""
+    turned = np.rot90(image, turn % 4)
+    return turned[:, ::-1] if turn >= 4 else turned
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """``make_sample`` of a task; see ``make_patch_sampler``. Picklable, so loader workers may be spawned."""
+
+    task: Task
+    settings: BaseModel
+    patch_sizes: tuple[int, ...]
+
+    def __call__(self, sample: DecodedSample, rng: np.random.Generator) -> dict[str, Tensor]:
+        size = self.patch_sizes[min(sample.phase, len(self.patch_sizes) - 1)]
+        height, width = sample.clean.shape[:2]
+        if min(height, width) < size:
+            raise UserError(
+                f"image {sample.key!r} is {width}x{height}, smaller than the patch size {size};"
+                " choose a smaller patch"
+            )
+        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        turn = int(rng.integers(8))
+
+        def cut(pixels: Pixels, channels: int) -> Image:
+            patch = to_float(pixels[top : top + size, left : left + size])
+            return np.ascontiguousarray(augment(with_channels(patch, channels), turn))
+
+        gt = cut(sample.clean, self.task.channels)
+        if sample.degraded is None:
+            lq = self.task.degrade(gt, rng, self.settings)
+        else:
+            lq = cut(sample.degraded, self.task.channels)
+        return {"lq": to_tensor(self.task.to_input(lq)), "gt": to_tensor(gt)}
+
+
+def make_patch_sampler(task: Task, settings: BaseModel, patch_size: int | Sequence[int]) -> PatchSampler:
+    """A function that makes {"lq", "gt"} of a decoded image: random crop and symmetry, then the task's
+    degradation.
+
+    Stored pairs keep their stored degradation instead, cropped and turned alike.
+
+    Args:
+        task: what degrades, and how many channels it has: gray tasks convert colour images, colour tasks
+            repeat gray.
+        settings: the task's own knobs.
+        patch_size: side of the ground-truth patch in pixels; one number, or one per phase of the schedule.
+
+    Raises:
+        UserError: a patch size that the task's scale or mosaic does not divide.
+    """
+    sizes = (patch_size,) if isinstance(patch_size, int) else tuple(patch_size)
+    for size in sizes:
+        if size < 1 or size % task.size_multiple:
+            raise UserError(
+                f"patch size {size} does not suit {task.name}:"
+                f" it must be a positive multiple of {task.size_multiple}"
+            )
+    return PatchSampler(task, settings, sizes)
+
+
+def check_patch_fits(manifest: Manifest, patch_size: int) -> None:
+    """Refuse a patch that some image cannot hold.
+
+    Raises:
+        UserError: names the smallest image's size.
+    """
+    smallest = min(manifest.min_height, manifest.min_width)
+    if patch_size > smallest:
+        raise UserError(
+            f"patch size {patch_size} is larger than the smallest image side of {manifest.uri},"
+            f" {smallest} pixels; choose at most {smallest}, or leave small images out"
+        )

@@ -1,0 +1,54 @@
+"""Packing as a person watches it: a progress bar, then what was written and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline.data.encode import PackSettings
+from pipeline.data.manifest import Manifest
+from pipeline.data.pack import pack_dataset
+from pipeline.data.sources import Source
+
+SHOWN_SKIPS = 20
+
+
+def pack_with_progress(
+    sources: Sequence[Source], output: str, settings: PackSettings, console: Console | None = None
+) -> Manifest:
+    """``pack_dataset`` with a bar on a terminal, and a summary either way.
+
+    Raises:
+        UserError: as ``pack_dataset``.
+    """
+    console = console or Console(soft_wrap=True, highlight=False)
+    columns = (
+        TextColumn("packing {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(output, total=len(sources))
+        manifest = pack_dataset(sources, output, settings, progress=lambda source: progress.advance(bar))
+    summarize(manifest, console)
+    return manifest
+
+
+def summarize(manifest: Manifest, console: Console) -> None:
+    """Print what a dataset holds, whom to credit and what was skipped."""
+    size = sum(shard.size for shard in manifest.shards) / 2**20
+    console.print(
+        f"{manifest.uri}: {manifest.num_samples} samples in {len(manifest.shards)} shards, {size:.1f} MiB,"
+        f" smallest side {min(manifest.min_height, manifest.min_width)} px",
+        markup=False,
+    )
+    for key, credit in manifest.summary.credits:
+        console.print(f"  {key}: {credit}", markup=False)
+    skipped = manifest.summary.skipped
+    for source, reason in skipped[:SHOWN_SKIPS]:
+        console.print(f"  skipped {source}: {reason}", markup=False)
+    if len(skipped) > SHOWN_SKIPS:
+        console.print(f"  … and {len(skipped) - SHOWN_SKIPS} more skipped images, listed in the manifest")

@@ -1,0 +1,118 @@
+"""The bytes of one sample's tar span, checked against the manifest, to pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.faults import DamagedSample, Fault, FaultKind
+from pipeline.data.images import MAX_PIXELS, BadImage, decode_image
+from pipeline.data.manifest import Row
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+MEMBERS = ("clean", "degraded")
+# Only encoded images: in particular nothing that WebDataset would unpickle (.pyd, .pkl, .pth).
+MEMBER_SUFFIXES = ("png", "webp", "jpg", "jpeg", "bmp", "tif", "tiff", "ppm", "pgm")
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """A decoded sample as stored: (H, W, C) integer pixels, and its degraded partner if it has one."""
+
+    key: str
+    clean: Pixels
+    degraded: Pixels | None
+
+
+@dataclass(frozen=True)
+class SpanReader:
+    """Turns spans of one shard into pixels; a surprise is a ``DamagedSample`` that names shard and key."""
+
+    dataset: str
+    shard: str
+    max_pixels: int = MAX_PIXELS
+
+    def damaged(self, kind: FaultKind, key: str, detail: str) -> DamagedSample:
+        """The error for one sample."""
+        return DamagedSample(Fault(kind, self.dataset, self.shard, key, detail))
+
+    def check_row(self, row: Row) -> None:
+        """Refuse a manifest row that no packer writes, before its bytes are touched.
+
+        Raises:
+            DamagedSample: a key that could leave a folder, or an image beyond ``max_pixels``.
+        """
+        parts = row.key.split("/")
+        if not row.key or row.key.startswith("/") or ".." in parts or "\\" in row.key or "\0" in row.key:
+            raise self.damaged("bad_key", row.key, "the key leaves its folder")
+        if row.height < 1 or row.width < 1 or row.height * row.width > self.max_pixels:
+            raise self.damaged(
+                "absurd_size",
+                row.key,
+                f"{row.width}x{row.height} is empty or more than {self.max_pixels} pixels",
+            )
+
+    def check_bytes(self, span: bytes, row: Row) -> None:
+        """Compare a span with its row.
+
+        Raises:
+            DamagedSample: the shard ends before it ("truncated"), or its SHA-256 differs ("altered").
+        """
+        if len(span) != row.length:
+            raise self.damaged(
+                "truncated", row.key, f"{len(span)} of {row.length} bytes at offset {row.offset}"
+            )
+        if hashlib.sha256(span).digest() != row.digest:
+            raise self.damaged(
+                "altered", row.key, f"SHA-256 differs from the manifest's at offset {row.offset}"
+            )
+
+    def decode(self, span: bytes, row: Row) -> ImagePair:
+        """The pixels of a span whose bytes were checked.
+
+        Raises:
+            DamagedSample: members missing, doubled, of a refused kind, undecodable, or of another size
+                than the row's.
+        """
+        images: dict[str, Pixels] = {}
+        try:
+            with tarfile.open(fileobj=io.BytesIO(span), mode="r:") as tar:
+                for member in tar:
+                    name = self._member_name(member, row)
+                    if name in images:
+                        raise self.damaged("duplicate_key", row.key, f"two members called {name!r}")
+                    file = tar.extractfile(member)
+                    assert file is not None  # _member_name let only regular files pass
+                    images[name] = decode_image(file.read(), self.max_pixels)
+        except tarfile.TarError as error:
+            raise self.damaged("corrupt_member", row.key, f"no readable tar: {error}") from error
+        except BadImage as error:
+            raise self.damaged("corrupt_member", row.key, str(error)) from error
+        wanted = {"clean", "degraded"} if row.degraded else {"clean"}
+        if set(images) != wanted:
+            raise self.damaged(
+                "corrupt_member", row.key, f"members {sorted(images)}, expected {sorted(wanted)}"
+            )
+        for name, pixels in images.items():
+            if pixels.shape[:2] != (row.height, row.width):
+                found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+                raise self.damaged(
+                    "absurd_size", row.key, f"{name} is {found}, expected {row.width}x{row.height}"
+                )
+        return ImagePair(row.key, images["clean"], images.get("degraded"))
+
+    def _member_name(self, member: tarfile.TarInfo, row: Row) -> str:
+        if not member.isreg():
+            raise self.damaged("refused_member", row.key, f"{member.name!r} is no regular file")
+        rest = member.name.removeprefix(f"{row.key}.")
+        name, _, suffix = rest.partition(".")
+        if rest == member.name or name not in MEMBERS or suffix.lower() not in MEMBER_SUFFIXES:
+            raise self.damaged(
+                "refused_member", row.key, f"member {member.name!r} is no image of this sample"
+            )
+        return name

@@ -1,0 +1,128 @@
+"""One rank's samples, in order, from any position on: an endless ``IterableDataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from pipeline.data.faults import Fault, FaultPolicy
+from pipeline.data.manifest import Manifest
+from pipeline.data.memory import DecodedDatasets
+from pipeline.data.mixture import MixedOrder
+from pipeline.data.order import sample_generator
+from pipeline.data.prefetch import BlockPrefetcher
+from pipeline.data.reader import DatasetReader
+from pipeline.data.schedule import Schedule
+from pipeline.data.spans import Pixels
+
+
+@dataclass(frozen=True)
+class DecodedSample:
+    """What a sample is made of: integer pixels (H, W, C) as stored, and where in the run it stands.
+
+    phase: index of the schedule's phase, for patch sizes that grow.
+    """
+
+    key: str
+    position: int
+    crop: int
+    phase: int
+    clean: Pixels
+    degraded: Pixels | None
+
+
+MakeSample = Callable[[DecodedSample, np.random.Generator], dict[str, Tensor]]
+
+
+class StreamItem(NamedTuple):
+    """All crops of one position, and the damage met on the way to it."""
+
+    position: int
+    key: str
+    crops: list[dict[str, Tensor]]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """What decides a rank's samples, and the memory it may use.
+
+    streams, block_size: C and B of the sample order.
+    start_position: where to begin; the end of some optimiser step.
+    decoded_cache_bytes: datasets that decode to no more than this together are kept decoded, once per
+        loader worker; larger ones are streamed and each image is decoded when its turn comes.
+    blocks_ahead: how many blocks are read ahead of need, per loader worker.
+    storage_deadline_s: how long an S3 outage is waited out; None takes the storage's default.
+    """
+
+    seed: int
+    start_position: int
+    rank: int
+    world_size: int
+    streams: int
+    block_size: int
+    decoded_cache_bytes: int = 128 * 2**20
+    blocks_ahead: int = 8
+    storage_deadline_s: float | None = None
+    faults: FaultPolicy = field(default_factory=FaultPolicy)
+
+
+class SampleStream(IterableDataset[StreamItem]):
+    """Worker j of n yields the rank's local positions ≡ j (mod n): round-robin over workers is the order."""
+
+    def __init__(
+        self,
+        datasets: tuple[tuple[Manifest, int], ...],
+        schedule: Schedule,
+        settings: StreamSettings,
+        make_sample: MakeSample,
+    ) -> None:
+        super().__init__()
+        self.datasets = datasets
+        self.schedule = schedule
+        self.settings = settings
+        self.make_sample = make_sample
+
+    def __iter__(self) -> Iterator[StreamItem]:
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        settings, crops = self.settings, self.schedule.crops_per_image
+        readers = tuple(
+            DatasetReader(manifest, settings.faults, settings.storage_deadline_s)
+            for manifest, _ in self.datasets
+        )
+        order = MixedOrder.of(
+            self.datasets, seed=settings.seed, streams=settings.streams, block_size=settings.block_size
+        )
+        decoded_bytes = sum(manifest.summary.decoded_bytes for manifest, _ in self.datasets)
+        source: DecodedDatasets | BlockPrefetcher
+        if decoded_bytes <= settings.decoded_cache_bytes:
+            source = DecodedDatasets(readers, order)
+        else:
+            source = BlockPrefetcher(readers, order, blocks_ahead=settings.blocks_ahead)
+        for position, dataset, pair in source.images(self._positions(number, workers)):
+            phase = self.schedule.phase_at(position)
+            samples = [
+                self.make_sample(
+                    DecodedSample(pair.key, position, crop, phase, pair.clean, pair.degraded),
+                    sample_generator(settings.seed, position, crop),
+                )
+                for crop in range(crops)
+            ]
+            yield StreamItem(position, pair.key, samples, readers[dataset].news())
+
+    def _positions(self, worker: int, workers: int) -> Iterator[int]:
+        # Steps begin at multiples of the world size, so a rank's positions are equally spaced over all
+        # phases.
+        settings = self.settings
+        stride = settings.world_size * workers
+        position = settings.start_position + settings.rank + settings.world_size * worker
+        end = self.schedule.end_position
+        while end is None or position < end:
+            yield position
+            position += stride

@@ -1,0 +1,66 @@
+"""What every store can do. Keys are relative to the URI it was opened with, with ``/`` between parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class StorageUnavailable(Exception):
+    """The store did not answer within the deadline. This says nothing about the data: never a reason to skip."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored object: its key, and its size in bytes."""
+
+    key: str
+    size: int
+    version: str  # changes when the content does (ETag, or modification time): for fingerprints only
+
+
+class Storage(Protocol):
+    """Objects under one URI.
+
+    A missing object raises ``FileNotFoundError``, a refused one ``PermissionError`` (both name the full URI), and
+    a store that stays silent past the deadline ``StorageUnavailable``.
+    """
+
+    @property
+    def uri(self) -> str:
+        """The address this store was opened with, without a trailing slash."""
+
+    def read(self, key: str) -> bytes:
+        """The whole object."""
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Bytes [start, start + length); fewer when the object ends before."""
+
+    def write(self, key: str, data: bytes, only_if_absent: bool = False) -> None:
+        """Store the object atomically: a reader sees the old one or the new one.
+
+        With ``only_if_absent`` an object that exists already raises ``FileExistsError``.
+        """
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Objects whose key starts with ``prefix``, in the order of their keys."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+
+    def size(self, key: str) -> int:
+        """Its length in bytes."""
+
+    def delete(self, key: str) -> None:
+        """Remove it; removing what is not there is no error."""
+
+
+def checked_key(key: str) -> str:
+    """The key itself, when it stays inside the store; a key that could leave it raises ``ValueError``."""
+    parts = key.split("/")
+    if not key or key.startswith("/") or "\\" in key or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(
+            f"storage key {key!r} leaves its folder or is empty; use relative names such as 'a/b.tar'"
+        )
+    return key

@@ -1,0 +1,24 @@
+"""A whole folder from the store to a local one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.fs
+
+from pipeline.errors import UserError
+from pipeline.storage.arrow import arrow_filesystem
+
+
+def fetch_folder(uri: str, folder: Path) -> Path:
+    """Copy all files under ``uri`` into the local ``folder`` (made if absent); returns it.
+
+    Raises:
+        UserError: nothing lies under ``uri``.
+    """
+    filesystem, path = arrow_filesystem(uri)
+    if filesystem.get_file_info(path).type != pyarrow.fs.FileType.Directory:
+        raise UserError(f"{uri} does not exist or is not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    pyarrow.fs.copy_files(path, str(folder), source_filesystem=filesystem)
+    return folder

@@ -1,0 +1,52 @@
+"""Try again with exponential backoff and full jitter, inside a deadline."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.storage.base import StorageUnavailable
+
+T = TypeVar("T")
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+
+
+def retry(
+    call: Callable[[], T],
+    *,
+    is_transient: Callable[[Exception], bool],
+    deadline_s: float,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> T:
+    """Return ``call()``; repeat it while it fails in a way that may pass.
+
+    The pause before attempt n is uniform in (0, min(5, 0.1 · 2^n)] seconds ("full jitter", from AWS's
+    "Exponential Backoff And Jitter"), so that many ranks do not return in step after an outage.
+
+    Raises:
+        StorageUnavailable: still failing after ``deadline_s`` seconds; the last failure is its cause.
+        Exception: whatever ``call`` raised, when it is not transient.
+    """
+    started = clock()
+    attempts = 0
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            attempts += 1
+            waited = clock() - started
+            if waited >= deadline_s:
+                raise StorageUnavailable(
+                    f"{what} still failing after {waited:.0f} s and {attempts} attempts: "
+                    f"{type(error).__name__}: {error}; bring the store back, then run again to continue"
+                ) from error
+            bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts, 10))
+            # Never sleep past the deadline: the last attempt happens at it.
+            pause(min(random.uniform(0, bound) + 1e-3, max(deadline_s - waited, 1e-3)))
