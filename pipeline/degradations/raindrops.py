@@ -1,0 +1,87 @@
+"""Raindrops on the lens: each shows a shrunken, upside-down, blurred view of the scene.
+
+R. Qian et al., "Attentive generative adversarial network for raindrop removal from a single image", CVPR 2018:
+observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as flipped, demagnified
+scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV Workshops 2009.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from pipeline.degradations.image import Image, check_image
+from pipeline.degradations.ranges import Range, draw
+
+_HARMONICS = 3  # lobes of a drop's outline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raindrops:
+    """Ranges from which each image's drops are drawn.
+
+    coverage: sum of the drops' areas over the image's area, in [0, 1]; radius: pixels; magnification: scene pixels
+    per drop pixel; blur: standard deviation in pixels of what is seen through a drop; brightness: gain of that light.
+    """
+
+    coverage: Range = (0.03, 0.25)
+    radius: Range = (4.0, 16.0)
+    magnification: Range = (2.0, 6.0)
+    blur: Range = (0.5, 2.0)
+    brightness: Range = (0.85, 1.15)
+
+
+def raindrops(image: Image, rng: Generator, settings: Raindrops) -> Image:
+    """Drops at random places on the lens until their areas reach the drawn coverage. Clipped to [0, 1]."""
+    check_image(image)
+    height, width = image.shape[:2]
+    wanted = draw(rng, settings.coverage) * height * width
+    sigma = draw(rng, settings.blur)
+    blurred = gaussian_filter(image, (sigma, sigma, 0.0), mode="reflect", truncate=2.5)
+    spoiled = image.copy()
+    covered = 0.0
+    while covered < wanted:
+        radius = draw(rng, settings.radius)
+        _add_drop(spoiled, blurred, rng, radius, settings)
+        covered += math.pi * radius**2
+    return np.clip(spoiled, 0.0, 1.0, out=spoiled)
+
+
+def _add_drop(spoiled: Image, blurred: Image, rng: Generator, radius: float, settings: Raindrops) -> None:
+    """Draw one drop into ``spoiled``; only the pixels of its bounding box are touched."""
+    height, width = spoiled.shape[:2]
+    row, column = rng.random() * height, rng.random() * width
+    magnification = draw(rng, settings.magnification)
+    gain = np.float32(draw(rng, settings.brightness))
+    reach = 1.5 * radius
+    top, bottom = max(0, math.floor(row - reach)), min(height, math.ceil(row + reach) + 1)
+    left, right = max(0, math.floor(column - reach)), min(width, math.ceil(column + reach) + 1)
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
+    rows -= np.float32(row)
+    columns -= np.float32(column)
+    mask = _drop_mask(rng, rows, columns, radius)
+    seen = np.stack([row - magnification * rows, column - magnification * columns])
+    view = np.stack(
+        [map_coordinates(blurred[:, :, c], seen, order=1, mode="mirror") for c in range(spoiled.shape[2])],
+        axis=2,
+    )
+    box = spoiled[top:bottom, left:right]
+    box += mask[:, :, None] * (gain * view - box)
+
+
+def _drop_mask(
+    rng: Generator, rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32], radius: float
+) -> npt.NDArray[np.float32]:
+    """Opacity in [0, 1] of an irregular round drop centred on the origin; the rim fades over about two pixels."""
+    azimuth = np.arctan2(rows, columns)
+    outline = np.ones_like(azimuth)
+    for order in range(1, _HARMONICS + 1):
+        amplitude, phase = 0.15 * rng.random() / order, 2.0 * math.pi * rng.random()
+        outline += np.float32(amplitude) * np.cos(order * azimuth + np.float32(phase))
+    inside = radius * outline - np.hypot(rows, columns)
+    return np.clip(0.5 + 0.5 * inside, 0.0, 1.0).astype(np.float32)

@@ -1,0 +1,25 @@
+"""A closed range from which a degradation draws one value per image."""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+Range = tuple[float, float]
+IntRange = tuple[int, int]
+
+
+def draw(rng: Generator, limits: Range) -> float:
+    """Uniform in [low, high]. A range of one point consumes a draw too, so fixing a value moves nothing else."""
+    low, high = limits
+    return float(low + (high - low) * rng.random())
+
+
+def draw_int(rng: Generator, limits: IntRange) -> int:
+    """Uniform over the integers low..high, both included; one draw, also for a single point."""
+    low, high = limits
+    return low + min(int(rng.random() * (high - low + 1)), high - low)
+
+
+def middle(limits: Range) -> float:
+    """Centre of the range: the value itself when it is fixed."""
+    return 0.5 * (limits[0] + limits[1])

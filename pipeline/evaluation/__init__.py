@@ -1,0 +1,1 @@
+"""How good is a restoration: metrics and their conventions."""

@@ -1,0 +1,77 @@
+"""Motion deblurring."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+
+from numpy.random import Generator, Philox
+from pydantic import Field, field_validator
+
+from pipeline.degradations.blur import blur
+from pipeline.degradations.image import Image
+from pipeline.degradations.motion_kernel import Kernel, random_motion_kernel
+from pipeline.degradations.noise import gaussian_noise
+from pipeline.degradations.quantize import quantize
+from pipeline.degradations.ranges import Range
+from pipeline.evaluation.convention import MetricConvention
+from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.settings import TaskSettings, number_range
+
+
+class DeblurringSettings(TaskSettings):
+    """Synthetic camera shake; by default every image has its own."""
+
+    length: Annotated[Range, number_range(1, 200, "pixels")] = (10.0, 60.0)
+    """Length of the camera's path during the exposure."""
+    max_size: int = Field(default=31, ge=3, le=255)
+    """Odd; trajectories that need a larger kernel are scaled down to this size."""
+    kernel_seed: int | None = Field(default=None, ge=0, lt=2**64)
+    """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its own."""
+    sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 0.0)
+    """Sensor noise after the blur."""
+
+    @field_validator("max_size")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError(f"wanted an odd kernel size, got {value}")
+        return value
+
+
+def kernel_of(rng: Generator, settings: DeblurringSettings) -> Kernel:
+    """The kernel for one image (n, n): the settings' fixed one, or the next that ``rng`` draws."""
+    if settings.kernel_seed is None:
+        return random_motion_kernel(rng, settings.length, settings.max_size)
+    return _fixed_kernel(settings.kernel_seed, settings.length, settings.max_size)
+
+
+@cache
+def _fixed_kernel(seed: int, length: Range, max_size: int) -> Kernel:
+    kernel = random_motion_kernel(Generator(Philox(key=seed)), length, max_size)
+    kernel.flags.writeable = False
+    return kernel
+
+
+def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:
+    """Blur, add sensor noise, save in 8 bits."""
+    blurred = blur(gt, kernel_of(rng, settings))
+    return quantize(gaussian_noise(blurred, rng, settings.sigma))
+
+
+DEBLURRING = Task(
+    name="deblurring",
+    group="deblurring",
+    title="Motion deblurring",
+    channels=3,
+    input_channels=3,
+    upscale=1,
+    settings=DeblurringSettings,
+    degrade=degrade,
+    to_input=unchanged,
+    baselines={"input": identity},
+    convention=MetricConvention(channel="rgb"),
+    model="ushape_base",
+    tiny_model="ushape_tiny",
+    loss="charbonnier",
+)

@@ -1,0 +1,49 @@
+"""Denoising: additive white Gaussian noise of known or unknown strength."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from numpy.random import Generator
+
+from pipeline.degradations.image import Image
+from pipeline.degradations.noise import gaussian_noise
+from pipeline.degradations.ranges import Range
+from pipeline.evaluation.convention import MetricConvention
+from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.settings import TaskSettings, number_range
+
+
+class DenoisingSettings(TaskSettings):
+    """The default range is Restormer's blind setting; it covers the benchmarks' 15, 25 and 50 with one model."""
+
+    sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 50.0)
+    """Standard deviation of the noise, fixed or drawn per image."""
+
+
+def degrade(gt: Image, rng: Generator, settings: DenoisingSettings) -> Image:
+    """Noise in float, neither clipped nor rounded."""
+    return gaussian_noise(gt, rng, settings.sigma)
+
+
+def _denoising(name: str, title: str, channels: int, convention: MetricConvention) -> Task:
+    return Task(
+        name=name,
+        group="denoising",
+        title=title,
+        channels=channels,
+        input_channels=channels,
+        upscale=1,
+        settings=DenoisingSettings,
+        degrade=degrade,
+        to_input=unchanged,
+        baselines={"input": identity},
+        convention=convention,
+        model="ushape_base",
+        tiny_model="ushape_tiny",
+        loss="l1",
+    )
+
+
+DENOISING_COLOR = _denoising("denoising_color", "Denoising (color)", 3, MetricConvention(channel="rgb"))
+DENOISING_GRAY = _denoising("denoising_gray", "Denoising (gray)", 1, MetricConvention(channel="gray"))

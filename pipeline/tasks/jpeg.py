@@ -1,0 +1,49 @@
+"""Removal of JPEG compression artefacts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from numpy.random import Generator
+
+from pipeline.degradations.image import Image
+from pipeline.degradations.jpeg import jpeg
+from pipeline.degradations.ranges import IntRange
+from pipeline.evaluation.convention import MetricConvention
+from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.settings import TaskSettings, integer_range
+
+
+class JpegSettings(TaskSettings):
+    """The default range covers the benchmarks' quality factors 10, 20, 30 and 40 with one model."""
+
+    quality: Annotated[IntRange, integer_range(1, 100, "JPEG quality factor")] = (10, 40)
+    """Quality factor of the encoder, fixed or drawn per image."""
+
+
+def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
+    """A real encoder and decoder; colour in 4:2:0."""
+    return jpeg(gt, rng, settings.quality)
+
+
+def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) -> Task:
+    return Task(
+        name=name,
+        group="jpeg",
+        title=title,
+        channels=channels,
+        input_channels=channels,
+        upscale=1,
+        settings=JpegSettings,
+        degrade=degrade,
+        to_input=unchanged,
+        baselines={"input": identity},
+        convention=convention,
+        model="ushape_base",
+        tiny_model="ushape_tiny",
+        loss="l1",
+    )
+
+
+JPEG_COLOR = _jpeg("jpeg_color", "JPEG artefacts (color)", 3, MetricConvention(channel="rgb"))
+JPEG_GRAY = _jpeg("jpeg_gray", "JPEG artefacts (gray)", 1, MetricConvention(channel="gray"))
