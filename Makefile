@@ -47,7 +47,7 @@ data: up ## Pack the built-in images into shards, if that was not done
 	@$(IN_STACK) python jobs/prepare_data.py --builtin --output $(DATA)
 
 train: data ## Train, evaluate and register a model per task (ARGS="--tasks denoising …" chooses)
-	@$(IN_STACK) ray job submit -- python jobs/train_all_tasks.py $(ARGS)
+	@infra/submit.sh train python jobs/train_all_tasks.py $(ARGS)
 
 test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k order" chooses)
 	@$(BIN)/python -m pytest -m "not slow and not gpu and not netns" $(PYTEST)

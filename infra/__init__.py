@@ -1,1 +1,1 @@
-"""What the pipeline runs on: the embedded stack of one machine. Imports nothing of `semanir` or `pipeline`."""
+"""What the pipeline runs on. Imports nothing of `semanir` or `pipeline`."""

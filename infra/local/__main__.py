@@ -13,7 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 as asked, 1 when a part is not up, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
     parser.add_argument("--dir", help="the stack's folder (default: $SEMANIR_STACK_DIR, else .stack)")
-    parser.add_argument("command", choices=("up", "down", "status"))
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start what is not running")
+    commands.add_parser("down", help="stop all that was started; data stays")
+    commands.add_parser("status", help="show what runs, and where")
+    stop_jobs = commands.add_parser("stop-jobs", help="stop unfinished jobs of the embedded Ray")
+    stop_jobs.add_argument("prefix", help="start of their submission ids")
     options = parser.parse_args(arguments)
     layout = Layout.at(options.dir)
 
@@ -26,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"Use it in a shell with:  . {layout.env_file}")
         elif options.command == "down":
             lifecycle.down(layout, say)
+        elif options.command == "stop-jobs":
+            lifecycle.stop_jobs(layout, options.prefix, say)
         elif not lifecycle.status(layout, say):
             return 1
     except StackError as error:

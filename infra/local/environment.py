@@ -89,7 +89,7 @@ def values(layout: Layout, ports: Ports, secrets: Secrets, claimed: Mapping[str,
             "AWS_SECRET_ACCESS_KEY": secrets.s3_secret_key,
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",  # the spelling that boto3 reads
-            "AWS_EC2_METADATA_DISABLED": "true",  # or the C++ client asks a cloud's metadata server, and waits
+            "AWS_EC2_METADATA_DISABLED": "true",  # or the C++ client waits for a cloud that is not there
         }
     if "mlflow" not in claimed:
         result["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{ports['mlflow']}"

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from infra.local import environment, mlflow_server, ports, processes, ray_head, s3, secrets
+from infra.local import environment, jobs, mlflow_server, ports, processes, ray_head, s3, secrets
 from infra.local.layout import PROJECT_ROOT, Layout, StackError, write_private
 from infra.local.part import Part
 
 PARTS = ("s3", "mlflow", "ray")
-START_TIMEOUT_S = 180.0  # MLflow and Ray take 15 s on two idle cores, far more on two busy ones
-ANSWER_TIMEOUT_S = 20.0  # a running server on a busy machine may be slow to answer; a restart would end its jobs
+# MLflow and Ray take 15 s on two idle cores, far more on two busy ones.
+START_TIMEOUT_S = 180.0
+# A running server on a busy machine may be slow to answer; a restart would end its jobs.
+ANSWER_TIMEOUT_S = 20.0
 _LOG_LINES = 15
 
 Say = Callable[[str], None]
@@ -91,9 +93,9 @@ def _ensure(plan: Plan, part: Part, say: Say) -> None:
         if _wait(part, lambda: bool(processes.find(layout.folder, part.name)), patience):
             say(f"{part.title:15} {part.address}  (runs already)")
             return
-    elif found and part.name == "ray" and (jobs := ray_head.unfinished_jobs(layout, plan.ports)):
+    elif found and part.name == "ray" and (busy := jobs.unfinished(layout, plan.ports)):
         raise StackError(
-            f"Ray has to restart with new settings, but runs {', '.join(jobs)}: wait for it, or `make down` first"
+            f"Ray has to restart with new settings, but runs {' '.join(busy)}: wait, or `make down` first"
         )
     processes.end(layout.folder, part.name)
     if part.name == "ray":
@@ -134,10 +136,25 @@ def down(layout: Layout, say: Say) -> None:
         say("nothing was started")
         return
     with layout.locked():
-        ended = {name: processes.end(layout.folder, name) for name in ("ray", "mlflow", "s3")}
+        # First the jobs, then what they talk to.
+        ended = {"ray": processes.end(layout.folder, "ray")}
+        with ThreadPoolExecutor(2) as pool:
+            pending = {n: pool.submit(processes.end, layout.folder, n) for n in ("mlflow", "s3")}
+            ended |= {name: future.result() for name, future in pending.items()}
     layout.forget_short_path()
     for name, count in ended.items():
         say(f"{name:8} {f'ended ({count} processes)' if count else 'was not running'}")
+
+
+def stop_jobs(layout: Layout, prefix: str, say: Say) -> None:
+    """Stop what an interrupted `make` left running on the embedded Ray: jobs named `prefix`…
+
+    Raises:
+        StackError: a job did not end in time.
+    """
+    if layout.ray_token.exists():
+        for job in jobs.stop(layout, ports.load(layout.ports_file), prefix):
+            say(f"stopped {job}, left by an earlier command; its finished steps are kept in checkpoints")
 
 
 def status(layout: Layout, say: Say) -> bool:

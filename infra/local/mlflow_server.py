@@ -35,7 +35,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s
     env = {name: value for name, value in environ.items() if not name.startswith("MLFLOW_")}
     env |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its jobs judge language models; nothing here uses them
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # they judge language models
     }
     if embedded_s3:
         env["MLFLOW_S3_ENDPOINT_URL"] = environ["AWS_ENDPOINT_URL_S3"]
@@ -45,6 +45,6 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s
         address=address,
         argv=argv,
         env=env,
-        settings=("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if embedded_s3 else (),
+        settings=("MLFLOW_S3_ENDPOINT_URL", *(n for n in env if n.startswith("AWS_"))),
         is_up=lambda: get(f"{address}/health") == b"OK",
     )

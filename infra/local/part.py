@@ -39,14 +39,16 @@ class Part:
         return fingerprint("\0".join([*self.argv, *chosen]))
 
 
+_ANSWER_TIMEOUT_S = 5.0
 # A proxy of the user's must not stand between this machine and itself.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-def get(url: str, headers: Mapping[str, str] | None = None, timeout_s: float = 5) -> bytes | None:
-    """Body of a 200 answer, None for every other answer and for none."""
+def get(url: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> bytes | None:
+    """Body of a 200 answer, None for every other answer and for none within seconds."""
+    request = urllib.request.Request(url, headers=dict(headers or {}), method=method)
     try:
-        with _open(urllib.request.Request(url, headers=dict(headers or {})), timeout=timeout_s) as response:
+        with _open(request, timeout=_ANSWER_TIMEOUT_S) as response:
             return response.read() if response.status == 200 else None
     except (OSError, urllib.error.URLError, ValueError):
         return None

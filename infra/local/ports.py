@@ -13,8 +13,9 @@ from pathlib import Path
 FIRST_PORT = 20000
 LAST_PORT = 29999
 
+_SEAWEEDFS = ("s3", "master", "volume", "filer", "admin")
 NAMES: dict[str, tuple[str, ...]] = {
-    "s3": ("s3", "s3_grpc", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc", "admin"),
+    "s3": tuple(f"{name}{kind}" for name in _SEAWEEDFS for kind in ("", "_grpc")),
     "mlflow": ("mlflow",),
     "ray": (
         "gcs",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import joblib
 
+from infra.local import jobs
 from infra.local.layout import Layout
 from infra.local.part import Part, get
 from infra.local.ports import Ports
@@ -21,6 +21,8 @@ MIN_CPUS = 2
 # The pipeline streams its data; the object store only carries small results.
 OBJECT_STORE_BYTES = 512 << 20
 _SESSIONS_KEPT = 3
+# Only there to be a setting: after an upgrade, clients of the new version need a new head.
+_VERSION = "SEMANIR_STACK_RAY_VERSION"
 
 
 def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
@@ -50,7 +52,8 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
     ]
     env = {
         **environ,
-        "RAY_VERSION": metadata.version("ray"),  # after an upgrade, clients of the new version need a new head
+        _VERSION: metadata.version("ray"),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node that jobs could move to
         "SPT_NOENV": "1",  # workers change their title; it must not overwrite the mark of the stack
     }
     env.pop("RAY_ADDRESS")  # the head is about to become that address
@@ -60,31 +63,21 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
         address=environ["RAY_API_SERVER_ADDRESS"],
         argv=argv,
         env=env,
-        settings=[n for n in env if n.startswith(("AWS_", "MLFLOW_", "RAY_", "DS_", "CUDA_"))],
+        settings=[n for n in env if n.startswith(("AWS_", "MLFLOW_", "RAY_", "DS_", "CUDA_", _VERSION))],
         is_up=lambda: _is_up(layout, ports),
     )
-
-
-def _ask(layout: Layout, ports: Ports, path: str) -> bytes | None:
-    headers = {"Authorization": f"Bearer {layout.ray_token.read_text()}"}
-    return get(f"http://127.0.0.1:{ports['dashboard']}{path}", headers)
 
 
 def _is_up(layout: Layout, ports: Ports) -> bool:
     """Whether a job can be submitted: the job server accepts our token, and the node's agent answers."""
     agent = f"http://127.0.0.1:{ports['agent_http']}/api/local_raylet_healthz"
-    return _ask(layout, ports, "/api/jobs/") is not None and get(agent) is not None
-
-
-def unfinished_jobs(layout: Layout, ports: Ports) -> list[str]:
-    """Submission ids of jobs that run or wait; none when the head does not answer."""
-    answer = _ask(layout, ports, "/api/jobs/")
-    jobs = json.loads(answer) if answer else []
-    return [str(job["submission_id"]) for job in jobs if job["status"] in {"PENDING", "RUNNING"}]
+    return jobs.listed(layout, ports) is not None and get(agent) is not None
 
 
 def forget_old_sessions(layout: Layout) -> None:
     """Keep the logs of the last sessions only: each start of Ray makes a folder of its own."""
-    sessions = [path for path in layout.ray_data.glob("session_2*") if path.is_dir() and not path.is_symlink()]
-    for path in sorted(sessions, key=os.path.getmtime)[: -_SESSIONS_KEPT or None]:
+    sessions = [
+        path for path in layout.ray_data.glob("session_2*") if path.is_dir() and not path.is_symlink()
+    ]
+    for path in sorted(sessions, key=os.path.getmtime)[:-_SESSIONS_KEPT]:
         shutil.rmtree(path, ignore_errors=True)

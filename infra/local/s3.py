@@ -19,6 +19,8 @@ from infra.local.secrets import Secrets
 def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, str]) -> Part:
     """The S3 server with its data in the stack's folder and one identity, that of `secrets`."""
     short = layout.short_path()
+    # SeaweedFS remembers options of its last start here, former ports among them.
+    (layout.s3_data / "mini.options").unlink(missing_ok=True)
     argv = [
         str(Path(sys.prefix) / "bin" / "weed"),
         "-logtostderr=true",
@@ -35,6 +37,7 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         f"-filer.port={ports['filer']}",
         f"-filer.port.grpc={ports['filer_grpc']}",
         f"-admin.port={ports['admin']}",
+        f"-admin.port.grpc={ports['admin_grpc']}",
         f"-s3.localSocket={short / 's3.sock'}",
         f"-filer.localSocket={short / 'filer.sock'}",
         f"-s3.config={layout.s3_identities}",
@@ -47,8 +50,7 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
     ]
 
     def is_up() -> bool:
-        # SeaweedFS keeps its last options in the data folder and would prefer them to nothing else;
-        # the bucket's existence proves the whole chain: gateway, credentials, filer.
+        # The bucket's existence proves the whole chain: gateway, credentials, filer.
         client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{ports['s3']}",
