@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from pipeline.data.images import MAX_PIXELS, BadImage, decode_image, encode_image
 from pipeline.data.sources import Source
 
@@ -48,13 +46,17 @@ class PackSettings:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample, ready for the tar: member name (``clean.png``) to bytes, and the shape of its pixels."""
+    """One sample, ready for the tar: member name (``clean.png``) to bytes, and the shape of its pixels.
+
+    decoded_bytes: of all members together, as integer pixels.
+    """
 
     key: str
     members: dict[str, bytes]
     height: int
     width: int
     channels: int
+    decoded_bytes: int
 
 
 @dataclass(frozen=True)
@@ -88,20 +90,27 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
             for name, place in locations.items()
             if place
         }
-        return [Encoded(source.key, members, height, width, channels)]
+        return [
+            Encoded(
+                source.key, members, height, width, channels, sum(pixels.nbytes for pixels in images.values())
+            )
+        ]
     try:
         return [
             Encoded(
                 key=source.key + suffix,
                 members={
                     f"{name}.{settings.codec}": encode_image(
-                        np.ascontiguousarray(pixels[top : top + rows, left : left + columns]), settings.codec
+                        pixels[top : top + rows, left : left + columns], settings.codec
                     )
                     for name, pixels in images.items()
                 },
                 height=rows,
                 width=columns,
                 channels=channels,
+                decoded_bytes=sum(
+                    pixels.itemsize * pixels.shape[2] * rows * columns for pixels in images.values()
+                ),
             )
             for suffix, top, left, rows, columns in _windows(height, width, settings)
         ]

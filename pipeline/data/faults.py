@@ -56,9 +56,9 @@ class TooMuchDamage(Exception):
 class FaultPolicy:
     """What to do with damage that the manifest's digests prove.
 
-    on_damage: "raise" stops at the first damaged sample; "skip" puts a fixed substitute, the next sound sample
-        in stored order, in its place, so that no later position moves.
-    max_skipped_share: with "skip", raise once more than this share of a dataset's samples is damaged.
+    on_damage: "raise" stops at the first damaged sample; "skip" puts a fixed substitute, the next sound
+        sample in stored order, in its place, so that no later position moves.
+    max_skipped_share: with "skip", raise once more than this share of the samples is damaged.
     """
 
     on_damage: Literal["raise", "skip"] = "raise"

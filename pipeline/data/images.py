@@ -63,7 +63,7 @@ def encode_image(pixels: NDArray[np.uint8] | NDArray[np.uint16], codec: Codec = 
             f"16-bit images of {channels} channels cannot be stored as {codec}; use gray PNG or 8 bits"
         )
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
     if codec == "png":
         image.save(buffer, "PNG", compress_level=6)
     else:

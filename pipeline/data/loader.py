@@ -60,10 +60,10 @@ class TrainingStream:
 
     def __iter__(self) -> Iterator[Batch]:
         schedule, settings = self.stream.schedule, self.stream.settings
-        options: dict[str, Any] = {"prefetch_factor": 8} if self.loader_workers else {}
-        loader = DataLoader(
-            self.stream, batch_size=None, collate_fn=_as_is, num_workers=self.loader_workers, **options
-        )
+        options: dict[str, Any] = {"collate_fn": _as_is}
+        if self.loader_workers:
+            options["prefetch_factor"] = 8
+        loader = DataLoader(self.stream, batch_size=None, num_workers=self.loader_workers, **options)
         items = iter(loader)
         position = settings.start_position
         while (step := schedule.step_at(position)) is not None:

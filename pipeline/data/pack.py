@@ -115,6 +115,7 @@ def pack_dataset(
     shards: list[Shard] = []
     rows_per_shard: list[list[Row]] = []
     current = _ShardInProgress()
+    decoded_bytes = 0
     limit = settings.max_skipped_share * len(sources)
     results = map_ordered(encode_source, sources, [settings] * len(sources))
     for source, result in zip(sources, results, strict=True):
@@ -125,6 +126,7 @@ def pack_dataset(
         else:
             for sample in result:
                 current.add(sample)
+                decoded_bytes += sample.decoded_bytes
                 if current.length >= settings.shard_bytes:
                     _finish(storage, current, shards, rows_per_shard)
                     current = _ShardInProgress()
@@ -138,7 +140,7 @@ def pack_dataset(
         shards=tuple(shards),
         min_height=min(row.height for row in rows),
         min_width=min(row.width for row in rows),
-        decoded_bytes=sum(row.height * row.width * row.channels * (2 if row.degraded else 1) for row in rows),
+        decoded_bytes=decoded_bytes,
         has_degraded=all(row.degraded for row in rows),
         fingerprint=mark,
         skipped=tuple((item.source, item.reason) for item in skipped),

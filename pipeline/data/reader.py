@@ -98,7 +98,7 @@ class DatasetReader:
         return spans.decode(span, self.manifest.rows(shard)[row])
 
     def _substitutes(self, cell: Cell) -> list[Cell]:
-        """The sample itself, those after it in its shard, around, then the first of each later shard, around."""
+        """The sample itself, those after it in its shard, then the first of each other shard."""
         shard, row = cell
         counts = [entry.samples for entry in self.manifest.shards]
         own = [(shard, (row + step) % counts[shard]) for step in range(counts[shard])]
@@ -115,8 +115,8 @@ class DatasetReader:
         limit = self.policy.max_skipped_share * self.manifest.num_samples
         if len(self._damaged) > limit:
             raise TooMuchDamage(
-                f"{len(self._damaged)} of {self.manifest.num_samples} samples of {self.manifest.uri} are damaged,"
-                f" more than the allowed share {self.policy.max_skipped_share:g}; the last: {damage.fault}"
+                f"{len(self._damaged)} of {self.manifest.num_samples} samples of {self.manifest.uri} are"
+                f" damaged, more than the share {self.policy.max_skipped_share:g}; the last: {damage.fault}"
             ) from damage
 
     def news(self) -> tuple[Fault, ...]:

@@ -124,8 +124,8 @@ class Schedule:
             per_rank = phase.global_batch_size // world_size
             if per_rank % phase.micro_batch_size:
                 raise UserError(
-                    f"micro_batch_size {phase.micro_batch_size} does not divide the {per_rank} samples that each"
-                    f" of {world_size} ranks has of a global batch of {phase.global_batch_size}; use a divisor"
+                    f"micro_batch_size {phase.micro_batch_size} does not divide the {per_rank} samples that"
+                    f" each of {world_size} ranks has of a global batch of {phase.global_batch_size}"
                 )
 
 

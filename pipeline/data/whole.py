@@ -21,7 +21,7 @@ def iter_whole_images(
     """(index, key, clean, degraded or None) of every image, in stored order; rank r takes indices ≡ r
     (mod world).
 
-    Images are float32 (H, W, C) in [0, 1]. Damage raises always: a table over fewer images would be another table.
+    Images are float32 (H, W, C) in [0, 1]. Damage raises: a table over fewer images is another table.
 
     Raises:
         UserError: no dataset at the address.

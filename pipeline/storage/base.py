@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class StorageUnavailable(Exception):
-    """The store did not answer within the deadline. This says nothing about the data: never a reason to skip."""
+    """The store did not answer within the deadline. No proof of damage: never a reason to skip."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Entry:
 class Storage(Protocol):
     """Objects under one URI.
 
-    A missing object raises ``FileNotFoundError``, a refused one ``PermissionError`` (both name the full URI), and
-    a store that stays silent past the deadline ``StorageUnavailable``.
+    A missing object raises ``FileNotFoundError``, a refused one ``PermissionError`` (both name the full URI),
+    and a store that stays silent past the deadline ``StorageUnavailable``.
     """
 
     @property

@@ -47,7 +47,7 @@ def is_transient(error: Exception) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _client(process_id: int, endpoint: str | None, region: str | None) -> Any:
+def _client(process_id: int, endpoint: str | None, region: str | None, credentials: int) -> Any:
     # boto3's clients survive threads but not a fork: the process id keeps one per process.
     # Its own retries are off: ours know the deadline.
     config = Config(
@@ -63,7 +63,9 @@ def _client(process_id: int, endpoint: str | None, region: str | None) -> Any:
 
 def s3_client() -> Any:
     """This process's boto3 client for the environment's endpoint."""
-    return _client(os.getpid(), s3_endpoint(), s3_region())
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
+    credentials = hash(tuple(os.environ.get(name) for name in names))  # a change makes a new client
+    return _client(os.getpid(), s3_endpoint(), s3_region(), credentials)
 
 
 class S3Storage:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.storage import StorageUnavailable
+from pipeline.storage.retry import LONGEST_PAUSE_S, retry
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now, self.pauses = 0.0, []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def failing(times: int, error: Exception):
+    left = [times]
+
+    def call() -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+        return "answer"
+
+    return call
+
+
+def attempt(call, clock: Clock, deadline_s: float = 60):
+    return retry(
+        call,
+        is_transient=lambda error: isinstance(error, TimeoutError),
+        deadline_s=deadline_s,
+        what="reading x",
+        clock=clock,
+        pause=clock.pause,
+    )
+
+
+def test_transient_failures_are_waited_out_with_growing_bounded_pauses():
+    clock = Clock()
+    assert attempt(failing(12, TimeoutError("busy")), clock) == "answer"
+    assert len(clock.pauses) == 12
+    assert clock.pauses[0] <= 0.2 + 1e-3
+    assert max(clock.pauses) <= LONGEST_PAUSE_S + 1e-3
+
+
+def test_after_the_deadline_the_last_failure_is_told():
+    clock = Clock()
+    with pytest.raises(
+        StorageUnavailable, match=r"reading x still failing after 10 s .* TimeoutError: busy"
+    ) as caught:
+        attempt(failing(10**6, TimeoutError("busy")), clock, deadline_s=10)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+    assert clock.now == pytest.approx(10, abs=0.1), "no sleep past the deadline"
+
+
+def test_a_permanent_failure_is_raised_at_once():
+    clock = Clock()
+    with pytest.raises(KeyError):
+        attempt(failing(1, KeyError("gone")), clock)
+    assert clock.pauses == []
