@@ -44,12 +44,15 @@ class ModelSettings(Settings):
     name: str | None = None  # None: the task's published model
     embed_dim: int | None = None
     depths: tuple[int, ...] | None = None
-    num_heads: tuple[int, ...] | None = None
+    num_heads: int | None = None
     window_size: int | None = None
     mlp_ratio: float | None = None
     k: int | None = None
     shift: str | None = None
     attention: str | None = None
+    bias_hidden_dim: int | None = None
+    image_skip: bool | None = None
+    zero_init_last: bool | None = None
     checkpoint_stages: bool | None = None
 
     def overrides(self) -> dict[str, Any]:
@@ -68,6 +71,8 @@ class DataSettings(Settings):
     block_size: int = Field(default=64, ge=1, description="samples shuffled together within a stream")
     crops_per_image: int = Field(default=1, ge=1)
     loader_workers: int = Field(default=0, ge=0, le=64)
+    on_damage: Literal["raise", "skip"] = "raise"
+    max_skipped_share: float = Field(default=0.01, ge=0, le=1)
 
 
 class ScheduleSettings(Settings):

@@ -15,8 +15,7 @@ import json
 from pathlib import Path
 
 import semanir
-from pipeline.errors import UserError
-from pipeline.training.context import WorkerContext
+from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.engine import Engine
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
@@ -41,11 +40,11 @@ def load_checkpoint(folder: Path, engine: Engine, validator: Validator, plan: Tr
     """Restore engine and best weights from the merged ``folder``, and return the loop's state. Collective.
 
     Raises:
-        UserError: the checkpoint's samples come from another data set or order.
+        StopRun: the checkpoint's samples come from another data set or order.
     """
     state = TrainingState.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
     if state.data_digest != plan.data_digest:
-        raise UserError(
+        raise StopRun(
             f"the checkpoint's sample order {state.data_digest} is not this run's {plan.data_digest}: data.train, "
             "seed, data.streams, block_size or crops_per_image changed; start a new run under another storage"
         )

@@ -10,6 +10,12 @@ from typing import Protocol
 
 import torch
 
+from pipeline.errors import UserError
+
+
+class StopRun(UserError):
+    """Every rank gives up at the same step for the same reason: starting the workers again would not help."""
+
 
 class WorkerContext(Protocol):
     """One worker's place in the run, and its three lines to the outside."""

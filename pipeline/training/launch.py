@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray.train
 import torch
@@ -15,6 +16,7 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem
+from pipeline.training.context import StopRun
 from pipeline.training.loop import Summary, train
 
 
@@ -63,7 +65,7 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
     filesystem, path = arrow_filesystem(config.storage)
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"config": config.model_dump_json(), "topic": config.task, "board": board},
+        train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board},
         torch_config=TorchConfig(timeout_s=settings.collective_timeout_s),
         scaling_config=ray.train.ScalingConfig(
             num_workers=settings.num_workers,
@@ -86,13 +88,15 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
             if isinstance(cause, UserError):
                 raise cause from None
         raise
+    if isinstance(result.return_value, StopRun):
+        raise result.return_value
     if result.checkpoint is None or result.return_value is None:
         raise RuntimeError(f"{config.task}: Ray Train ended without a checkpoint; see Ray's logs")
     scheme = "s3://" if config.storage.startswith("s3://") else ""
     return TrainedRun(result.return_value, scheme + result.checkpoint.path)
 
 
-def _work(loop_config: dict) -> Summary:
+def _work(loop_config: dict[str, Any]) -> Summary | StopRun:
     worker = ray.train.get_context()
     config = RunConfig.model_validate_json(loop_config["config"])
     torch.set_num_threads(config.training.cpus_per_worker)
@@ -103,4 +107,7 @@ def _work(loop_config: dict) -> Summary:
         topic=loop_config["topic"],
         board=loop_config["board"],
     )
-    return train(config, context)
+    try:
+        return train(config, context)
+    except StopRun as refusal:
+        return refusal  # as a result: Ray Train would take an exception for a fault and try again

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.config import RunConfig
-from pipeline.errors import UserError
+from pipeline.data.loader import Batch
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.training.context import WorkerContext
+from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
 from pipeline.training.plan import TrainingPlan
@@ -37,7 +37,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
     Every rank calls it. The best weights on the validation images leave as ``best/`` in each checkpoint.
 
     Raises:
-        UserError: a checkpoint of another configuration or data set, or too many non-finite losses.
+        StopRun: the checkpoint belongs to another sample order, or too many losses were not finite.
     """
     settings = config.training
     plan = TrainingPlan(config, context)
@@ -49,11 +49,11 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
         if folder is not None:
             state = load_checkpoint(folder, engine, validator, plan)
 
-    micro_batches = iter(plan.open_stream(start_position=state.position))
-    accumulation = settings.accumulation(context.world_size)
+    stream = plan.open_stream(start_position=state.position)
+    micro_batches = iter(stream)
     meter = Meter(settings.global_batch_size)
     while state.step < settings.steps:
-        batches = list(islice(micro_batches, accumulation))
+        batches = list(take_step(micro_batches))
         meter.data_arrived()
         value = engine.step(
             [(batch.lq, batch.gt) for batch in batches],
@@ -62,14 +62,14 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             draw_k(config.seed, state.step, settings.random_k),
         )
         state.step += 1
-        state.position += settings.global_batch_size
+        state.position = batches[-1].next_position
         meter.step_done()
         if value is None:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
-                raise UserError(_diverged(state, [key for batch in batches for key in batch.keys]))
+                raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
         if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            context.log(state.step, {"loss": value, **meter.rates()})
+            context.log(state.step, {"loss": value, **meter.rates(), "damaged_samples": stream.faults.metrics()["total"]})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
             psnr = validator.validate(state)
@@ -82,6 +82,14 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
                 context.save(state.step, {"best_psnr": state.best_psnr}, Path(folder_name))
             meter.pause_over()
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
+
+
+def take_step(micro_batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The micro-batches of one optimizer step."""
+    for batch in micro_batches:
+        yield batch
+        if batch.next_position is not None:
+            return
 
 
 def _diverged(state: TrainingState, keys: list[str]) -> str:

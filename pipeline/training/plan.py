@@ -7,11 +7,14 @@ from functools import cached_property
 import torch
 
 import semanir
-from pipeline.config import RunConfig, parse_settings
-from pipeline.data.loader import TrainingStream, open_training_stream
-from pipeline.data.manifest import Manifest, load_manifest
-from pipeline.data.order import data_position_digest
+from pipeline.config import RunConfig
+from pipeline.data.faults import FaultPolicy
+from pipeline.data.loader import TrainingStream, open_scheduled_stream
+from pipeline.data.manifest import Manifest
+from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
+from pipeline.data.schedule import Phase, Schedule, data_position_digest
+from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
 from pipeline.tasks import TASKS
 from pipeline.training.context import WorkerContext
@@ -23,13 +26,25 @@ class TrainingPlan:
     def __init__(self, config: RunConfig, context: WorkerContext) -> None:
         self.config, self.context = config, context
         self.task = TASKS[config.task]
-        self.setting = parse_settings(self.task.settings, config.setting, where=f"{config.task}: setting")
+        self.setting = self.task.parse_settings(config.setting)
         self.loss = config.training.loss or self.task.loss
         self.model_config = model_config(config)
 
     @cached_property
-    def manifest(self) -> Manifest:
-        return load_manifest(self.config.data.train)
+    def datasets(self) -> tuple[tuple[Manifest, int], ...]:
+        """The training sets with their weights, opened."""
+        return open_datasets(self.config.data.train)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """How positions become this world's steps and micro-batches."""
+        training, world_size = self.config.training, self.context.world_size
+        phase = Phase(
+            steps=training.steps,
+            global_batch_size=training.global_batch_size,
+            micro_batch_size=training.micro_batch(world_size),
+        )
+        return Schedule((phase,), self.config.data.crops_per_image)
 
     def build_model(self) -> torch.nn.Module:
         """A fresh model, with the same initial weights on every rank and at every start."""
@@ -39,32 +54,33 @@ class TrainingPlan:
 
     @cached_property
     def data_digest(self) -> str:
-        """Identity of the sample order; equal digests mean that a position is the same sample."""
+        """Identity of the sample order: with equal digests, a position is the same sample."""
         data = self.config.data
         return data_position_digest(
-            self.manifest,
+            self.datasets,
             seed=self.config.seed,
             streams=data.streams,
             block_size=data.block_size,
-            crops_per_image=data.crops_per_image,
+            schedule=self.schedule,
         )
 
     def open_stream(self, start_position: int) -> TrainingStream:
-        """This rank's endless micro-batches from sample ``start_position`` on."""
-        data, training, world_size = self.config.data, self.config.training, self.context.world_size
-        return open_training_stream(
-            self.manifest,
+        """This rank's micro-batches from sample ``start_position`` to the end of the schedule."""
+        data = self.config.data
+        return open_scheduled_stream(
+            self.datasets,
             make_sample=make_patch_sampler(self.task, self.setting, data.patch_size),
-            seed=self.config.seed,
-            start_position=start_position,
-            rank=self.context.rank,
-            world_size=world_size,
-            global_batch_size=training.global_batch_size,
-            micro_batch_size=training.micro_batch(world_size),
-            streams=data.streams,
-            block_size=data.block_size,
+            schedule=self.schedule,
+            settings=StreamSettings(
+                seed=self.config.seed,
+                start_position=start_position,
+                rank=self.context.rank,
+                world_size=self.context.world_size,
+                streams=data.streams,
+                block_size=data.block_size,
+                faults=FaultPolicy(data.on_damage, data.max_skipped_share),
+            ),
             loader_workers=data.loader_workers,
-            crops_per_image=data.crops_per_image,
         )
 
 

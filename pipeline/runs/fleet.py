@@ -1,0 +1,56 @@
+"""Many task runs side by side: as many as the cluster has room for, and none takes another down with it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+from rich.console import Console
+
+from pipeline.cluster import Board, connect, total_resources
+from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.runs.preflight import check_runs
+from pipeline.runs.progress import Progress
+from pipeline.runs.report import Outcome
+from pipeline.runs.room import Room, needs
+from pipeline.runs.task_run import TaskRun
+from pipeline.tracking import open_experiment
+
+POLL_S = 0.5
+
+
+def run_fleet(
+    configs: Sequence[RunConfig], *, experiment: str, commit: str, retrain: bool, console: Console
+) -> list[Outcome]:
+    """Train, evaluate and register each configuration; returns one outcome per configuration, in their order.
+
+    Raises:
+        UserError: bad input, before any worker starts.
+    """
+    check_runs(configs)
+    connect()
+    room = Room(total_resources())
+    for config in configs:
+        room.check(needs(config.training), config.task)
+    board, experiment_id = Board(), open_experiment(experiment)
+    with Progress(console) as progress, ThreadPoolExecutor(len(configs)) as pool:
+        runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress) for config in configs]
+        by_topic = {run.topic: run for run in runs}
+        futures = [pool.submit(run.run) for run in runs]
+        pending: set[Future[Outcome]] = set(futures)
+        while pending:
+            _, pending = wait(pending, timeout=POLL_S)
+            for topic, (step, metrics) in board.collect():
+                by_topic[topic].heard(step, metrics)
+    return [_outcome(config, future, console) for config, future in zip(configs, futures, strict=True)]
+
+
+def _outcome(config: RunConfig, future: Future[Outcome], console: Console) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if not isinstance(error, UserError):
+        console.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
+    return Outcome(config.task, f"failed: {str(error).strip().splitlines()[0]}", failed=True)

@@ -1,0 +1,105 @@
+"""One task, from its configuration to a registered model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.cluster import Board
+from pipeline.config import RunConfig
+from pipeline.data.manifest import load_manifest
+from pipeline.evaluation.held_out import evaluate
+from pipeline.evaluation.score import ImageScore
+from pipeline.registry import ModelCard, Registered, find_registered, register
+from pipeline.runs.progress import Progress
+from pipeline.runs.report import ImageFigures, Outcome
+from pipeline.runs.room import Room, needs
+from pipeline.storage.fetch import fetch_folder
+from pipeline.tasks import TASKS
+from pipeline.tracking import Tracker, flat_params
+from pipeline.training.launch import TrainedRun, run_training
+from pipeline.training.plan import model_config
+
+
+class TaskRun:
+    """Trains, evaluates and registers one configuration; its name is a function of configuration and data.
+
+    So a killed run is found and continued by giving the same command again, and a finished one is not repeated
+    unless ``retrain`` asks for it.
+    """
+
+    def __init__(
+        self, config: RunConfig, experiment_id: str, commit: str, retrain: bool, board: Board, room: Room,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self.config, self.topic = config, ""
+        self._experiment_id, self._commit = experiment_id, commit
+        self._board, self._room, self._progress = board, room, progress
+        self._data_digest = load_manifest(config.data.train).digest
+        self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
+        finished = find_registered(config.task, self.fingerprint)
+        self._finished = None if retrain or not finished else finished[-1]
+        # A retrained run is a run of its own, and a killed retraining continues as such.
+        self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
+        self._tracker: Tracker | None = None
+
+    def heard(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Figures from rank 0, on the driver's thread."""
+        if self._tracker is not None:
+            self._tracker.log(step, metrics)
+        self._progress.update(self.config.task, step, metrics, self.config.training.global_batch_size)
+
+    def run(self) -> Outcome:
+        """All of it; exceptions are the caller's to report."""
+        config, task = self.config, self.config.task
+        self._progress.start(task, config.training.steps)
+        if self._finished is not None:
+            self._progress.done(task, f"is registered already as {self._finished.name} version {self._finished.version}")
+            return Outcome(task, "already registered", version=_version(self._finished), figures=_read(self._finished))
+        self._tracker = Tracker(
+            self._experiment_id, self.topic, params=flat_params(config.model_dump(mode="json")), tags=self._tags()
+        )
+        try:
+            outcome = self._train_and_register(self._tracker)
+        except BaseException:
+            self._tracker.finish("FAILED")
+            raise
+        self._tracker.finish("FINISHED")
+        self._progress.done(task, f"registered as {outcome.version}")
+        return outcome
+
+    def _train_and_register(self, tracker: Tracker) -> Outcome:
+        config, task = self.config, self.config.task
+        tracker.document("config.json", config.model_dump_json(indent=2))
+        with self._room.reserve(needs(config.training)):
+            self._progress.phase(task, "training")
+            trained = run_training(config, self.topic, self._board)
+            self._progress.phase(task, "evaluating")
+            scores = evaluate(
+                config,
+                weights_uri=f"{trained.checkpoint_uri}/best",
+                images_uri=config.data.test or config.data.val,
+                workers=config.training.num_workers,
+            )
+        self._progress.phase(task, "registering")
+        figures = tuple(ImageFigures(score.key, score.restored_psnr, score.baseline_psnr) for score in scores)
+        for score in scores:
+            tracker.picture(score.key, score.pictures)
+        outcome = Outcome(task, "trained", figures=figures)
+        tracker.log(config.training.steps, _means(outcome))
+        with TemporaryDirectory() as name:
+            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights")
+            registered = register(folder, self._card(trained, scores, outcome), run_id=tracker.run_id)
+        return Outcome(task, "trained", version=_version(registered), figures=figures)
+
+    def _card(self, trained: TrainedRun, scores: list[ImageScore], outcome: Outcome) -> ModelCard:
+        raise NotImplementedError
+
+    def _tags(self) -> dict[str, str]:
+        return {
+            "task": self.config.task,
+            "fingerprint": self.fingerprint,
+            "data_fingerprint": self._data_digest,
+            "git_commit": self._commit,
+        }
