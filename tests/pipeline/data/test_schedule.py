@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.data.schedule import Phase, Schedule, allowed_world_sizes, check_world_size
+from pipeline.errors import UserError
+
+PROGRESSIVE = Schedule(
+    (
+        Phase(steps=3, global_batch_size=16, micro_batch_size=4),
+        Phase(steps=2, global_batch_size=8, micro_batch_size=2),
+        Phase(global_batch_size=4, micro_batch_size=1),
+    )
+)
+
+
+@given(st.integers(1, 1024), st.integers(1, 1024))
+def test_allowed_worlds_divide_streams_and_batch(streams, batch):
+    allowed = allowed_world_sizes(streams, batch)
+    assert allowed == [w for w in range(1, 1025) if streams % w == 0 and batch % w == 0]
+
+
+def test_a_refused_world_names_its_neighbours():
+    check_world_size(8, 64, 24)
+    with pytest.raises(UserError, match=r"world of 3 ranks .* nearest allowed: 2 or 4"):
+        check_world_size(3, 64, [24, 16])
+    with pytest.raises(UserError, match="nearest allowed: 8$"):
+        check_world_size(16, 64, 24)
+
+
+def test_phases_follow_one_another_without_a_gap():
+    steps, position = [], 0
+    for _ in range(7):
+        step = PROGRESSIVE.step_at(position)
+        steps.append((step.start, step.end, step.phase))
+        position = step.end
+    assert steps == [(0, 16, 0), (16, 32, 0), (32, 48, 0), (48, 56, 1), (56, 64, 1), (64, 68, 2), (68, 72, 2)]
+    assert [PROGRESSIVE.phase_at(p) for p in (0, 47, 48, 63, 64, 10**9)] == [0, 0, 1, 1, 2, 2]
+    assert PROGRESSIVE.end_position is None
+
+
+def test_a_bounded_schedule_ends():
+    schedule = Schedule((Phase(steps=2, global_batch_size=6, micro_batch_size=3),), crops_per_image=3)
+    assert schedule.end_position == 4
+    assert schedule.step_at(2).end == 4
+    assert schedule.step_at(4) is None
+
+
+@pytest.mark.parametrize("position", [1, 15, 50, 65])
+def test_a_position_inside_a_step_is_refused(position):
+    with pytest.raises(UserError, match="resume where a step ended"):
+        PROGRESSIVE.step_at(position)
+
+
+def test_worlds_must_suit_every_phase_and_its_micro_batch():
+    PROGRESSIVE.check_world(4, 64)
+    with pytest.raises(UserError, match="nearest allowed: 4"):
+        PROGRESSIVE.check_world(8, 64)
+    with pytest.raises(UserError, match="micro_batch_size 3 does not divide the 4 samples"):
+        Schedule((Phase(global_batch_size=8, micro_batch_size=3),)).check_world(2, 64)
+
+
+@pytest.mark.parametrize(
+    ("phases", "crops", "message"),
+    [
+        ((), 1, "has no phase"),
+        ((Phase(global_batch_size=0, micro_batch_size=1),), 1, "at least 1"),
+        ((Phase(global_batch_size=8, micro_batch_size=2),), 4, "not a multiple of crops_per_image 4"),
+        ((Phase(global_batch_size=8, micro_batch_size=2),) * 2, 1, "no number of steps, but another"),
+    ],
+)
+def test_impossible_schedules_are_refused(phases, crops, message):
+    with pytest.raises(UserError, match=message):
+        Schedule(phases, crops)
