@@ -39,8 +39,8 @@ class _ShardInProgress:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Fixed time and owner: equal images make equal bytes.
-        self.writer = wds.TarWriter(self.buffer, encoder=False, compress=False, mtime=0.0, user="", group="")
+        # Fixed time and owner: equal images make equal bytes (a float time would add a PAX header each).
+        self.writer = wds.TarWriter(self.buffer, encoder=False, compress=False, mtime=0, user="", group="")
 
     @property
     def length(self) -> int:

@@ -15,7 +15,7 @@ from pipeline.data.pack import pack_dataset
 from pipeline.data.sources import folder_sources
 
 
-def write_images(folder: Path, count: int, *, height: int = 12, width: int = 10, seed: int = 0) -> Path:
+def write_images(folder: Path, count: int, *, height: int = 12, width: int = 8, seed: int = 0) -> Path:
     """``count`` distinct PNG files of noise."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,11 +33,11 @@ def images(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Callable[..., Manifest]:
-    """``dataset(count, per_shard)`` packs that many images into shards of that many samples, the last shorter."""
+    """``dataset(count, per_shard)`` packs images into shards of that many samples, the last shorter."""
 
     def make(count: int, per_shard: int = 100, name: str = "set", seed: int = 0) -> Manifest:
         folder = write_images(tmp_path / f"{name}-images", count, seed=seed)
-        # One sample takes a header and its padded bytes: a target just below n samples closes a shard after n.
+        # A sample is 1024 bytes, header and padding included: this target closes a shard after per_shard.
         sources = folder_sources(str(folder))
         settings = PackSettings(shard_bytes=(per_shard - 1) * 1024 + 1)
         return pack_dataset(sources, str(tmp_path / name), settings)

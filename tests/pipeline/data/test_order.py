@@ -36,7 +36,7 @@ def test_an_epoch_holds_every_sample_exactly_once(order, epoch):
 @settings(max_examples=100, deadline=None)
 def test_a_block_lists_the_samples_of_its_positions_in_order(order, position):
     block = order.place(position).block
-    own = [p for p in range(position % order.streams, position + order.streams * 13, order.streams)]
+    own = list(range(position % order.streams, position + order.streams * 13, order.streams))
     inside = [(place.shard, place.row) for place in map(order.place, own) if place.block == block]
     assert order.block(block) == inside
     assert len(inside) <= order.block_size

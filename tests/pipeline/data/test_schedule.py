@@ -26,7 +26,7 @@ def test_a_refused_world_names_its_neighbours():
     check_world_size(8, 64, 24)
     with pytest.raises(UserError, match=r"world of 3 ranks .* nearest allowed: 2 or 4"):
         check_world_size(3, 64, [24, 16])
-    with pytest.raises(UserError, match="nearest allowed: 8$"):
+    with pytest.raises(UserError, match=r"nearest allowed: 8$"):
         check_world_size(16, 64, 24)
 
 

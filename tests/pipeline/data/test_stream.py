@@ -1,4 +1,4 @@
-"""The promise everything else leans on: one sequence of global batches, whatever the world, workers or stops."""
+"""The promise everything leans on: one sequence of global batches, whatever the world, workers or stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draw(sample: DecodedSample, rng) -> dict[str, torch.Tensor]:
 
 
 def global_batches(datasets, *, world, start, count, workers=0, micro=1, crops=1, cache=0, schedule=None):
-    """``count`` optimiser steps as lists of (position, key, lq, gt), merged over the ranks, and the next position."""
+    """``count`` steps as lists of (position, key, lq, gt), merged over the ranks, and the next position."""
     schedule = schedule or Schedule((Phase(global_batch_size=BATCH, micro_batch_size=micro),), crops)
     per_step: list[list[tuple]] = [[] for _ in range(count)]
     ends = set()

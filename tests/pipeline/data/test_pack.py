@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import webdataset as wds
+
+from pipeline.data.encode import PackSettings, corners
+from pipeline.data.images import decode_image, encode_image
+from pipeline.data.manifest import MANIFEST_NAME, load_manifest
+from pipeline.data.pack import pack_dataset
+from pipeline.data.sources import folder_sources, paired_sources
+from pipeline.errors import UserError
+from pipeline.storage import open_storage
+
+
+def test_the_manifest_tells_the_truth_about_every_byte(dataset):
+    manifest = dataset(10, per_shard=4)
+    assert [shard.samples for shard in manifest.shards] == [4, 4, 2]
+    assert (manifest.num_samples, manifest.min_height, manifest.min_width) == (10, 12, 8)
+    assert manifest.summary.decoded_bytes == sum(8 * 3 * (12 + number % 3) for number in range(10))
+    store = open_storage(manifest.uri)
+    for number, shard in enumerate(manifest.shards):
+        data = store.read(shard.name)
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (shard.size, shard.sha256)
+        rows = manifest.rows(number)
+        assert [row.offset for row in rows[1:]] == [row.offset + row.length for row in rows[:-1]]
+        for row in rows:
+            span = data[row.offset : row.offset + row.length]
+            assert hashlib.sha256(span).digest() == row.digest
+            assert span.startswith(f"{row.key}.clean.png".encode())
+
+
+def test_webdataset_alone_reads_the_shards(dataset):
+    manifest = dataset(5, per_shard=2)
+    urls = [f"{manifest.uri}/{shard.name}" for shard in manifest.shards]
+    samples = list(wds.WebDataset(urls, shardshuffle=False).decode("rgb8"))
+    assert [sample["__key__"] for sample in samples] == [f"img{n:03d}" for n in range(5)]
+    assert all(sample["clean.png"].shape[1:] == (8, 3) for sample in samples)
+
+
+def test_the_same_images_make_the_same_bytes(images, tmp_path):
+    sources = folder_sources(str(images(4)))
+    first, second = (pack_dataset(sources, str(tmp_path / name)) for name in ("one", "two"))
+    assert first.digest == second.digest
+    assert first.shards[0].sha256 == second.shards[0].sha256
+
+
+def test_packing_again_does_nothing_and_other_images_are_refused(images, tmp_path):
+    output = str(tmp_path / "out")
+    sources = folder_sources(str(images(4)))
+    pack_dataset(sources, output)
+    touched: list[object] = []
+    again = pack_dataset(sources, output, progress=touched.append)
+    assert (again.num_samples, touched) == (4, [])
+    with pytest.raises(UserError, match="holds another dataset \\(4 samples\\)"):
+        pack_dataset(sources[:3], output)
+
+
+def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_path):
+    output = str(tmp_path / "out")
+    sources = folder_sources(str(images(6)))
+
+    def stop_late(source):
+        if source is sources[4]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_dataset(sources, output, PackSettings(shard_bytes=1), progress=stop_late)
+    assert not open_storage(output).exists(MANIFEST_NAME)
+    with pytest.raises(UserError, match=r"holds no manifest\.parquet"):
+        load_manifest(output)
+    assert pack_dataset(sources, output, PackSettings(shard_bytes=1)).num_samples == 6
+
+
+def test_corrupt_images_are_named_skipped_and_counted(images, tmp_path):
+    folder = images(8)
+    (folder / "img003.png").write_bytes(b"no image")
+    sources = folder_sources(str(folder))
+    manifest = pack_dataset(sources, str(tmp_path / "out"), PackSettings(max_skipped_share=0.2))
+    assert manifest.num_samples == 7
+    ((source, reason),) = manifest.summary.skipped
+    assert source.endswith("img003.png")
+    assert "not a readable image" in reason
+    with pytest.raises(UserError, match=r"1 of 8 images cannot be used.*img003\.png.*--max-skipped-share"):
+        pack_dataset(sources, str(tmp_path / "strict"), PackSettings(max_skipped_share=0.1))
+
+
+def test_no_image_left_is_an_error_even_when_all_may_be_skipped(images, tmp_path):
+    folder = images(1)
+    (folder / "img000.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="1 of 1 images cannot be used"):
+        pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(max_skipped_share=1))
+
+
+def test_pairs_are_stored_together_and_unequal_ones_skipped(images, tmp_path):
+    clean, degraded = images(3), images(4)
+    (degraded / "img003.png").unlink()
+    (degraded / "img001.png").write_bytes(encode_image(np.zeros((5, 5, 3), np.uint8)))
+    manifest = pack_dataset(
+        paired_sources(str(clean), str(degraded)), str(tmp_path / "out"), PackSettings(max_skipped_share=0.5)
+    )
+    assert manifest.has_degraded
+    assert [row.key for row in manifest.rows(0)] == ["img000", "img002"]
+    assert "degraded partner is 5x5" in manifest.summary.skipped[0][1]
+
+
+def test_sub_images_cover_the_image_up_to_its_border(images, tmp_path):
+    folder = images(1, height=50, width=70)
+    settings = PackSettings(sub_image=32, sub_image_step=16)
+    manifest = pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), settings)
+    rows = manifest.rows(0)
+    assert len(rows) == len(corners(50, 32, 16)) * len(corners(70, 32, 16)) == 3 * 4
+    assert {(row.height, row.width) for row in rows} == {(32, 32)}
+    assert rows[0].key == "img000_s001"
+    assert corners(50, 32, 16) == [0, 16, 18]
+
+
+def test_original_bytes_are_kept_on_request(images, tmp_path):
+    folder = images(2)
+    manifest = pack_dataset(
+        folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="original")
+    )
+    data = open_storage(manifest.uri).read("shard-000000.tar")
+    assert (folder / "img001.png").read_bytes() in data
+
+
+def test_webp_is_lossless_and_read_back(images, tmp_path):
+    folder = images(2)
+    manifest = pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="webp"))
+    data = open_storage(manifest.uri).read("shard-000000.tar")
+    start = data.index(b"RIFF")
+    length = int.from_bytes(data[start + 4 : start + 8], "little") + 8
+    stored = decode_image(data[start : start + length])
+    np.testing.assert_array_equal(stored, decode_image((folder / "img000.png").read_bytes()))

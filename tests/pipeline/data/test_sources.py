@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.data.builtin import PHOTOGRAPHS, SPLITS, builtin_sources
+from pipeline.data.images import decode_image
+from pipeline.data.sources import all_sources, folder_sources, paired_sources, sample_key
+from pipeline.errors import UserError
+
+
+def test_a_key_has_neither_suffix_nor_dot():
+    assert sample_key("a/photo.v2.final.png") == "a/photo_v2_final"
+
+
+def test_folders_are_searched_and_other_files_left(images):
+    folder = images(3)
+    (folder / "notes.txt").write_text("x")
+    (folder / "deep").mkdir()
+    (folder / "img000.png").rename(folder / "deep" / "x.PNG")
+    assert [source.key for source in folder_sources(str(folder))] == ["deep/x", "img001", "img002"]
+
+
+def test_a_folder_without_images_says_what_was_found(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match=r"holds no images \(1 other files\); expected files named \.png"):
+        folder_sources(str(tmp_path))
+    with pytest.raises(UserError, match="does not exist"):
+        folder_sources(str(tmp_path / "no"))
+
+
+def test_several_folders_keep_their_names_apart(images):
+    keys = [source.key for source in all_sources([str(images(1)), str(images(2))])]
+    assert keys == ["images1/img000", "images2/img000", "images2/img001"]
+
+
+def test_two_files_with_one_key_are_refused(images):
+    folder = images(1)
+    (folder / "img000.jpg").write_bytes(b"x")
+    with pytest.raises(UserError, match="would share the key 'img000'"):
+        all_sources([str(folder)])
+
+
+def test_a_pair_without_partner_is_named(images):
+    with pytest.raises(UserError, match=r"1 images of .* have no partner, the first is 'img002'"):
+        paired_sources(str(images(3)), str(images(2)))
+
+
+def test_the_built_in_photographs_are_there_and_credited():
+    shapes = {
+        source.key: decode_image(source.clean.read()).shape
+        for split in SPLITS
+        for source in builtin_sources(split)
+    }
+    assert shapes["retina"] == (1411, 1411, 3)
+    assert shapes["camera"] == (512, 512, 1)
+    assert len(shapes) == len(PHOTOGRAPHS) == 9
+    assert all(photograph.credit for photograph in PHOTOGRAPHS)
+
+
+def test_the_splits_share_no_photograph():
+    splits = {split: {source.key for source in builtin_sources(split)} for split in SPLITS}
+    assert splits["test"] == {"chelsea", "coffee", "flower"}
+    assert splits["val"] == {"rocket"}
+    assert len(splits["train"]) == 5
+    assert len(set.union(*splits.values())) == 9
