@@ -1,10 +1,10 @@
 """Blur kernels of hand-held exposures: a random camera trajectory, rasterised.
 
-Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE Trans. Image
-Processing 21(8), 2012, and its published trajectory generator; DeblurGAN (Kupyn et al., CVPR 2018) trains on the same.
-A particle moves at constant speed; its direction is disturbed by a Gaussian tremor, by a pull back to where it started
-and, rarely, by a jerk that turns it round. The generator takes 2,000 steps of a Python loop; ours takes ``_STEPS``,
-with each term rescaled so that its effect over the whole exposure stays the same.
+Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE Trans.
+Image Processing 21(8), 2012, and its published trajectory generator; DeblurGAN (Kupyn et al., CVPR 2018)
+trains on the same. A particle moves at constant speed; its direction is disturbed by a Gaussian tremor, by a
+pull back to where it started and, rarely, by a jerk that turns it round. The generator takes 2,000 steps of a
+Python loop; ours takes ``_STEPS``, with each term rescaled so that its effect over the exposure stays the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_JERKS = 0.2
 
 
 def random_trajectory(rng: Generator, length: float) -> npt.NDArray[np.complex128]:
-    """Positions (column + i·row, pixels) of a shaken camera during one exposure, ``length`` pixels of path."""
+    """Positions (column + i·row) of a shaken camera during one exposure, on a path of ``length`` pixels."""
     pull = _MAX_PULL * rng.random() * _ANXIETY * _SOURCE_STEPS / _STEPS
     tremor = _MAX_TREMOR * rng.random() * _ANXIETY * math.sqrt(_SOURCE_STEPS / _STEPS)
     jerk_probability = _MAX_JERKS * rng.random() * _ANXIETY * _SOURCE_STEPS / _STEPS
@@ -54,7 +54,8 @@ def random_trajectory(rng: Generator, length: float) -> npt.NDArray[np.complex12
 def rasterize(trajectory: npt.NDArray[np.complex128], max_size: int) -> Kernel:
     """Kernel (n, n), n odd and at most ``max_size``, summing to 1, its centre of mass on the centre pixel.
 
-    Each position spreads its time bilinearly over four pixels. A trajectory that leaves ``max_size`` is scaled down.
+    Each position spreads its time bilinearly over four pixels. A trajectory that leaves ``max_size`` is
+    scaled down.
     """
     if max_size < 3 or max_size % 2 == 0:
         raise ValueError(f"max_size is {max_size}; a kernel needs an odd size of at least 3")

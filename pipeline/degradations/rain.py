@@ -1,7 +1,7 @@
 """Rain streaks under a veil, as in heavy rain: the Outdoor-Rain model.
 
-R. Li, L.-F. Cheong, R. T. Tan, "Heavy rain image restoration: integrating physics model and conditional adversarial
-learning", CVPR 2019: observed = t · (scene + Σ streak layers) + (1 - t) · airlight.
+R. Li, L.-F. Cheong, R. T. Tan, "Heavy rain image restoration: integrating physics model and conditional
+adversarial learning", CVPR 2019: observed = t · (scene + Σ streak layers) + (1 - t) · airlight.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pipeline.degradations.veil import add_veil, random_veil
 
 @dataclass(frozen=True, kw_only=True)
 class Rain:
-    """Ranges from which each image's rain is drawn. Lengths in pixels, angles in degrees from the vertical."""
+    """Ranges from which each image's rain is drawn. Lengths in pixels, angles in degrees from the
+    vertical.
+    """
 
     layers: IntRange = (1, 3)
     density: Range = (0.0005, 0.003)

@@ -1,8 +1,9 @@
 """Raindrops on the lens: each shows a shrunken, upside-down, blurred view of the scene.
 
-R. Qian et al., "Attentive generative adversarial network for raindrop removal from a single image", CVPR 2018:
-observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as flipped, demagnified
-scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV Workshops 2009.
+R. Qian et al., "Attentive generative adversarial network for raindrop removal from a single image", CVPR
+2018: observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as flipped,
+demagnified scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV
+Workshops 2009.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import Range, draw
@@ -25,8 +26,9 @@ _HARMONICS = 3  # lobes of a drop's outline
 class Raindrops:
     """Ranges from which each image's drops are drawn.
 
-    coverage: sum of the drops' areas over the image's area, in [0, 1]; radius: pixels; magnification: scene pixels
-    per drop pixel; blur: standard deviation in pixels of what is seen through a drop; brightness: gain of that light.
+    coverage: sum of the drops' areas over the image's area, in [0, 1]; radius: pixels; magnification: scene
+    pixels per drop pixel; blur: standard deviation in pixels of what is seen through a drop; brightness: gain
+    of that light.
     """
 
     coverage: Range = (0.03, 0.25)
@@ -61,24 +63,29 @@ def _add_drop(spoiled: Image, blurred: Image, rng: Generator, radius: float, set
     reach = 1.5 * radius
     top, bottom = max(0, math.floor(row - reach)), min(height, math.ceil(row + reach) + 1)
     left, right = max(0, math.floor(column - reach)), min(width, math.ceil(column + reach) + 1)
-    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
-    rows -= np.float32(row)
-    columns -= np.float32(column)
+    rows = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(row)
+    columns = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(column)
     mask = _drop_mask(rng, rows, columns, radius)
-    seen = np.stack([row - magnification * rows, column - magnification * columns])
-    view = np.stack(
-        [map_coordinates(blurred[:, :, c], seen, order=1, mode="mirror") for c in range(spoiled.shape[2])],
-        axis=2,
-    )
+    # Each axis is flipped and shrunk on its own, so one index per row and one per column place the whole view.
+    seen_rows = _mirrored(row - magnification * rows[:, 0], height)
+    seen_columns = _mirrored(column - magnification * columns[0], width)
+    view = blurred[np.ix_(seen_rows, seen_columns)]
     box = spoiled[top:bottom, left:right]
     box += mask[:, :, None] * (gain * view - box)
+
+
+def _mirrored(position: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.intp]:
+    """Nearest pixel of each position; beyond the image it continues mirrored about its edge pixels."""
+    period = max(2 * (size - 1), 1)
+    index = np.abs(np.rint(position).astype(np.intp)) % period
+    return np.minimum(index, period - index)
 
 
 def _drop_mask(
     rng: Generator, rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32], radius: float
 ) -> npt.NDArray[np.float32]:
-    """Opacity in [0, 1] of an irregular round drop centred on the origin; the rim fades over about two pixels."""
-    azimuth = np.arctan2(rows, columns)
+    """Opacity in [0, 1] of an irregular round drop around the origin; its rim fades over two pixels."""
+    azimuth = np.arctan2(rows, columns)  # rows (n, 1), columns (1, m)
     outline = np.ones_like(azimuth)
     for order in range(1, _HARMONICS + 1):
         amplitude, phase = 0.15 * rng.random() / order, 2.0 * math.pi * rng.random()

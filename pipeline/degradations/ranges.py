@@ -9,7 +9,9 @@ IntRange = tuple[int, int]
 
 
 def draw(rng: Generator, limits: Range) -> float:
-    """Uniform in [low, high]. A range of one point consumes a draw too, so fixing a value moves nothing else."""
+    """Uniform in [low, high]. A range of one point consumes a draw too, so fixing a value moves nothing
+    else.
+    """
     low, high = limits
     return float(low + (high - low) * rng.random())
 

@@ -1,8 +1,8 @@
 """Falling snow: near-white flakes of several sizes that cover what is behind them.
 
-Y.-F. Liu et al., "DesnowNet: context-aware deep network for snow removal", IEEE Trans. Image Processing 27(6), 2018
-(Snow100K): observed = flake colour · z + scene · (1 - z), z in [0, 1] the snow mask, made of small, medium and large
-flakes of differing density and motion.
+Y.-F. Liu et al., "DesnowNet: context-aware deep network for snow removal", IEEE Trans. Image Processing
+27(6), 2018 (Snow100K): observed = flake colour · z + scene · (1 - z), z in [0, 1] the snow mask, made of
+small, medium and large flakes of differing density and motion.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from pipeline.degradations.ranges import Range, draw
 from pipeline.degradations.streaks import particle_layer, stroke_kernel
 from pipeline.degradations.veil import add_veil, random_veil
 
-# Diameter in pixels, path during the exposure in diameters, and share of the density: flakes near the lens look
-# larger, faster and rarer.
+# Diameter in pixels, path during the exposure in diameters, and share of the density: flakes near the lens
+# look larger, faster and rarer.
 _SIZES = (((1.0, 2.0), 0.5, 1.0), ((2.5, 4.5), 1.0, 0.3), ((5.0, 9.0), 1.5, 0.06))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snow:
-    """Ranges from which each image's snow is drawn. density: small flakes per pixel; angle: degrees from vertical."""
+    """Ranges from which each image's snow is drawn.
+
+    density: small flakes per pixel; angle: degrees from the vertical; the rest are shares in [0, 1].
+    """
 
     density: Range = (0.001, 0.006)
     angle: Range = (-45.0, 45.0)

@@ -1,9 +1,10 @@
 """The veil of rain and fog: light from the scene is attenuated, light from the air is added.
 
-Atmospheric scattering model (Koschmieder; R. T. Tan, "Visibility in bad weather from a single image", CVPR 2008):
-observed = t · scene + (1 - t) · airlight, t = exp(-β·depth). Heavy rain images (Outdoor-Rain: R. Li, L.-F. Cheong,
-R. T. Tan, CVPR 2019) follow it too. Real depth is not known for ordinary photographs, so the random veil takes a
-smooth relief instead: the optical depth varies linearly over the image, more of it towards a random side.
+Atmospheric scattering model (Koschmieder; R. T. Tan, "Visibility in bad weather from a single image", CVPR
+2008): observed = t · scene + (1 - t) · airlight, t = exp(-β·depth). Heavy rain images (Outdoor-Rain: R. Li,
+L.-F. Cheong, R. T. Tan, CVPR 2019) follow it too. Real depth is not known for ordinary photographs, so the
+random veil takes a smooth relief instead: the optical depth varies linearly over the image, more of it towards
+a random side.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def random_veil(
     """Draw a veil for an image of the given size.
 
     transmission: mean optical transmission t, each end in (0, 1]. airlight: brightness of the air, in [0, 1].
-    relief: relative change of optical depth from the centre to the far corner, in [0, 1]; (0, 0) is a uniform veil.
+    relief: relative change of optical depth from the centre to the far corner, in [0, 1]; (0, 0) is a uniform
+    veil.
     """
     mean = draw(rng, transmission)
     brightness = draw(rng, airlight)
@@ -56,6 +58,8 @@ def add_veil(image: Image, veil: Veil) -> Image:
 
 
 def remove_uniform_veil(image: Image, transmission: float, airlight: float) -> Image:
-    """Exact inverse of a uniform veil of known strength, clipped to [0, 1]: (image - (1 - t)·airlight) / t."""
+    """Exact inverse of a uniform veil of known strength, clipped to [0, 1]: (image - (1 - t)·airlight) /
+    t.
+    """
     scene = (image - np.float32((1.0 - transmission) * airlight)) / np.float32(transmission)
     return np.clip(scene, 0.0, 1.0).astype(np.float32)

@@ -16,7 +16,7 @@ Channel = Literal["rgb", "gray", "y"]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricConvention:
-    """channel: "rgb" and "gray" measure the values as they are, "y" MATLAB luma of RGB. border: pixels cropped."""
+    """channel: "rgb" and "gray" are the values as they are, "y" MATLAB's luma. border: pixels cropped."""
 
     channel: Channel
     border: int = 0
@@ -27,10 +27,10 @@ def comparable(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Both images as 8-bit levels 0..255 (float64, (H, W, C)) in the convention's channel, border cropped.
 
-    ``restored`` is clipped to [0, 1] and rounded to 8 bits before any conversion, as published figures are measured on
-    saved images; so is ``gt``, which changes nothing for images that come from 8-bit files. The luma of RGB images
-    stays unrounded, as in MATLAB's double arithmetic. Raises ValueError for differing shapes, for the wrong number of
-    channels and for images that the border consumes.
+    ``restored`` is clipped to [0, 1] and rounded to 8 bits before any conversion, as published figures are
+    measured on saved images; so is ``gt``, which changes nothing for images that come from 8-bit files. The
+    luma of RGB images stays unrounded, as in MATLAB's double arithmetic. Raises ValueError for differing
+    shapes, for the wrong number of channels and for images that the border consumes.
     """
     check_image(restored)
     check_image(gt)
@@ -54,5 +54,6 @@ def comparable(
 def _levels(image: Image, channel: Channel) -> npt.NDArray[np.float64]:
     rounded = np.rint(np.clip(image, 0.0, 1.0).astype(np.float64) * 255.0)
     if channel == "y" and image.shape[2] == 3:
-        return to_y(rounded.astype(np.float32) / 255).astype(np.float64) * 255.0
+        levels: npt.NDArray[np.float64] = to_y((rounded / 255.0).astype(np.float32)) * np.float64(255.0)
+        return levels
     return rounded

@@ -18,7 +18,8 @@ __all__ = ["Window", "gaussian_window", "psnr", "ssim", "to_y"]
 
 Window = Literal["valid", "same"]
 
-# Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4), 2004.
+# Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
+# 2004.
 WINDOW_SIZE = 11
 WINDOW_SIGMA = 1.5
 C1 = (0.01 * 255.0) ** 2
@@ -35,7 +36,8 @@ def gaussian_window() -> npt.NDArray[np.float64]:
 def psnr(restored: Image, gt: Image, convention: MetricConvention) -> float:
     """Peak signal-to-noise ratio in dB, peak 255, one mean over all values; infinite for equal images.
 
-    Both images are float32 (H, W, C) in [0, 1]; see ``comparable`` for rounding and for what raises ValueError.
+    Both images are float32 (H, W, C) in [0, 1]; see ``comparable`` for rounding and for what raises
+    ValueError.
     """
     levels_restored, levels_gt = comparable(restored, gt, convention)
     mse = float(np.mean((levels_restored - levels_gt) ** 2))
@@ -45,9 +47,9 @@ def psnr(restored: Image, gt: Image, convention: MetricConvention) -> float:
 def ssim(restored: Image, gt: Image, convention: MetricConvention, window: Window = "valid") -> float:
     """Structural similarity (Gaussian window 11x11, σ 1.5), averaged over channels.
 
-    window: "valid" averages over windows wholly inside the image (MATLAB, BasicSR, SwinIR); "same" pads with zeros and
-    averages over every pixel (GRL), which reads higher. Raises ValueError for another name and, besides
-    ``comparable``'s reasons, when fewer than 11 pixels of a side remain.
+    window: "valid" averages over windows wholly inside the image (MATLAB, BasicSR, SwinIR); "same" pads with
+    zeros and averages over every pixel (GRL), which reads higher. Raises ValueError for another name and,
+    besides ``comparable``'s reasons, when fewer than 11 pixels of a side remain.
     """
     levels_restored, levels_gt = comparable(restored, gt, convention)
     if min(levels_gt.shape[:2]) < WINDOW_SIZE:

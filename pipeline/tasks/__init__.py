@@ -41,8 +41,8 @@ GROUPS: Mapping[str, tuple[Task, ...]] = MappingProxyType(
 def resolve_tasks(names: Sequence[str]) -> list[Task]:
     """Tasks for names as a person types them, in the given order, each once.
 
-    "all" is the ten, a group's name its first member, a task's name itself. Raises UserError for an unknown name, and
-    when no name is given.
+    "all" is the ten, a group's name its first member, a task's name itself. Raises UserError for an unknown
+    name, and when no name is given.
     """
     if not names:
         raise UserError(f"no task given; {_choices()}")

@@ -38,7 +38,9 @@ class Task:
     settings: type[TaskSettings]
     """The task's own knobs; the defaults are its real setting."""
     degrade: Degrade
-    """(gt, rng, settings) -> lq, what a person would have: gt as from an 8-bit file, cropped by ``crop_gt``."""
+    """(gt, rng, settings) -> lq, what a person would have: gt as from an 8-bit file, cropped by
+    ``crop_gt``.
+    """
     to_input: Callable[[Image], Image]
     """lq -> network input (demosaicking: the Malvar image; elsewhere the same image)."""
     baselines: Mapping[str, Baseline]
@@ -68,7 +70,9 @@ class Task:
         return gt[:height, :width]
 
     def to_gt_channels(self, image: Image) -> Image:
-        """Gray or RGB image -> the task's channels: rounded MATLAB luma for gray tasks, repeated gray for RGB."""
+        """Gray or RGB image -> the task's channels: rounded MATLAB luma for gray tasks, repeated gray for
+        RGB.
+        """
         return to_gray(image) if self.channels == 1 else to_rgb(image)
 
     def parse_settings(self, values: Mapping[str, Any] | None = None) -> TaskSettings:

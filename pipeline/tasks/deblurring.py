@@ -27,7 +27,9 @@ class DeblurringSettings(TaskSettings):
     max_size: int = Field(default=31, ge=3, le=255)
     """Odd; trajectories that need a larger kernel are scaled down to this size."""
     kernel_seed: int | None = Field(default=None, ge=0, lt=2**64)
-    """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its own."""
+    """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its
+    own.
+    """
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 0.0)
     """Sensor noise after the blur."""
 
@@ -56,7 +58,8 @@ def _fixed_kernel(seed: int, length: Range, max_size: int) -> Kernel:
 def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:
     """Blur, add sensor noise, save in 8 bits."""
     blurred = blur(gt, kernel_of(rng, settings))
-    return quantize(gaussian_noise(blurred, rng, settings.sigma))
+    noisy = gaussian_noise(blurred, rng, settings.sigma) if settings.sigma[1] > 0 else blurred
+    return quantize(noisy)
 
 
 DEBLURRING = Task(

@@ -23,7 +23,9 @@ def number_range(least: float, most: float, unit: str) -> BeforeValidator:
 
 
 def integer_range(least: int, most: int, unit: str) -> BeforeValidator:
-    """Annotates an ``IntRange`` field: one integer or [low, high], both in [least, most]; held as (low, high)."""
+    """Annotates an ``IntRange`` field: one integer or [low, high], both in [least, most]; held as (low,
+    high).
+    """
     return BeforeValidator(_RangeReader("an integer", (int,), int, least, most, unit))
 
 

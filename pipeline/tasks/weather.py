@@ -30,7 +30,7 @@ Density = Annotated[Range, number_range(0, 0.05, "particles per pixel")]
 
 
 class RainSettings(TaskSettings):
-    """See ``pipeline.degradations.rain``. One value for transmission and airlight and no relief: one fixed veil."""
+    """See ``pipeline.degradations.rain``. One transmission, one airlight, no relief: a fixed veil."""
 
     layers: Annotated[IntRange, integer_range(0, 8, "streak layers")] = Rain.layers
     density: Density = Rain.density
@@ -72,7 +72,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 class WeatherSettings(TaskSettings):
-    """Each image gets one of ``kinds``, all equally likely, as the AllWeather training set mixes its three."""
+    """Each image gets one of ``kinds``, all equally likely; the AllWeather training set mixes all three."""
 
     kinds: Annotated[tuple[Kind, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
         "rain",
@@ -100,7 +100,8 @@ def degrade(gt: Image, rng: Generator, settings: WeatherSettings) -> Image:
 def inverse_veil(lq: Image, settings: WeatherSettings) -> Image:
     """Baseline: undo rain's veil, taken as uniform and of the settings' middle strength.
 
-    For a fixed veil that is its exact inverse, with the streaks left in. For a random one it is no more than a guess.
+    For a fixed veil that is its exact inverse, with the streaks left in. For a random one it is no more than
+    a guess.
     """
     veil = settings.rain
     return remove_uniform_veil(lq, middle(veil.transmission), middle(veil.airlight))
