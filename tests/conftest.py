@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from infra.local import environment, processes
 from infra.local.layout import PROJECT_ROOT, Layout
 from infra.local.lifecycle import PARTS
+
+# The same examples in every run, and no verdict on how fast a busy machine is.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-import joblib
-
 from infra.local import jobs
 from infra.local.layout import Layout
 from infra.local.part import Part, get
@@ -27,6 +25,8 @@ _VERSION = "SEMANIR_STACK_RAY_VERSION"
 
 def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
     """The Ray head. Its workers inherit `environ`: the job API never shows it, unlike a runtime_env."""
+    import joblib  # here, since it takes half a second that `down` and `status` need not wait
+
     argv = [
         str(Path(sys.prefix) / "bin" / "ray"),
         "start",

@@ -6,10 +6,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from infra.local.layout import BUCKET, Layout
 from infra.local.part import Part
 from infra.local.ports import Ports
@@ -44,12 +40,17 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         "-s3.autoCreateBucket=false",  # a mistyped bucket is an error, as on AWS
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
+        "-volume.preStopSeconds=0",  # no other server takes over
         "-master.telemetry=false",
         "-webdav=false",
         "-admin.ui=false",
     ]
 
     def is_up() -> bool:
+        import boto3  # here, since it takes half a second that `down` and `status` need not wait
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+
         # The bucket's existence proves the whole chain: gateway, credentials, filer.
         client = boto3.client(
             "s3",
