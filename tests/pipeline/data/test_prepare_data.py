@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.prepare_data import main
+from pipeline.data.manifest import load_manifest
+
+JOB = Path(__file__).parents[3] / "jobs" / "prepare_data.py"
+
+
+def test_the_built_in_photographs_become_three_datasets(tmp_path):
+    command = [sys.executable, JOB, "--builtin", "--output", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [load_manifest(f"{tmp_path}/{split}").num_samples for split in ("train", "val", "test")] == [
+        5,
+        1,
+        3,
+    ]
+    assert "CC BY 2.0" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_folder_becomes_a_split_and_skipped_images_are_told(images, tmp_path, capsys):
+    folder = images(4)
+    (folder / "img001.png").write_bytes(b"broken")
+    arguments = [
+        str(folder),
+        "--split",
+        "val",
+        "--output",
+        str(tmp_path / "out"),
+        "--max-skipped-share",
+        "0.5",
+    ]
+    assert main(arguments) == 0
+    assert load_manifest(f"{tmp_path}/out/val").num_samples == 3
+    assert f"skipped {folder}/img001.png: not a readable image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}", "--output", "{tmp}/out"], "holds no images"),
+        (["{tmp}/no", "--output", "{tmp}/out"], "does not exist"),
+        (["--builtin", "--output", "gs://x"], "scheme 'gs' is not known"),
+        (["--builtin", "--output", "{tmp}", "--max-skipped-share", "2"], "not in [0, 1]"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, arguments, message):
+    assert main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert message in said
