@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def _resize_rows(x: Tensor, size: int) -> Tensor:
     if x.shape[-2] == size:
         return x
     blocks = _weights(x.shape[-2], size)
-    parts = [torch.from_numpy(weights).to(x) @ x[..., first:last, :] for first, last, weights in blocks]
+    parts = [weights.to(x) @ x[..., first:last, :] for first, last, weights in blocks]
     return torch.cat(parts, dim=-2) if len(parts) > 1 else parts[0]
 
 
@@ -44,38 +44,40 @@ def _resize_columns(x: Tensor, size: int) -> Tensor:
     if x.shape[-1] == size:
         return x
     blocks = _weights(x.shape[-1], size)
-    parts = [x[..., first:last] @ torch.from_numpy(weights).to(x).mT for first, last, weights in blocks]
+    parts = [x[..., first:last] @ weights.to(x).mT for first, last, weights in blocks]
     return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
 @lru_cache(maxsize=64)
-def _weights(size: int, new_size: int) -> list[tuple[int, int, np.ndarray]]:
+def _weights(size: int, new_size: int) -> list[tuple[int, int, Tensor]]:
     """Blocks (first, last, matrix): output rows of the block = matrix @ input[first:last]; float64."""
     scale = new_size / size
     support = 4 / min(scale, 1)
-    taps = int(np.ceil(support)) + 2
-    center = (np.arange(new_size) + 0.5) / scale - 0.5
-    index = np.floor(center - support / 2).astype(np.int64)[:, None] + np.arange(taps)
-    weights = _cubic(min(scale, 1) * (center[:, None] - index))
-    weights /= weights.sum(axis=1, keepdims=True)
-    # Symmetric edges: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...
-    index = index % (2 * size)
-    index = np.where(index < size, index, 2 * size - 1 - index)
+    taps = math.ceil(support) + 2
+    # Not in inference mode, or a matrix cached there could not take part in training later.
+    with torch.inference_mode(False), torch.no_grad():
+        center = (torch.arange(new_size, dtype=torch.float64) + 0.5) / scale - 0.5
+        index = torch.floor(center - support / 2).long()[:, None] + torch.arange(taps)
+        weights = _cubic(min(scale, 1) * (center[:, None] - index))
+        weights = weights / weights.sum(1, keepdim=True)
+        # Symmetric edges: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...
+        index = index % (2 * size)
+        index = torch.where(index < size, index, 2 * size - 1 - index)
 
-    blocks = []
-    for start in range(0, new_size, _BLOCK):
-        rows, row_weights = index[start : start + _BLOCK], weights[start : start + _BLOCK]
-        first, last = int(rows[row_weights != 0].min()), int(rows[row_weights != 0].max()) + 1
-        matrix = np.zeros((len(rows), last - first))
-        inside = row_weights != 0
-        np.add.at(matrix, (np.nonzero(inside)[0], rows[inside] - first), row_weights[inside])
-        blocks.append((first, last, matrix))
+        blocks = []
+        for rows, row_weights in zip(index.split(_BLOCK), weights.split(_BLOCK), strict=True):
+            used = rows[row_weights != 0]
+            first, last = int(used.min()), int(used.max()) + 1
+            matrix = torch.zeros(len(rows), last - first, dtype=torch.float64)
+            # Taps of zero weight may lie outside; their clamped index adds nothing.
+            matrix.scatter_add_(1, (rows - first).clamp(0, last - first - 1), row_weights)
+            blocks.append((first, last, matrix))
     return blocks
 
 
-def _cubic(x: np.ndarray) -> np.ndarray:
+def _cubic(x: Tensor) -> Tensor:
     """Keys (1981) with a = -0.5."""
-    x = np.abs(x)
+    x = x.abs()
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
+    return torch.where(x <= 1, near, torch.where(x <= 2, far, 0.0))
