@@ -1,0 +1,21 @@
+"""The one door to the model registry: register, find, pull, roll back. Nothing that it stores is a pickle."""
+
+from pipeline.registry.card import HeldOutImage, ModelCard
+from pipeline.registry.client import check_tracking_server
+from pipeline.registry.promotion import rollback
+from pipeline.registry.pull import pull
+from pipeline.registry.register import Registered, find_registered, register, registered_name
+from pipeline.registry.sealed import AlteredModelError
+
+__all__ = [
+    "AlteredModelError",
+    "HeldOutImage",
+    "ModelCard",
+    "Registered",
+    "check_tracking_server",
+    "find_registered",
+    "pull",
+    "register",
+    "registered_name",
+    "rollback",
+]

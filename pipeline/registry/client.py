@@ -1,0 +1,72 @@
+"""The door to the MLflow server: settings of our own use, and a check that fails in seconds, not minutes."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+def connect() -> MlflowClient:
+    """A client of the server that ``MLFLOW_TRACKING_URI`` names, after checking that it answers.
+
+    Raises UserError when the variable is not set or the server does not answer. Pickles stay switched off in this
+    process and those it starts.
+    """
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    uri = tracking_uri()
+    check_tracking_server(uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``. Raises UserError when it is not set."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if not uri:
+        raise UserError(
+            "MLFLOW_TRACKING_URI is not set; set it to your MLflow server, for example http://127.0.0.1:5000 "
+            "(after `make up`: `. .stack/env`)"
+        )
+    return uri
+
+
+def check_tracking_server(uri: str) -> None:
+    """Raises UserError unless the MLflow server answers within 5 s; a database or folder URI passes unchecked."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    address = without_credentials(uri)
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 404, 405):  # it answers: credentials come with each call, and not all have /health
+            return
+        raise UserError(
+            f"the MLflow server at {address} answers {error.code} {error.reason}; check MLFLOW_TRACKING_URI and the "
+            "host names that the server allows"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(
+            f"no MLflow server answers at {address} ({reason}); start it or correct MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def without_credentials(uri: str) -> str:
+    """The address without user name and password, fit for messages."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

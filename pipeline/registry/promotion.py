@@ -1,0 +1,103 @@
+"""Which version is the champion: the best on the task's held-out metric, among those measured by one protocol.
+
+MLflow's aliases have no compare-and-set. So each version carries its figures as tags from the moment it exists, the
+champion is a function of those tags, and whoever moved the alias looks again until it stands where that function says.
+Registrations that race therefore end on the same version, whichever wrote last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+from pipeline.registry.client import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+METRIC_TAG = "held_out_psnr_db"
+PROTOCOL_TAG = "protocol"
+WITHDRAWN_TAG = "withdrawn"  # set by a rollback: out of the contest
+MAX_ROUNDS = 20
+
+
+def settle(client: MlflowClient, name: str, version: int) -> str:
+    """Move the aliases of ``name`` to where they belong now that ``version`` exists.
+
+    Returns what ``version`` became: "champion" or "challenger" (the newest version that is not champion, so an older
+    one returns "").
+    """
+    for _ in range(MAX_ROUNDS):
+        champion = _alias(client, name, CHAMPION)
+        best = best_version(all_versions(client, name), champion)
+        if best is not None and best != champion:
+            client.set_registered_model_alias(name, CHAMPION, str(best))
+            continue  # another registration may have come in between: look again
+        challenger = _alias(client, name, CHALLENGER)
+        if challenger is not None and challenger == best:
+            client.delete_registered_model_alias(name, CHALLENGER)
+            continue
+        if version == best:
+            return CHAMPION
+        if challenger is None or challenger < version:
+            client.set_registered_model_alias(name, CHALLENGER, str(version))
+            continue
+        return CHALLENGER if challenger == version else ""
+    raise RuntimeError(f"the aliases of {name} did not settle in {MAX_ROUNDS} rounds; look for other writers")
+
+
+def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int | None:
+    """The version that should be champion; a tie keeps the champion, then the older one.
+
+    Only versions with the protocol of the standing champion compete (without one, of the oldest version), and none
+    that a rollback withdrew. None when nobody competes.
+    """
+    rivals = {int(v.version): v for v in versions if METRIC_TAG in v.tags and WITHDRAWN_TAG not in v.tags}
+    if champion is not None and champion not in rivals:
+        return champion  # placed by hand, or without figures: nothing here can be compared with it
+    if not rivals:
+        return None
+    protocol = rivals[champion if champion is not None else min(rivals)].tags.get(PROTOCOL_TAG)
+    rivals = {number: v for number, v in rivals.items() if v.tags.get(PROTOCOL_TAG) == protocol}
+    return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
+
+
+def rollback(name: str, version: int) -> None:
+    """Make ``version`` champion again, and withdraw whatever would beat it, so that it stays until a new one does.
+
+    Raises UserError when there is no such model or version.
+    """
+    client = connect()
+    versions = {int(v.version): v for v in all_versions(client, name)}
+    if version not in versions:
+        known = ", ".join(str(number) for number in sorted(versions)) or "none"
+        raise UserError(f"{name} has no version {version}; there are: {known}")
+    target = versions[version]
+    client.delete_model_version_tag(name, str(version), WITHDRAWN_TAG)
+    if METRIC_TAG in target.tags:
+        for number, other in versions.items():
+            comparable = other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
+            if number != version and comparable and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG]):
+                client.set_model_version_tag(name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}")
+    client.set_registered_model_alias(name, CHAMPION, str(version))
+
+
+def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Every version of a model, oldest first; empty when the model does not exist."""
+    found: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda v: int(v.version))
+
+
+def _alias(client: MlflowClient, name: str, alias: str) -> int | None:
+    found = client.get_registered_model(name).aliases.get(alias)
+    return None if found is None else int(found)

@@ -1,0 +1,133 @@
+"""Fetch a registered model as a folder, and refuse it when it is not what was registered."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+from pipeline.registry import sealed
+from pipeline.registry.client import connect
+from pipeline.registry.promotion import all_versions
+from pipeline.registry.register import ARTIFACT, WEIGHTS_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_MODEL = re.compile(r"models:/+(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_LOGGED = re.compile(r"models:/+(?P<model>m-[^/]+)")
+_RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/.*)?")
+
+
+def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
+    """The local folder of a model, its digests verified.
+
+    uri: ``models:/name@alias``, ``models:/name/3``, ``runs:/<run id>``, or a local folder (one written by
+    ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model, so that a
+    second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
+
+    Raises UserError when the server, model, alias, version or folder is not there, naming what is; AlteredModelError
+    when a file differs from what was registered.
+    """
+    text = str(uri)
+    if not text.startswith(("models:", "runs:")):
+        return _local(text)
+    client = connect()
+    if match := _MODEL.fullmatch(text):
+        version = _find_version(client, match["name"], match["alias"], match["version"])
+        logged = _LOGGED.fullmatch(version.source or "")
+        if logged is None:
+            raise UserError(f"{text} was not registered by this project: its source is {version.source!r}")
+        model_id, weights = logged["model"], version.tags.get(WEIGHTS_TAG)
+    elif match := _RUN.fullmatch(text):
+        model_id, weights = _logged_model(client, match["run"]), None
+    else:
+        raise UserError(
+            f"model URI {text!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a local folder"
+        )
+    return _fetch(model_id, weights, Path(cache) if cache else default_cache())
+
+
+def default_cache() -> Path:
+    """Where fetched models are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "semanir-on-ray" / "models"
+
+
+def _local(text: str) -> Path:
+    folder = Path(text)
+    for place in (folder, folder / "artifacts" / ARTIFACT):  # the second: a downloaded MLflow model
+        if (place / sealed.WEIGHTS_FILE).is_file():
+            if (place / sealed.DIGESTS_FILE).exists():
+                sealed.verify_digests(place)
+            return place
+    if not folder.exists():
+        raise UserError(f"model {text!r} does not exist: give a folder, models:/name@alias or models:/name/version")
+    raise UserError(f"folder {text} holds no {sealed.WEIGHTS_FILE}; expected one written by semanir.save or pulled")
+
+
+def _find_version(client: MlflowClient, name: str, alias: str | None, version: str | None) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        known = ", ".join(sorted(m.name for m in client.search_registered_models(max_results=100))) or "none"
+        raise UserError(f"no registered model {name!r}; there are: {known}") from None
+    if alias is not None:
+        if alias not in model.aliases:
+            known = ", ".join(f"{a} (version {v})" for a, v in sorted(model.aliases.items())) or "none"
+            raise UserError(f"{name} has no alias {alias!r}; there are: {known}")
+        version = str(model.aliases[alias])
+    versions = {str(v.version): v for v in all_versions(client, name)}
+    if version not in versions:
+        raise UserError(f"{name} has no version {version}; there are: {', '.join(versions) or 'none'}")
+    return versions[version]
+
+
+def _logged_model(client: MlflowClient, run_id: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise UserError(f"no MLflow run {run_id!r}") from None
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if not outputs:
+        raise UserError(f"run {run_id} has logged no model")
+    return str(outputs[-1].model_id)
+
+
+def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
+    import mlflow
+
+    target = cache / model_id
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as scratch:
+            place = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"models:/{model_id}/artifacts/{ARTIFACT}", dst_path=scratch
+            )
+            sealed.verify_digests(Path(place))
+            try:
+                os.rename(place, target)
+            except OSError:  # another process fetched the same model meanwhile
+                if not target.exists():
+                    raise
+    try:
+        digests = sealed.verify_digests(target)
+    except sealed.AlteredModelError:
+        shutil.rmtree(target)  # a damaged cache must not last: the next call fetches again
+        raise
+    if weights is not None and digests[sealed.WEIGHTS_FILE] != weights:
+        raise sealed.AlteredModelError(f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names")
+    return target

@@ -1,0 +1,215 @@
+"""Register a trained model with MLflow: logged, versioned, tagged, described, and compared with the champion."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.registry import sealed
+from pipeline.registry.card import HeldOutImage, ModelCard
+from pipeline.registry.client import connect
+from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, all_versions, settle
+from pipeline.registry.seal import seal
+from pipeline.tasks import TASKS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+
+ARTIFACT = "model"
+RUN_TAG = "training_run_id"
+WEIGHTS_TAG = "weights_sha256"
+FINGERPRINT_TAG = "fingerprint"
+FIGURES_TAG = "held_out_figures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """A version in the registry. ``alias`` is "champion", "challenger" or "" for a version that is neither."""
+
+    name: str
+    version: int
+    alias: str
+    run_id: str
+    figures: tuple[HeldOutImage, ...]
+
+    @property
+    def uri(self) -> str:
+        """What ``pull`` and ``mlflow.pyfunc.load_model`` take."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def registered_name(task: str) -> str:
+    """``denoising_color`` -> ``semanir-denoising-color``."""
+    return f"semanir-{task.replace('_', '-')}"
+
+
+def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
+    """Register the weights in ``folder`` (written by ``semanir.save``) as a version of ``semanir-<task>``.
+
+    run_id: the MLflow run that trained it; a run registers equal weights once, so a resumed job may call again.
+    The new version becomes champion when it beats the standing one under the same protocol, else challenger.
+
+    Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not belong
+    to the card's task; AlteredModelError when what would be registered does not load and reproduce its probe.
+    """
+    client = connect()
+    name = registered_name(card.task)
+    weights = sealed.file_digest(Path(folder) / sealed.WEIGHTS_FILE)
+    known = [
+        v
+        for v in all_versions(client, name)
+        if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
+    ]
+    version = known[-1] if known else _new_version(client, name, Path(folder), card, run_id)
+    settle(client, name, int(version.version))
+    return _registered(client, version)
+
+
+def find_registered(task: str, fingerprint: str) -> list[Registered]:
+    """Versions of a task trained from this configuration and data, oldest first."""
+    client = connect()
+    versions = all_versions(client, registered_name(task))
+    return [_registered(client, v) for v in versions if v.tags.get(FINGERPRINT_TAG) == fingerprint]
+
+
+def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> ModelVersion:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / ARTIFACT
+        digests = seal(source, TASKS[card.task], card, folder)
+        task = sealed.read_task(folder)
+        model_id = _log_model(client, name, folder, task, card, run_id)
+    _ensure_model(client, name)
+    metrics = {METRIC_TAG: card.restored_psnr, "held_out_baseline_psnr_db": card.baseline_psnr, **card.extra_metrics}
+    tags = {
+        "task": card.task,
+        "setting": card.setting,
+        "k": task["k"],
+        "data_fingerprint": card.data_fingerprint,
+        "git_commit": card.git_commit,
+        FINGERPRINT_TAG: card.fingerprint,
+        PROTOCOL_TAG: card.protocol,
+        WEIGHTS_TAG: digests[sealed.WEIGHTS_FILE],
+        RUN_TAG: run_id,
+        FIGURES_TAG: json.dumps([[i.name, i.baseline_psnr, i.restored_psnr] for i in card.figures]),
+        **metrics,
+    }
+    return client.create_model_version(
+        name=name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags={key: str(value) for key, value in tags.items()},
+        description=card.to_description(task["k"]),
+    )
+
+
+def _log_model(
+    client: MlflowClient, name: str, folder: Path, task: dict[str, Any], card: ModelCard, run_id: str
+) -> str:
+    """Save the pyfunc, check that it loads and predicts, and log it to the run; returns the logged model's id."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput, Metric
+
+    example = np.full((1, 16, 16, task["observed_channels"]), 128, np.uint8)
+    model = client.create_logged_model(
+        experiment_id=client.get_run(run_id).info.experiment_id,
+        name=name,
+        source_run_id=run_id,
+        params={"k": str(task["k"])},
+        tags={"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit},
+        model_type="image-restoration",
+    )
+    with tempfile.TemporaryDirectory() as scratch, _quiet_mlflow():
+        path = Path(scratch) / "pyfunc"
+        mlflow.pyfunc.save_model(
+            path,
+            mlflow_model=mlflow.models.Model(
+                artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
+            ),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={ARTIFACT: str(folder)},
+            model_config={"device": "auto"},
+            signature=signature(task),
+            input_example=example,
+            pip_requirements=requirements(),
+        )
+        # Loading verifies digests and probe, as it will at a stranger's.
+        mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
+    now = model.creation_timestamp
+    figures = {METRIC_TAG: card.restored_psnr, "held_out_baseline_psnr_db": card.baseline_psnr, **card.extra_metrics}
+    client.log_batch(
+        run_id, metrics=[Metric(k, v, now, card.steps, model_id=model.model_id) for k, v in figures.items()]
+    )
+    return str(model.model_id)
+
+
+def signature(task: dict[str, Any]) -> ModelSignature:
+    """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; ``k``, ``tile``, ``overlap`` as parameters."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    same = task["observed_channels"] == task["input_channels"]
+    channels = task["input_channels"] if same else -1  # a mosaic has one channel, its demosaicked image three
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels))]),
+        outputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, task["output_channels"]))]),
+        params=ParamSchema([ParamSpec(key, DataType.long, task[key]) for key in ("k", "tile", "overlap")]),
+    )
+
+
+def requirements() -> list[str]:
+    """The pinned packages that a registered model needs; a local build's suffix (+cpu) is dropped."""
+    packages = ("mlflow", "torch", "numpy", "safetensors")
+    return [f"{package}=={importlib.metadata.version(package).partition('+')[0]}" for package in packages]
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _registered(client: MlflowClient, version: ModelVersion) -> Registered:
+    aliases = client.get_registered_model(version.name).aliases
+    held = [alias for alias, number in aliases.items() if int(number) == int(version.version)]
+    figures = json.loads(version.tags.get(FIGURES_TAG, "[]"))
+    return Registered(
+        name=version.name,
+        version=int(version.version),
+        alias=next((alias for alias in ("champion", "challenger") if alias in held), ""),
+        run_id=version.tags.get(RUN_TAG, version.run_id or ""),
+        figures=tuple(HeldOutImage(name=n, baseline_psnr=b, restored_psnr=r) for n, b, r in figures),
+    )
+
+
+@contextmanager
+def _quiet_mlflow() -> Iterator[None]:
+    """Hide MLflow's advice on type hints and models from code while saving; errors still raise."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
