@@ -8,8 +8,8 @@ from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.quantize import quantize
 
 # Y on the 0..255 scale for R, G, B in [0, 1]: BT.601 as tabulated by MATLAB's rgb2ycbcr.
-_Y_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
-_Y_OFFSET = 16.0 / 255.0
+Y_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
+Y_OFFSET = 16.0 / 255.0
 
 
 def to_y(image: Image) -> Image:
@@ -20,7 +20,7 @@ def to_y(image: Image) -> Image:
     check_image(image)
     if image.shape[2] == 1:
         return image
-    luma = image.astype(np.float64) @ _Y_WEIGHTS + _Y_OFFSET
+    luma = image.astype(np.float64) @ Y_WEIGHTS + Y_OFFSET
     return luma[:, :, None].astype(np.float32)
 
 

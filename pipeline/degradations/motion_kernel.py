@@ -4,7 +4,7 @@ Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration f
 Image Processing 21(8), 2012, and its published trajectory generator; DeblurGAN (Kupyn et al., CVPR 2018)
 trains on the same. A particle moves at constant speed; its direction is disturbed by a Gaussian tremor, by a
 pull back to where it started and, rarely, by a jerk that turns it round. The generator takes 2,000 steps of a
-Python loop; ours takes ``_STEPS``, with each term rescaled so that its effect over the exposure stays the same.
+Python loop; ours takes ``_STEPS``, each term rescaled to keep its effect over the whole exposure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Raindrops on the lens: each shows a shrunken, upside-down, blurred view of the scene.
 
 R. Qian et al., "Attentive generative adversarial network for raindrop removal from a single image", CVPR
-2018: observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as flipped,
-demagnified scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV
+2018: observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as a
+flipped, demagnified scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV
 Workshops 2009.
 """
 
@@ -66,7 +66,7 @@ def _add_drop(spoiled: Image, blurred: Image, rng: Generator, radius: float, set
     rows = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(row)
     columns = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(column)
     mask = _drop_mask(rng, rows, columns, radius)
-    # Each axis is flipped and shrunk on its own, so one index per row and one per column place the whole view.
+    # Each axis is flipped and shrunk on its own: one index per row and one per column make the view.
     seen_rows = _mirrored(row - magnification * rows[:, 0], height)
     seen_columns = _mirrored(column - magnification * columns[0], width)
     view = blurred[np.ix_(seen_rows, seen_columns)]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.random import Generator, Philox
+from skimage.color import rgb2ycbcr
+
+from pipeline.degradations.color import to_gray, to_rgb, to_y
+from pipeline.degradations.quantize import from_uint8, quantize, to_uint8
+from pipeline.degradations.ranges import draw, draw_int
+from pipeline.degradations.resize import bicubic_down, bicubic_up, resize
+
+
+def test_luma_is_matlabs(photo):
+    np.testing.assert_allclose(to_y(photo)[:, :, 0] * 255, rgb2ycbcr(photo)[:, :, 0], atol=1e-3)
+    ends = to_y(np.array([[[0, 0, 0], [1, 1, 1]]], np.float32))[0, :, 0] * 255
+    np.testing.assert_allclose(ends, [16, 235], atol=1e-4)
+
+
+def test_gray_is_rounded_luma(photo):
+    levels = to_gray(photo) * 255
+    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4)
+    assert np.abs(levels - to_y(photo) * 255).max() <= 0.5 + 1e-3
+    np.testing.assert_array_equal(to_gray(to_gray(photo)), to_gray(photo))
+
+
+def test_gray_repeats_to_rgb(gray_ramp):
+    assert to_rgb(gray_ramp).shape == (32, 32, 3)
+    np.testing.assert_array_equal(to_rgb(gray_ramp)[:, :, 2:], gray_ramp)
+
+
+def test_every_8_bit_level_survives():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    np.testing.assert_array_equal(to_uint8(from_uint8(levels)), levels)
+
+
+def test_rounding_clips():
+    values = np.array([-0.3, 0.0019, 0.0021, 1.2], np.float32).reshape(1, 4, 1)
+    np.testing.assert_allclose(quantize(values).ravel() * 255, [0, 0, 1, 255], atol=1e-4)
+
+
+@given(st.integers(0, 2**63), st.integers(-5, 5), st.integers(0, 5))
+def test_draws_stay_in_their_range(seed, low, width):
+    rng = Generator(Philox(key=seed))
+    assert low <= draw(rng, (low, low + width)) <= low + width
+    assert low <= draw_int(rng, (low, low + width)) <= low + width
+
+
+def test_integer_draws_are_even_and_fixed_ranges_take_a_draw_too(generator):
+    rng = generator(0)
+    counts = np.bincount([draw_int(rng, (0, 3)) for _ in range(4000)])
+    assert counts.size == 4
+    assert counts.min() > 850
+    fixed, ranged = generator(1), generator(1)
+    assert draw(fixed, (2.5, 2.5)) == 2.5
+    draw(ranged, (0.0, 9.0))
+    assert fixed.random() == ranged.random()
+
+
+def test_shrinking_is_linear_light_preserving_and_on_the_8_bit_grid(photo):
+    small = bicubic_down(photo, 2)
+    assert small.shape == (32, 40, 3)
+    np.testing.assert_allclose(small * 255, np.rint(small * 255), atol=1e-4)
+    assert small.mean() == pytest.approx(photo.mean(), abs=0.003)
+    assert bicubic_up(small, 2).shape == photo.shape
+
+
+def test_resize_keeps_channels_apart():
+    image = np.zeros((12, 12, 3), np.float32)
+    image[:, :, 1] = 0.5
+    resized = resize(image, 5, 7)
+    np.testing.assert_allclose(resized[:, :, 1], 0.5, atol=1e-6)
+    np.testing.assert_array_equal(resized[:, :, [0, 2]], 0)
+
+
+def test_indivisible_sides_are_refused(photo):
+    with pytest.raises(ValueError, match="64x80 is not a multiple of the scale 3"):
+        bicubic_down(photo, 3)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.random import Generator, Philox
+
+from pipeline.degradations.blur import blur
+from pipeline.degradations.motion_kernel import random_motion_kernel, random_trajectory, rasterize
+
+
+def center_of_mass(kernel: np.ndarray) -> np.ndarray:
+    radius = kernel.shape[0] // 2
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.array([(kernel * rows).sum(), (kernel * columns).sum()])
+
+
+@given(st.integers(0, 2**63), st.floats(1, 200), st.integers(1, 20).map(lambda radius: 2 * radius + 1))
+def test_kernels_are_centered_averages(seed, length, max_size):
+    kernel = random_motion_kernel(Generator(Philox(key=seed)), (length, length), max_size)
+    assert kernel.dtype == np.float32
+    assert kernel.shape[0] == kernel.shape[1] <= max_size
+    assert kernel.shape[0] % 2 == 1
+    assert kernel.min() >= 0
+    assert kernel.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(center_of_mass(kernel), 0, atol=1e-3)
+
+
+def test_path_has_the_stated_length_at_constant_speed(generator):
+    steps = np.abs(np.diff(random_trajectory(generator(4), 40.0)))
+    assert steps.sum() == pytest.approx(40.0)
+    np.testing.assert_allclose(steps, steps[0])
+
+
+def test_seeds_give_different_shakes_and_equal_seeds_the_same(generator):
+    first, again, other = (random_trajectory(generator(seed), 30.0) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.5
+
+
+def test_positions_are_spread_bilinearly():
+    # Between the pixels 0 and 1 of a row, a quarter of the way, mirrored about the mean.
+    kernel = rasterize(np.array([-0.75 + 0j, 0.75 + 0j]), 31)
+    np.testing.assert_allclose(kernel, [[0, 0, 0], [0.375, 0.25, 0.375], [0, 0, 0]], atol=1e-6)
+
+
+def test_blur_equals_a_slow_mirrored_sum(generator):
+    image = generator(0).random((9, 7, 3), dtype=np.float32)
+    kernel = random_motion_kernel(generator(1), (12.0, 12.0), 7)
+    radius = kernel.shape[0] // 2
+    expected = np.zeros_like(image)
+    for row in range(9):
+        for column in range(7):
+            for dy in range(-radius, radius + 1):
+                for dx in range(-radius, radius + 1):
+                    # Convolution: the kernel is flipped. Edges repeat mirrored, the edge pixel included.
+                    y, x = row - dy, column - dx
+                    y = -1 - y if y < 0 else 17 - y if y >= 9 else y
+                    x = -1 - x if x < 0 else 13 - x if x >= 7 else x
+                    expected[row, column] += kernel[dy + radius, dx + radius] * image[y, x]
+    np.testing.assert_allclose(blur(image, kernel), expected, atol=1e-5)
+
+
+def test_blur_of_a_kernel_larger_than_the_image(generator):
+    flat = np.full((5, 6, 1), 0.3, np.float32)
+    kernel = random_motion_kernel(generator(2), (80.0, 80.0), 31)
+    np.testing.assert_allclose(blur(flat, kernel), flat, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "complaint"),
+    [
+        (np.full((2, 2), 0.25, np.float32), "odd size"),
+        (np.full((3, 3), 1.0, np.float32), "sums to 9"),
+        (np.array([[0, 0, 0], [1, 1, -1], [0, 0, 0]], np.float32), "negative"),
+    ],
+)
+def test_unusable_kernels_are_refused(photo, kernel, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        blur(photo, kernel)
