@@ -66,6 +66,9 @@ class Layout:
     def log(self, part: str) -> Path:
         return self.logs / f"{part}.log"
 
+    def came_up(self, part: str) -> Path:
+        return self.folder / f"{part}.up"
+
     def create(self) -> None:
         """Make the folders; the top one is closed to everybody else, whatever the umask."""
         self.folder.mkdir(parents=True, exist_ok=True)

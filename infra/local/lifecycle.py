@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +87,10 @@ def _ensure(plan: Plan, part: Part, say: Say) -> None:
     layout = plan.layout
     found = processes.find(layout.folder, part.name)
     if found and set(found.values()) == {part.fingerprint}:
-        oldest = min(process.create_time() for process in found)
-        # It may still be starting: an `up` before this one was interrupted.
-        patience = max(ANSWER_TIMEOUT_S, START_TIMEOUT_S - (time.time() - oldest))
+        # It may still be starting: the `up` before this one was interrupted.
+        patience = ANSWER_TIMEOUT_S if _was_up(layout, part, found) else START_TIMEOUT_S
         if _wait(part, lambda: bool(processes.find(layout.folder, part.name)), patience):
+            _remember_up(layout, part)
             say(f"{part.title:15} {part.address}  (runs already)")
             return
     elif found and part.name == "ray" and (busy := jobs.unfinished(layout, plan.ports)):
@@ -108,7 +108,24 @@ def _ensure(plan: Plan, part: Part, say: Say) -> None:
         code = process.poll()
         what = f"it ended with code {code}" if code is not None else f"no answer for {START_TIMEOUT_S:.0f} s"
         raise StackError(f"{part.title} did not come up: {what}. The end of its log, {log}:\n{_tail(log)}")
+    _remember_up(layout, part)
     say(f"{part.title:15} {part.address}  (started in {time.monotonic() - began:.0f} s)")
+
+
+def _birth(found: Iterable[psutil.Process]) -> str:
+    """When the first of these processes began: it tells one start of a part from another."""
+    return str(min(process.create_time() for process in found))
+
+
+def _remember_up(layout: Layout, part: Part) -> None:
+    """Note that this start of the part came up, so that its silence later is a fault."""
+    if found := processes.find(layout.folder, part.name):
+        write_private(layout.came_up(part.name), _birth(found))
+
+
+def _was_up(layout: Layout, part: Part, found: Iterable[psutil.Process]) -> bool:
+    note = layout.came_up(part.name)
+    return note.exists() and note.read_text() == _birth(found)
 
 
 def _wait(part: Part, is_alive: Callable[[], bool], patience_s: float) -> bool:
