@@ -50,7 +50,7 @@ def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
         raise UserError(
             f"model URI {text!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a local folder"
         )
-    return _fetch(model_id, weights, Path(cache) if cache else default_cache())
+    return _fetch(client, model_id, weights, Path(cache) if cache else default_cache())
 
 
 def default_cache() -> Path:
@@ -107,7 +107,7 @@ def _logged_model(client: MlflowClient, run_id: str) -> str:
     return str(outputs[-1].model_id)
 
 
-def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
+def _fetch(client: MlflowClient, model_id: str, weights: str | None, cache: Path) -> Path:
     import mlflow
 
     target = cache / model_id
@@ -115,7 +115,8 @@ def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as scratch:
             place = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{model_id}/artifacts/{ARTIFACT}", dst_path=scratch
+                artifact_uri=f"{client.get_logged_model(model_id).artifact_location}/artifacts/{ARTIFACT}",
+                dst_path=scratch,
             )
             sealed.verify_digests(Path(place))
             try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -31,7 +32,7 @@ def _carried_module(code: Path, name: str) -> ModuleType:
 class ServedModel(mlflow.pyfunc.PythonModel):
     """One SemanIR model behind MLflow's pyfunc interface."""
 
-    def load_context(self, context):  # type: ignore[no-untyped-def]  # MLflow reads annotations as a signature
+    def load_context(self, context: Any) -> None:
         import torch
 
         folder = Path(context.artifacts["model"])
@@ -54,7 +55,9 @@ class ServedModel(mlflow.pyfunc.PythonModel):
             module = carried.import_carried(code, self.task["to_input"]["module"])
             self.to_input = getattr(module, self.task["to_input"]["function"])
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(  # type: ignore[override]  # MLflow reads the annotation of model_input
+        self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
         """uint8 (N, H, W, C) to uint8 (N, H * upscale, W * upscale, C_out).
 
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.
