@@ -85,6 +85,7 @@ class Manifest:
     uri: str
     summary: DatasetSummary
     digest: str
+    name: str = MANIFEST_NAME
     cached_shards: int = 64
     _rows: OrderedDict[int, tuple[Row, ...]] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -126,7 +127,7 @@ class Manifest:
             rows = self._rows.get(shard)
             if rows is None:
                 if self._parquet is None:
-                    self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), MANIFEST_NAME))
+                    self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), self.name))
                 rows = _read_rows(self._parquet, shard)
                 self._rows[shard] = rows
             self._rows.move_to_end(shard)
@@ -135,12 +136,8 @@ class Manifest:
             return rows
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "uri": self.uri,
-            "summary": self.summary,
-            "digest": self.digest,
-            "cached_shards": self.cached_shards,
-        }
+        kept = ("uri", "summary", "digest", "name", "cached_shards")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -191,7 +188,7 @@ def encode_manifest(summary: DatasetSummary, rows_per_shard: Sequence[Sequence[R
     return sink.getvalue().to_pybytes()
 
 
-def load_manifest(uri: str, storage: Storage | None = None) -> Manifest:
+def load_manifest(uri: str, storage: Storage | None = None, name: str = MANIFEST_NAME) -> Manifest:
     """Open the dataset at a folder or S3 prefix; reads the manifest's footer, no row.
 
     Raises:
@@ -199,7 +196,7 @@ def load_manifest(uri: str, storage: Storage | None = None) -> Manifest:
     """
     storage = storage or open_storage(uri)
     try:
-        schema = pq.read_schema(RangedFile(storage, MANIFEST_NAME))
+        schema = pq.read_schema(RangedFile(storage, name))
         metadata = json.loads(schema.metadata[METADATA_KEY])
     except FileNotFoundError as error:
         raise UserError(
@@ -228,7 +225,7 @@ def load_manifest(uri: str, storage: Storage | None = None) -> Manifest:
         skipped=tuple((source, reason) for source, reason in metadata["skipped"]),
         credits=tuple((key, credit) for key, credit in metadata["credits"]),
     )
-    return Manifest(uri=uri, summary=summary, digest=dataset_digest(shards))
+    return Manifest(uri=uri, summary=summary, digest=dataset_digest(shards), name=name)
 
 
 def open_manifest(dataset: Manifest | str) -> Manifest:

@@ -9,7 +9,7 @@ import webdataset as wds
 from pipeline.data.encode import PackSettings, corners
 from pipeline.data.images import decode_image, encode_image
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
-from pipeline.data.pack import pack_dataset
+from pipeline.data.pack import encode_here, pack_dataset
 from pipeline.data.sources import folder_sources, paired_sources
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
@@ -71,7 +71,34 @@ def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_
     assert not open_storage(output).exists(MANIFEST_NAME)
     with pytest.raises(UserError, match=r"holds no manifest\.parquet"):
         load_manifest(output)
-    assert pack_dataset(sources, output, PackSettings(shard_bytes=1)).num_samples == 6
+    encoded: list[str] = []
+
+    def encode_the_rest(left, settings):
+        encoded.extend(source.key for source in left)
+        return encode_here(left, settings)
+
+    continued = pack_dataset(sources, output, PackSettings(shard_bytes=1), encode_all=encode_the_rest)
+    assert encoded == ["img005"], "what was stored is not encoded again"
+    assert (
+        continued.digest
+        == pack_dataset(sources, str(tmp_path / "at once"), PackSettings(shard_bytes=1)).digest
+    )
+    assert not list(open_storage(output).list("unfinished/"))
+
+
+def test_an_attempt_with_other_settings_is_not_continued_and_leaves_nothing(images, tmp_path):
+    output = str(tmp_path / "out")
+    sources = folder_sources(str(images(6)))
+
+    def stop_at_the_end(source):
+        if source is sources[-1]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_dataset(sources, output, PackSettings(shard_bytes=1), progress=stop_at_the_end)
+    manifest = pack_dataset(sources, output, PackSettings(codec="webp"))
+    stored = [entry.key for entry in open_storage(output).list()]
+    assert stored == [MANIFEST_NAME, *(shard.name for shard in manifest.shards)]
 
 
 def test_corrupt_images_are_named_skipped_and_counted(images, tmp_path):
