@@ -2,8 +2,8 @@
 
 R. Qian et al., "Attentive generative adversarial network for raindrop removal from a single image", CVPR
 2018: observed = (1 - M) · scene + R, M the mask of the drops, R the light they refract. Refraction as a
-flipped, demagnified scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image registration", ICCV
-Workshops 2009.
+flipped, demagnified scene: M. Roser, A. Geiger, "Video-based raindrop detection for improved image
+registration", ICCV Workshops 2009.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.random import Generator
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.degradations.color import to_gray, to_rgb
 from pipeline.degradations.image import Image
@@ -102,10 +102,20 @@ def _one_line(error: ValidationError, settings: type[TaskSettings]) -> str:
     for detail in error.errors(include_url=False):
         key = ".".join(str(part) for part in detail["loc"]) or "settings"
         if detail["type"] == "extra_forbidden":
-            known = ", ".join(settings.model_fields) or "none"
+            known = ", ".join(_section(settings, detail["loc"][:-1]).model_fields) or "none"
             parts.append(f"unknown key {key!r} (known: {known})")
         else:
             message = detail["msg"].removeprefix("Value error, ")
             given = "" if "got " in message else f", got {detail['input']!r}"
             parts.append(f"{key}: {message}{given}")
     return "; ".join(parts)
+
+
+def _section(settings: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    """The nested settings model that ``path`` leads to."""
+    for name in path:
+        nested = settings.model_fields[str(name)].annotation
+        assert isinstance(nested, type)
+        assert issubclass(nested, BaseModel)  # only models forbid extra keys
+        settings = nested
+    return settings

@@ -30,7 +30,11 @@ def sample(recorded: np.ndarray, row: int, column: int) -> float:
 
 def neighbors(recorded: np.ndarray, row: int, column: int, wanted: int) -> list[float]:
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    return [sample(recorded, row + dy, column + dx) for dy, dx in offsets if color(row + dy, column + dx) == wanted]
+    return [
+        sample(recorded, row + dy, column + dx)
+        for dy, dx in offsets
+        if color(row + dy, column + dx) == wanted
+    ]
 
 
 def laplacian(recorded: np.ndarray, row: int, column: int, here: int) -> float:
@@ -86,9 +90,7 @@ def slow_bilinear(recorded: np.ndarray) -> np.ndarray:
 def test_equal_slow_loops(generator, size):
     recorded = generator(2).random((*size, 1), dtype=np.float32)
     np.testing.assert_allclose(demosaic_bilinear(recorded), slow_bilinear(recorded), atol=1e-6)
-    np.testing.assert_allclose(
-        demosaic_malvar(recorded), np.clip(slow_malvar(recorded), 0, 1), atol=1e-6
-    )
+    np.testing.assert_allclose(demosaic_malvar(recorded), np.clip(slow_malvar(recorded), 0, 1), atol=1e-6)
 
 
 @given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 2**32))
