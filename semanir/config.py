@@ -56,6 +56,8 @@ class ModelConfig:
     check_finite: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.depths, list | tuple):
+            raise ValueError(f"depths must be a list of positive integers, got {self.depths!r}")
         object.__setattr__(self, "depths", tuple(self.depths))
         _one_of("family", self.family, get_args(Family))
         _one_of("shift", self.shift, get_args(Shift))
@@ -85,6 +87,8 @@ class ModelConfig:
             or not (math.isfinite(self.mlp_ratio) and self.mlp_ratio > 0)
         ):
             raise ValueError(f"mlp_ratio must be a positive number, got {self.mlp_ratio!r}")
+        if int(self.embed_dim * self.mlp_ratio) < 1:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}")
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be divisible by num_heads {self.num_heads}")
         check_k(self.k, self.window_size)

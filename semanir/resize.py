@@ -35,43 +35,53 @@ def imresize(x: Tensor, height: int, width: int) -> Tensor:
 def _resize_rows(x: Tensor, size: int) -> Tensor:
     if x.shape[-2] == size:
         return x
-    blocks = _weights(x.shape[-2], size)
-    parts = [weights.to(x) @ x[..., first:last, :] for first, last, weights in blocks]
+    parts = [matrix.to(x) @ x[..., first:last, :] for first, last, matrix in _blocks(x.shape[-2], size)]
     return torch.cat(parts, dim=-2) if len(parts) > 1 else parts[0]
 
 
 def _resize_columns(x: Tensor, size: int) -> Tensor:
     if x.shape[-1] == size:
         return x
-    blocks = _weights(x.shape[-1], size)
-    parts = [x[..., first:last] @ weights.to(x).mT for first, last, weights in blocks]
+    parts = [x[..., first:last] @ matrix.to(x).mT for first, last, matrix in _blocks(x.shape[-1], size)]
     return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
+def _blocks(size: int, new_size: int) -> list[tuple[int, int, Tensor]]:
+    # A compiled graph holds the weights as constants; the tracer does not want to see a cache.
+    return _make_blocks(size, new_size) if torch.compiler.is_compiling() else _cached_blocks(size, new_size)
+
+
 @lru_cache(maxsize=64)
-def _weights(size: int, new_size: int) -> list[tuple[int, int, Tensor]]:
-    """Blocks (first, last, matrix): output rows of the block = matrix @ input[first:last]; float64."""
-    scale = new_size / size
-    support = 4 / min(scale, 1)
-    taps = math.ceil(support) + 2
-    # Not in inference mode, or a matrix cached there could not take part in training later.
+def _cached_blocks(size: int, new_size: int) -> list[tuple[int, int, Tensor]]:
+    # Outside inference mode: a matrix cached there could not take part in training later.
     with torch.inference_mode(False), torch.no_grad():
-        center = (torch.arange(new_size, dtype=torch.float64) + 0.5) / scale - 0.5
-        index = torch.floor(center - support / 2).long()[:, None] + torch.arange(taps)
-        weights = _cubic(min(scale, 1) * (center[:, None] - index))
+        return _make_blocks(size, new_size)
+
+
+def _make_blocks(size: int, new_size: int) -> list[tuple[int, int, Tensor]]:
+    """(first, last, matrix) per block: its output rows = matrix @ input[first:last]; float64, on the CPU."""
+    shrink = min(new_size / size, 1)
+    support = 4 / shrink
+    taps = math.ceil(support) + 2
+
+    def center(row: int) -> float:
+        return (row + 0.5) * size / new_size - 0.5
+
+    blocks = []
+    for start in range(0, new_size, _BLOCK):
+        stop = min(start + _BLOCK, new_size)
+        # Input rows that the block reads, with those that a symmetric edge folds back inside.
+        low, high = math.floor(center(start) - support / 2), math.floor(center(stop - 1) - support / 2) + taps
+        first, last = max(0, min(low, 2 * size - high)), min(size, max(high, -low))
+        centers = (torch.arange(start, stop, dtype=torch.float64, device="cpu") + 0.5) * size / new_size - 0.5
+        index = torch.floor(centers - support / 2).long()[:, None] + torch.arange(taps, device="cpu")
+        weights = _cubic(shrink * (centers[:, None] - index))
         weights = weights / weights.sum(1, keepdim=True)
         # Symmetric edges: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ...
         index = index % (2 * size)
         index = torch.where(index < size, index, 2 * size - 1 - index)
-
-        blocks = []
-        for rows, row_weights in zip(index.split(_BLOCK), weights.split(_BLOCK), strict=True):
-            used = rows[row_weights != 0]
-            first, last = int(used.min()), int(used.max()) + 1
-            matrix = torch.zeros(len(rows), last - first, dtype=torch.float64)
-            # Taps of zero weight may lie outside; their clamped index adds nothing.
-            matrix.scatter_add_(1, (rows - first).clamp(0, last - first - 1), row_weights)
-            blocks.append((first, last, matrix))
+        matrix = torch.zeros(stop - start, last - first, dtype=torch.float64, device="cpu")
+        blocks.append((first, last, matrix.scatter_add(1, index - first, weights)))
     return blocks
 
 

@@ -1,0 +1,62 @@
+"""ModelConfig: survives JSON, and refuses what cannot be built, naming the value."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+import semanir
+
+
+@pytest.mark.parametrize("name", semanir.list_models())
+def test_json_round_trip(name: str) -> None:
+    config = semanir.model_config(name)
+    assert semanir.ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.k = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"num_heads": 3}, "embed_dim 16 must be divisible by num_heads 3"),
+        ({"k": 0}, "k must be a positive integer, got 0"),
+        ({"k": 65}, "k is 65, but a window of 8 x 8 tokens allows 1 to 64 keys"),
+        ({"k": 2.0}, "k must be a positive integer, got 2.0"),
+        ({"depths": ()}, "depths must name at least one stage"),
+        ({"depths": (2, 0, 2)}, "each of depths must be a positive integer, got 0"),
+        ({"depths": 3}, "depths must be a list of positive integers, got 3"),
+        ({"shift": "none"}, "shift must be one of both_grids, per_stage, got 'none'"),
+        ({"attention": "flash"}, "attention must be one of auto, mask, gather, dense, triton, got 'flash'"),
+        ({"upscale": 2}, "upscale must be 1, got 2"),
+        ({"mlp_ratio": float("nan")}, "mlp_ratio must be a positive number, got nan"),
+        ({"mlp_ratio": 0.01}, "mlp_ratio 0.01 leaves no hidden channel at embed_dim 16"),
+        ({"image_skip": 1}, "image_skip must be true or false, got 1"),
+        ({"out_channels": 1}, "in_channels 3 must be 1 or equal out_channels 1"),
+        ({"window": 8}, "unknown model field window; known fields: family, embed_dim"),
+    ],
+)
+def test_invalid(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        semanir.create_model("ushape_tiny", **overrides)
+
+
+def test_columnar_upscale() -> None:
+    with pytest.raises(ValueError, match="upscale must be 3 or a power of two, got 6"):
+        semanir.create_model("columnar_tiny", upscale=6)
+
+
+def test_missing_field() -> None:
+    with pytest.raises(ValueError, match="incomplete"):
+        semanir.ModelConfig.from_dict({"family": "ushape"})
+
+
+def test_levels() -> None:
+    assert semanir.model_config("ushape_base").levels == 4
+    assert semanir.model_config("ushape_base").size_multiple == 8
+    assert semanir.model_config("ushape_tiny").levels == 2
+    assert semanir.model_config("ushape_tiny", depths=(1,)).levels == 1
+    assert semanir.model_config("columnar_base").size_multiple == 1

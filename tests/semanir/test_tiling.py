@@ -1,0 +1,68 @@
+"""Tiles cover the image, blend to one, and a tiled result equals the whole one where nothing is cut."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import semanir
+from semanir import tiling
+
+
+def tiny(name: str = "ushape_tiny") -> semanir.SemanIR:
+    torch.manual_seed(0)
+    return semanir.create_model(name, zero_init_last=False).eval()
+
+
+@given(st.integers(1, 300), st.integers(1, 6), st.integers(0, 5), st.sampled_from([8, 16]), st.integers(1, 3))
+@settings(max_examples=80, deadline=None)
+def test_origins_and_weights(size: int, steps: int, overlap: int, grid: int, upscale: int) -> None:
+    overlap *= 5
+    tile = overlap + steps * grid + steps
+    origins = tiling.tile_origins(size, tile, overlap, grid)
+    assert origins[0] == 0
+    assert origins[-1] + tile >= size
+    assert all(origin % grid == 0 and origin < size for origin in origins)
+    for before, after in zip(origins, origins[1:], strict=False):
+        assert before + tile - after >= overlap
+        assert before + tile < size
+    total = torch.zeros(size * upscale, dtype=torch.float64)
+    for origin, weight in zip(origins, tiling.blending_weights(size, origins, tile, upscale), strict=True):
+        assert (weight > 0).all()
+        total[origin * upscale : (origin + tile) * upscale] += weight
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize("name", ["ushape_tiny", "columnar_tiny"])
+def test_one_tile_is_the_whole_image(name: str) -> None:
+    model, image = tiny(name), torch.rand(3, 30, 41)
+    with torch.no_grad():
+        assert torch.equal(semanir.restore_tiled(model, image, 64, 16), model(image[None])[0])
+
+
+@pytest.mark.parametrize(("name", "upscale"), [("ushape_tiny", 1), ("columnar_tiny", 2)])
+def test_traversal_order_does_not_matter(name: str, upscale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, image = tiny(name), torch.rand(2, 3, 70, 55)
+    forward = semanir.restore_tiled(model, image, 40, 16)
+    assert forward.shape == (2, 3, 70 * upscale, 55 * upscale)
+    origins, weights = tiling.tile_origins, tiling.blending_weights
+    monkeypatch.setattr(tiling, "tile_origins", lambda *args: origins(*args)[::-1])
+    monkeypatch.setattr(tiling, "blending_weights", lambda size, o, *args: weights(size, o[::-1], *args)[::-1])
+    assert torch.equal(semanir.restore_tiled(model, image, 40, 16), forward)
+
+
+def test_k_reaches_the_model() -> None:
+    model, image = tiny(), torch.rand(3, 40, 24)
+    assert not torch.equal(
+        semanir.restore_tiled(model, image, 32, 16, k=1), semanir.restore_tiled(model, image, 32, 16, k=64)
+    )
+
+
+def test_bad_input() -> None:
+    for tile, overlap in ((20, 8), (64, -1), (16, 16)):
+        with pytest.raises(ValueError, match=f"tile {tile} with overlap {overlap}: .* at least 16 larger"):
+            semanir.restore_tiled(tiny(), torch.rand(3, 40, 40), tile, overlap)
+    with pytest.raises(ValueError, match=r"image must have shape"):
+        semanir.restore_tiled(tiny(), torch.rand(40, 40), 64, 16)
