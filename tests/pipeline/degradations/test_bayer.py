@@ -45,7 +45,7 @@ def laplacian(recorded: np.ndarray, row: int, column: int, here: int) -> float:
 
 
 def green_gradient(recorded: np.ndarray, row: int, column: int, horizontal: bool) -> float:
-    """The paper's 9-point correction at a green site: weights -1 diagonal and along, +1/2 across, all over 5."""
+    """Malvar's 9-point correction at a green site: -1 diagonal and along, +1/2 across, over 5."""
     along = [(0, -2), (0, 2)] if horizontal else [(-2, 0), (2, 0)]
     across = [(-2, 0), (2, 0)] if horizontal else [(0, -2), (0, 2)]
     diagonal = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
