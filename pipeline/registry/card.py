@@ -33,7 +33,7 @@ class ModelCard:
     trained_on: str
     """The training images, in words, with their licence where known."""
     protocol: str
-    """How the figures were measured: images, setting, channel, border. Models are compared only under equal protocols."""
+    """How the figures were measured: images, setting, channel, border. Only equal protocols are compared."""
     baseline: str
     """What ``baseline_psnr`` is: "degraded input", "bicubic", "bilinear"."""
     figures: tuple[HeldOutImage, ...]
@@ -56,7 +56,9 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not self.figures:
-            raise ValueError(f"model card of {self.task} has no held-out figures; a model is not registered without")
+            raise ValueError(
+                f"model card of {self.task} has no held-out figures; a model is not registered without"
+            )
         for image in self.figures:
             if not (math.isfinite(image.baseline_psnr) and math.isfinite(image.restored_psnr)):
                 raise ValueError(
@@ -103,7 +105,7 @@ class ModelCard:
         return "\n".join(lines) + "\n"
 
     def to_description(self, k: int) -> str:
-        """The card within MLflow's 5000 characters: the table is shortened first, then the text cut, visibly."""
+        """The card within MLflow's 5000 characters: the table is shortened first, then the text, visibly."""
         rows = len(self.figures)
         text = self.to_markdown(k)
         while len(text) > MAX_DESCRIPTION and rows > 1:

@@ -1,8 +1,9 @@
 """Import the source that a model carries under a private name, beside any installed package of the same name.
 
-Putting a folder on ``sys.path`` does not do: a package that is already imported, or installed, would win silently,
-and two registered models would share the code of whichever came first. So absolute imports of the carried packages,
-and the namespace of their torch operators, are renamed while compiling. The files on disk stay as they were trained.
+Putting a folder on ``sys.path`` does not do: a package that is already imported, or installed, would win
+silently, and two registered models would share the code of whichever came first. So absolute imports of the
+carried packages, and the namespace of their torch operators, are renamed while compiling. The files on disk
+stay as they were trained.
 
 This file travels inside every registered model, so it imports only the standard library.
 """
@@ -26,7 +27,8 @@ _lock = threading.Lock()
 def import_carried(code: Path, module: str) -> ModuleType:
     """Import ``module`` (such as ``"semanir"``) from the source tree ``code``.
 
-    Equal trees share one import; different trees never meet. Raises ModuleNotFoundError when it is not carried.
+    Equal trees share one import; different trees never meet. Raises ModuleNotFoundError when it is not
+    carried.
     """
     root = code.resolve()
     packages = frozenset(path.name for path in root.iterdir() if path.is_dir() and path.name != "__pycache__")
@@ -51,7 +53,7 @@ def tree_digest(root: Path) -> str:
 
 
 class _CarriedFinder:
-    """Finds ``<private>.a.b`` as ``root/a/b.py`` or ``root/a/b/__init__.py``; everything else is left alone."""
+    """Finds ``<private>.a.b`` as ``root/a/b.py`` or ``root/a/b/__init__.py``, and nothing else."""
 
     def __init__(self, private: str, root: Path, packages: frozenset[str]) -> None:
         self.private, self.root, self.packages = private, root, packages
@@ -89,7 +91,7 @@ class _CarriedLoader(importlib.machinery.SourceFileLoader):
 
 
 class _Rename(ast.NodeTransformer):
-    """``semanir`` becomes ``<private>.semanir`` in imports and ``<private>_semanir`` as torch operator namespace."""
+    """``semanir`` becomes ``<private>.semanir`` in imports, ``<private>_semanir`` in operator names."""
 
     def __init__(self, private: str, packages: frozenset[str]) -> None:
         self.private, self.packages = private, packages

@@ -19,8 +19,8 @@ CONNECT_TIMEOUT_S = 5.0
 def connect() -> MlflowClient:
     """A client of the server that ``MLFLOW_TRACKING_URI`` names, after checking that it answers.
 
-    Raises UserError when the variable is not set or the server does not answer. Pickles stay switched off in this
-    process and those it starts.
+    Raises UserError when the variable is not set or the server does not answer. Pickles stay switched off in
+    this process and those it starts.
     """
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
@@ -45,7 +45,7 @@ def tracking_uri() -> str:
 
 
 def check_tracking_server(uri: str) -> None:
-    """Raises UserError unless the MLflow server answers within 5 s; a database or folder URI passes unchecked."""
+    """Raises UserError unless the MLflow server answers within 5 s; a database or folder passes unchecked."""
     if not uri.startswith(("http://", "https://")):
         return
     address = without_credentials(uri)
@@ -53,7 +53,8 @@ def check_tracking_server(uri: str) -> None:
         with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
             return
     except urllib.error.HTTPError as error:
-        if error.code in (401, 404, 405):  # it answers: credentials come with each call, and not all have /health
+        # It answers: credentials come with each call, and not every server has /health.
+        if error.code in (401, 404, 405):
             return
         raise UserError(
             f"the MLflow server at {address} answers {error.code} {error.reason}; check MLFLOW_TRACKING_URI and the "

@@ -1,8 +1,9 @@
-"""Which version is the champion: the best on the task's held-out metric, among those measured by one protocol.
+"""Which version is the champion: the best on the task's held-out metric, among those measured by one
+protocol.
 
-MLflow's aliases have no compare-and-set. So each version carries its figures as tags from the moment it exists, the
-champion is a function of those tags, and whoever moved the alias looks again until it stands where that function says.
-Registrations that race therefore end on the same version, whichever wrote last.
+MLflow's aliases have no compare-and-set. So each version carries its figures as tags from the moment it
+exists, the champion is a function of those tags, and whoever moved the alias looks again until it stands
+where that function says. Registrations that race therefore end on the same version, whichever wrote last.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ MAX_ROUNDS = 20
 def settle(client: MlflowClient, name: str, version: int) -> str:
     """Move the aliases of ``name`` to where they belong now that ``version`` exists.
 
-    Returns what ``version`` became: "champion" or "challenger" (the newest version that is not champion, so an older
-    one returns "").
+    Returns what ``version`` became: "champion" or "challenger" (the newest version that is not champion, so
+    an older one returns "").
     """
     for _ in range(MAX_ROUNDS):
         champion = _alias(client, name, CHAMPION)
@@ -53,8 +54,8 @@ def settle(client: MlflowClient, name: str, version: int) -> str:
 def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int | None:
     """The version that should be champion; a tie keeps the champion, then the older one.
 
-    Only versions with the protocol of the standing champion compete (without one, of the oldest version), and none
-    that a rollback withdrew. None when nobody competes.
+    Only versions with the protocol of the standing champion compete (without one, of the oldest version), and
+    none that a rollback withdrew. None when nobody competes.
     """
     rivals = {int(v.version): v for v in versions if METRIC_TAG in v.tags and WITHDRAWN_TAG not in v.tags}
     if champion is not None and champion not in rivals:
@@ -63,11 +64,14 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
         return None
     protocol = rivals[champion if champion is not None else min(rivals)].tags.get(PROTOCOL_TAG)
     rivals = {number: v for number, v in rivals.items() if v.tags.get(PROTOCOL_TAG) == protocol}
-    return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
+    return max(
+        rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number)
+    )
 
 
 def rollback(name: str, version: int) -> None:
-    """Make ``version`` champion again, and withdraw whatever would beat it, so that it stays until a new one does.
+    """Make ``version`` champion again, and withdraw whatever would beat it, so that it stays until a new one
+    does.
 
     Raises UserError when there is no such model or version.
     """
@@ -80,9 +84,17 @@ def rollback(name: str, version: int) -> None:
     client.delete_model_version_tag(name, str(version), WITHDRAWN_TAG)
     if METRIC_TAG in target.tags:
         for number, other in versions.items():
-            comparable = other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
-            if number != version and comparable and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG]):
-                client.set_model_version_tag(name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}")
+            comparable = (
+                other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
+            )
+            if (
+                number != version
+                and comparable
+                and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG])
+            ):
+                client.set_model_version_tag(
+                    name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}"
+                )
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
 

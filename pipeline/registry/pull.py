@@ -28,11 +28,11 @@ def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
     """The local folder of a model, its digests verified.
 
     uri: ``models:/name@alias``, ``models:/name/3``, ``runs:/<run id>``, or a local folder (one written by
-    ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model, so that a
-    second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
+    ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model, so
+    that a second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
 
-    Raises UserError when the server, model, alias, version or folder is not there, naming what is; AlteredModelError
-    when a file differs from what was registered.
+    Raises UserError when the server, model, alias, version or folder is not there, naming what is;
+    AlteredModelError when a file differs from what was registered.
     """
     text = str(uri)
     if not text.startswith(("models:", "runs:")):
@@ -67,8 +67,12 @@ def _local(text: str) -> Path:
                 sealed.verify_digests(place)
             return place
     if not folder.exists():
-        raise UserError(f"model {text!r} does not exist: give a folder, models:/name@alias or models:/name/version")
-    raise UserError(f"folder {text} holds no {sealed.WEIGHTS_FILE}; expected one written by semanir.save or pulled")
+        raise UserError(
+            f"model {text!r} does not exist: give a folder, models:/name@alias or models:/name/version"
+        )
+    raise UserError(
+        f"folder {text} holds no {sealed.WEIGHTS_FILE}; expected one written by semanir.save or pulled"
+    )
 
 
 def _find_version(client: MlflowClient, name: str, alias: str | None, version: str | None) -> ModelVersion:
@@ -130,5 +134,7 @@ def _fetch(client: MlflowClient, model_id: str, weights: str | None, cache: Path
         shutil.rmtree(target)  # a damaged cache must not last: the next call fetches again
         raise
     if weights is not None and digests[sealed.WEIGHTS_FILE] != weights:
-        raise sealed.AlteredModelError(f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names")
+        raise sealed.AlteredModelError(
+            f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names"
+        )
     return target

@@ -31,6 +31,7 @@ ARTIFACT = "model"
 RUN_TAG = "training_run_id"
 WEIGHTS_TAG = "weights_sha256"
 FINGERPRINT_TAG = "fingerprint"
+BASELINE_TAG = "held_out_baseline_psnr_db"
 FIGURES_TAG = "held_out_figures"
 
 
@@ -58,11 +59,13 @@ def registered_name(task: str) -> str:
 def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     """Register the weights in ``folder`` (written by ``semanir.save``) as a version of ``semanir-<task>``.
 
-    run_id: the MLflow run that trained it; a run registers equal weights once, so a resumed job may call again.
-    The new version becomes champion when it beats the standing one under the same protocol, else challenger.
+    run_id: the MLflow run that trained it; a run registers equal weights once, so a resumed job may call
+    again. The new version becomes champion when it beats the standing one under the same protocol, else
+    challenger.
 
-    Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not belong
-    to the card's task; AlteredModelError when what would be registered does not load and reproduce its probe.
+    Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not
+    belong to the card's task; AlteredModelError when what would be registered does not load and reproduce its
+    probe.
     """
     client = connect()
     name = registered_name(card.task)
@@ -91,7 +94,6 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
         task = sealed.read_task(folder)
         model_id = _log_model(client, name, folder, task, card, run_id)
     _ensure_model(client, name)
-    metrics = {METRIC_TAG: card.restored_psnr, "held_out_baseline_psnr_db": card.baseline_psnr, **card.extra_metrics}
     tags = {
         "task": card.task,
         "setting": card.setting,
@@ -103,7 +105,7 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
         WEIGHTS_TAG: digests[sealed.WEIGHTS_FILE],
         RUN_TAG: run_id,
         FIGURES_TAG: json.dumps([[i.name, i.baseline_psnr, i.restored_psnr] for i in card.figures]),
-        **metrics,
+        **_metrics(card),
     }
     return client.create_model_version(
         name=name,
@@ -136,7 +138,10 @@ def _log_model(
         mlflow.pyfunc.save_model(
             path,
             mlflow_model=mlflow.models.Model(
-                artifact_path=model.artifact_location, run_id=run_id, model_uuid=model.model_id, model_id=model.model_id
+                artifact_path=model.artifact_location,
+                run_id=run_id,
+                model_uuid=model.model_id,
+                model_id=model.model_id,
             ),
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={ARTIFACT: str(folder)},
@@ -151,11 +156,15 @@ def _log_model(
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
     now = model.creation_timestamp
-    figures = {METRIC_TAG: card.restored_psnr, "held_out_baseline_psnr_db": card.baseline_psnr, **card.extra_metrics}
-    client.log_batch(
-        run_id, metrics=[Metric(k, v, now, card.steps, model_id=model.model_id) for k, v in figures.items()]
-    )
+    metrics = [
+        Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()
+    ]
+    client.log_batch(run_id, metrics=metrics)
     return str(model.model_id)
+
+
+def _metrics(card: ModelCard) -> dict[str, float]:
+    return {METRIC_TAG: card.restored_psnr, BASELINE_TAG: card.baseline_psnr, **card.extra_metrics}
 
 
 def signature(task: dict[str, Any]) -> ModelSignature:

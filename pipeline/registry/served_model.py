@@ -1,22 +1,24 @@
 """The pyfunc of every registered model ("models from code"): uint8 images in, uint8 images out.
 
-Needs only mlflow, torch, numpy and safetensors; the model's own code travels in the ``model`` artifact. Loading checks
-the digest of every file and that the model reproduces its probe, and fails otherwise.
+Needs only mlflow, torch, numpy and safetensors; the model's own code travels in the ``model`` artifact.
+Loading checks the digest of every file and that the model reproduces its probe, and fails otherwise.
 
     model = mlflow.pyfunc.load_model("models:/semanir-denoising-color@champion")
     restored = model.predict(images, params={"k": 32, "tile": 256})     # images: uint8, (N, H, W, C)
 
-``load_model(…, model_config={"device": "cuda"})`` picks the device; "auto" (the default) takes a GPU when there is one.
+``load_model(…, model_config={"device": "cuda"})`` picks the device; "auto" (the default) takes a GPU when
+there is one.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import mlflow
+import mlflow.pyfunc
 import numpy as np
 
 
@@ -50,19 +52,20 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         self.device = torch.device(device)
         self.model = model.to(self.device)
         self.restore_tiled = semanir.restore_tiled
-        self.to_input = None
+        self.to_input: Callable[[np.ndarray], np.ndarray] | None = None
         if self.task["to_input"] is not None:
             module = carried.import_carried(code, self.task["to_input"]["module"])
             self.to_input = getattr(module, self.task["to_input"]["function"])
 
-    def predict(  # type: ignore[override]  # MLflow reads the annotation of model_input
+    def predict(
         self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> np.ndarray:
         """uint8 (N, H, W, C) to uint8 (N, H * upscale, W * upscale, C_out).
 
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.
-        params: ``k`` keys per token, ``tile`` side of a tile in input pixels (0: the whole image at once), ``overlap``
-        of neighboring tiles in input pixels. Raises ValueError naming what is wrong with the input.
+        params: ``k`` keys per token, ``tile`` side of a tile in input pixels (0: the whole image at once),
+        ``overlap`` of neighboring tiles in input pixels. Raises ValueError naming what is wrong with the
+        input.
         """
         import torch
 
@@ -77,7 +80,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         restored = []
         for image in images:
             pixels = image.astype(np.float32) / 255
-            if channels != self.task["input_channels"]:
+            if self.to_input is not None and channels != self.task["input_channels"]:
                 pixels = self.to_input(pixels)
             lq = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(self.device)
             with torch.inference_mode():

@@ -1,0 +1,1 @@
+"""Restoring people's image files with a model folder."""

@@ -1,0 +1,136 @@
+"""Read PNG, JPEG, TIFF and WebP files of 8 or 16 bits. Pillow does most; it reduces 16-bit color to 8 bits
+silently, so those are decoded by imagecodecs (PNG) and tifffile (TIFF).
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image
+
+from pipeline.restoring.picture import FileFormat, Picture, UnusableImageError, from_levels
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+DEFAULT_MAX_PIXELS = 200_000_000
+
+_BITS_PER_SAMPLE, _EXTRA_SAMPLES, _PHOTOMETRIC, _ORIENTATION = 258, 338, 262, 0x0112
+_TIFF_GRAY, _TIFF_RGB = 1, 2
+
+
+def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Decode a file. Raises UnusableImageError for a file that is damaged, too large, or of a kind not
+    supported.
+
+    Refused: animations and multi-page files, CMYK, Lab, floating-point and 32-bit samples, more than
+    ``max_pixels`` pixels (checked before decoding).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check(image, max_pixels)
+                levels = _decode(image, path)
+                pixels, alpha = from_levels(levels)
+                return Picture(
+                    pixels=pixels,
+                    alpha=alpha,
+                    bits=16 if levels.dtype == np.uint16 else 8,
+                    file_format=cast(FileFormat, image.format),
+                    icc=image.info.get("icc_profile"),
+                    exif=_exif(image),
+                )
+    except UnusableImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise UnusableImageError(
+            f"more than {max_pixels:,} pixels; raise --max-pixels if memory allows"
+        ) from None
+    except MemoryError:
+        raise UnusableImageError("not enough memory to decode it") from None
+    except (
+        Exception
+    ) as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own
+        raise UnusableImageError(f"damaged or not an image ({_first_line(error)})") from None
+
+
+def _check(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnusableImageError(
+            f"{width}x{height} is more than {max_pixels:,} pixels; raise --max-pixels if memory allows"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise UnusableImageError(f"it holds {frames} pages or frames; split it into single images")
+
+
+def _decode(image: Image.Image, path: Path) -> Any:
+    """(H, W) or (H, W, 1..4), uint8 or uint16."""
+    if image.format == "PNG" and _png_bits(path) == 16:
+        import imagecodecs
+
+        return _native(imagecodecs.png_decode(path.read_bytes()))
+    if image.format == "TIFF" and max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8:  # type: ignore[attr-defined]
+        return _decode_deep_tiff(image, path)
+    if image.mode in ("1", "P", "PA"):
+        has_alpha = image.mode == "PA" or "transparency" in image.info
+        return np.asarray(image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB"))
+    if image.mode in ("L", "RGB") and "transparency" in image.info:  # one color means transparent
+        return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise UnusableImageError(
+            f"{image.mode} images are not supported; convert it to gray or RGB, 8 or 16 bits"
+        )
+    return np.asarray(image)
+
+
+def _decode_deep_tiff(image: Any, path: Path) -> Any:
+    import tifffile
+
+    bits = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
+    photometric, extra = image.tag_v2.get(_PHOTOMETRIC), image.tag_v2.get(_EXTRA_SAMPLES, ())
+    levels = tifffile.imread(path, key=0)
+    if bits != {16} or levels.dtype != np.uint16:
+        raise UnusableImageError(
+            f"samples of {sorted(bits)} bits ({levels.dtype}) are not supported; use 8 or 16 bits"
+        )
+    if photometric not in (_TIFF_GRAY, _TIFF_RGB):
+        raise UnusableImageError(
+            f"TIFF photometric interpretation {photometric} is not supported; use gray or RGB"
+        )
+    channels = (1 if photometric == _TIFF_GRAY else 3) + min(1, len(extra))
+    if channels > 1 and levels.shape[0] == channels and levels.shape[1:] == image.size[::-1]:
+        levels = np.moveaxis(levels, 0, 2)  # stored plane by plane
+    if levels.shape[:2] != image.size[::-1] or levels.size != channels * image.size[0] * image.size[1]:
+        raise UnusableImageError(
+            f"TIFF of shape {levels.shape} is not supported; use gray or RGB with at most one alpha"
+        )
+    return levels
+
+
+def _native(levels: Any) -> Any:
+    return levels.astype(levels.dtype.newbyteorder("="), copy=False)
+
+
+def _png_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    exif = image.getexif()
+    if image.format == "TIFF":  # its EXIF is the file's own directory: keep what is about the picture
+        kept = Image.Exif()
+        if _ORIENTATION in exif:
+            kept[_ORIENTATION] = exif[_ORIENTATION]
+        exif = kept
+    return exif.tobytes() if len(exif) else None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

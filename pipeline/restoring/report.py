@@ -1,0 +1,29 @@
+"""Tell a person how restoring goes: a bar on a terminal, a line per file otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline.restoring.run import Outcome
+
+
+def report(outcomes: Iterable[Outcome], total: int, console: Console | None = None) -> int:
+    """Show each outcome as it comes, and a last line with the counts; returns how many files were not restored."""
+    console = console or Console(soft_wrap=True, highlight=False)
+    columns = (TextColumn("restoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    failed = done = 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=total)
+        for outcome in outcomes:
+            done += 1
+            if outcome.problem:
+                failed += 1
+                console.print(f"skipped {outcome.job.source}: {outcome.problem}", markup=False)
+            elif not console.is_terminal:
+                console.print(f"[{done}/{total}] {outcome.job.source} -> {outcome.job.target}", markup=False)
+            progress.update(bar, advance=1)
+    console.print(f"{done - failed} restored, {failed} skipped")
+    return failed

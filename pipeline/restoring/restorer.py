@@ -1,0 +1,135 @@
+"""A model folder, loaded and checked, that restores pictures of any size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import semanir
+from pipeline.errors import UserError
+from pipeline.registry import sealed
+from pipeline.restoring.picture import Picture, Pixels, UnusableImageError
+from pipeline.tasks import TASKS
+from semanir.config import check_k
+from semanir.tiling import tile_grid
+
+DEFAULT_TILE = 256
+DEFAULT_OVERLAP = 32
+
+
+class Restorer:
+    """Restores pictures with the model in ``folder`` (pulled, or written by ``semanir.save``).
+
+    k: keys per token; None: the model's own. tile, overlap: in input pixels; tile None: about 256, as the
+    model's window grid allows; 0: the whole image at once. device: "auto" takes a GPU when there is one.
+
+    A sealed folder says its task, and its probe is compared first, so that this code computes what the
+    registered model did. Raises UserError for a k, tile or device that the model or machine does not allow,
+    or an unreadable folder; AlteredModelError when the probe differs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        k: int | None = None,
+        tile: int | None = None,
+        overlap: int = DEFAULT_OVERLAP,
+        device: str = "auto",
+    ) -> None:
+        try:
+            model = semanir.load(folder)
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(f"model in {folder}: {error}") from None
+        self.to_input = None
+        if (folder / sealed.DIGESTS_FILE).is_file():
+            sealed.check_probe(model, folder)
+            task = sealed.read_task(folder)
+            if task["observed_channels"] != task["input_channels"]:
+                self.observed_channels = int(task["observed_channels"])
+                self.to_input = TASKS[task["task"]].to_input
+        self.config, self.k = model.config, k
+        try:
+            if k is not None:
+                check_k(k, model.config.window_size)
+            self.model = model.to(pick_device(device))
+        except (ValueError, RuntimeError) as error:
+            raise UserError(str(error).splitlines()[0]) from None
+        grid = tile_grid(model)
+        least = overlap + grid
+        self.tile = overlap + max(1, (DEFAULT_TILE - overlap) // grid) * grid if tile is None else tile
+        self.overlap = overlap
+        if overlap < 0 or 0 < self.tile < least or self.tile < 0:
+            raise UserError(
+                f"tile {self.tile} with overlap {overlap}: this model takes tiles of at least {least} pixels "
+                f"(its grid of {grid}, plus the overlap), or 0 for the whole image at once"
+            )
+
+    def restore(self, picture: Picture) -> Picture:
+        """The restored picture, ``upscale`` times larger; alpha is kept (and enlarged alike).
+
+        A gray picture on an RGB model is repeated and comes back gray. A demosaicking model takes a
+        one-channel picture as RGGB mosaic. Raises UnusableImageError for colors on a gray model.
+        """
+        pixels, back_to_gray = self._to_model(picture.pixels)
+        lq = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+        with torch.inference_mode():
+            if self.tile and max(pixels.shape[:2]) > self.tile:
+                output = semanir.restore_tiled(self.model, lq, self.tile, self.overlap, k=self.k)
+            else:
+                output = self.model(lq.to(next(self.model.parameters()).device), k=self.k)
+        restored = np.ascontiguousarray(output[0].float().cpu().numpy().transpose(1, 2, 0))
+        if not np.isfinite(restored).all():
+            raise UnusableImageError("the model gave values that are not finite")
+        if back_to_gray:
+            restored = restored.mean(axis=2, keepdims=True)
+        elif restored.shape[2] == 1 and picture.pixels.shape[2] == 3:
+            restored = np.repeat(restored, 3, axis=2)
+        return replace(picture, pixels=restored, alpha=self._enlarge(picture.alpha))
+
+    def _to_model(self, pixels: Pixels) -> tuple[Pixels, bool]:
+        """The network's input, and whether its output is to become gray again."""
+        channels, wanted = pixels.shape[2], self.config.in_channels
+        if self.to_input is not None and channels == self.observed_channels:
+            if min(pixels.shape[:2]) < 2:
+                raise UnusableImageError(
+                    f"a mosaic needs at least 2x2 pixels, got {pixels.shape[0]}x{pixels.shape[1]}"
+                )
+            return self.to_input(pixels), False
+        if channels == wanted:
+            return pixels, False
+        if channels == 1:
+            return np.repeat(pixels, wanted, axis=2), self.config.out_channels == 3
+        if np.array_equal(pixels[:, :, :1], pixels[:, :, 1:2]) and np.array_equal(
+            pixels[:, :, :1], pixels[:, :, 2:]
+        ):
+            return np.ascontiguousarray(pixels[:, :, :1]), False  # gray, stored as RGB
+        raise UnusableImageError(
+            "it has colors, and this model restores gray images; use a color model, or convert it to gray"
+        )
+
+    def _enlarge(self, alpha: Pixels | None) -> Pixels | None:
+        scale = self.config.upscale
+        if alpha is None or scale == 1:
+            return alpha
+        height, width = alpha.shape
+        enlarged = semanir.imresize(torch.from_numpy(alpha)[None], height * scale, width * scale)
+        return np.asarray(enlarged[0].clamp(0, 1).numpy())
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto``: a GPU when there is one. Raises UserError for a device that this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
+    return device
