@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=0.01,
         help="fail when more of the images are corrupt (default: 0.01)",
     )
+    parser.add_argument("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")
     parsed = parser.parse_args(arguments)
     if parsed.builtin == bool(parsed.folders):
         parser.error("give either image folders or --builtin")
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Heavy imports only now, so that --help answers at once.
     from pipeline.data.builtin import SPLITS, builtin_sources
     from pipeline.data.encode import PackSettings
+    from pipeline.data.encode_on_ray import encode_on_ray
+    from pipeline.data.pack import encode_here
     from pipeline.data.report import pack_with_progress
     from pipeline.data.sources import all_sources, paired_sources
     from pipeline.errors import UserError
@@ -81,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             splits = {options.split: all_sources(options.folders)}
         check_access(options.output)
         for split, sources in splits.items():
-            pack_with_progress(sources, f"{options.output.rstrip('/')}/{split}", settings)
+            output = f"{options.output.rstrip('/')}/{split}"
+            pack_with_progress(sources, output, settings, encode_on_ray if options.on_ray else encode_here)
     except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pipeline.data.budget import check_buffer
 from pipeline.data.faults import FaultCounts, FaultPolicy
 from pipeline.data.mixture import Datasets, open_datasets
 from pipeline.data.schedule import Phase, Schedule, data_position_digest
@@ -151,13 +152,15 @@ def open_scheduled_stream(
     """A stream whose batch size (and, by ``DecodedSample.phase``, patch size) may change from phase to phase.
 
     Raises:
-        UserError: numbers that do not fit together, or no dataset at an address.
+        UserError: numbers that do not fit together, blocks that do not fit into memory, or no dataset at an
+            address.
     """
     schedule.check_world(settings.world_size, settings.streams)
     schedule.step_at(settings.start_position)  # refuses a position inside a step
     if not 0 <= settings.rank < settings.world_size:
         raise UserError(f"rank {settings.rank} is not in a world of {settings.world_size}")
     opened = open_datasets(datasets)
+    check_buffer(opened, settings, loader_workers)
     digest = data_position_digest(
         opened,
         seed=settings.seed,

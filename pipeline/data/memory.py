@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.data.manifest import Manifest
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.reader import Cell, DatasetReader
 from pipeline.data.spans import ImagePair
+
+
+def is_kept_decoded(datasets: Sequence[tuple[Manifest, int]], limit_bytes: int) -> bool:
+    """Whether weighted datasets decode to at most ``limit_bytes`` together: kept decoded, not streamed."""
+    return sum(manifest.summary.decoded_bytes for manifest, _ in datasets) <= limit_bytes
 
 
 class DecodedDatasets:

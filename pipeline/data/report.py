@@ -9,14 +9,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipeline.data.encode import PackSettings
 from pipeline.data.manifest import Manifest
-from pipeline.data.pack import pack_dataset
+from pipeline.data.pack import EncodeAll, encode_here, pack_dataset
 from pipeline.data.sources import Source
 
 SHOWN_SKIPS = 20
 
 
 def pack_with_progress(
-    sources: Sequence[Source], output: str, settings: PackSettings, console: Console | None = None
+    sources: Sequence[Source],
+    output: str,
+    settings: PackSettings,
+    encode_all: EncodeAll = encode_here,
+    console: Console | None = None,
 ) -> Manifest:
     """``pack_dataset`` with a bar on a terminal, and a summary either way.
 
@@ -32,7 +36,9 @@ def pack_with_progress(
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(output, total=len(sources))
-        manifest = pack_dataset(sources, output, settings, progress=lambda source: progress.advance(bar))
+        manifest = pack_dataset(
+            sources, output, settings, progress=lambda source: progress.advance(bar), encode_all=encode_all
+        )
     summarize(manifest, console)
     return manifest
 

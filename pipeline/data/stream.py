@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from pipeline.data.faults import Fault, FaultPolicy
 from pipeline.data.manifest import Manifest
-from pipeline.data.memory import DecodedDatasets
+from pipeline.data.memory import DecodedDatasets, is_kept_decoded
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.order import sample_generator
 from pipeline.data.prefetch import BlockPrefetcher
@@ -57,6 +57,7 @@ class StreamSettings:
     decoded_cache_bytes: datasets that decode to no more than this together are kept decoded, once per
         loader worker; larger ones are streamed and each image is decoded when its turn comes.
     blocks_ahead: how many blocks are read ahead of need, per loader worker.
+    buffer_bytes: the most that a rank's blocks may hold in memory, encoded, over all its loader workers.
     storage_deadline_s: how long an S3 outage is waited out; None takes the storage's default.
     """
 
@@ -68,6 +69,7 @@ class StreamSettings:
     block_size: int
     decoded_cache_bytes: int = 128 * 2**20
     blocks_ahead: int = 8
+    buffer_bytes: int = 4 * 2**30
     storage_deadline_s: float | None = None
     faults: FaultPolicy = field(default_factory=FaultPolicy)
 
@@ -99,9 +101,8 @@ class SampleStream(IterableDataset[StreamItem]):
         order = MixedOrder.of(
             self.datasets, seed=settings.seed, streams=settings.streams, block_size=settings.block_size
         )
-        decoded_bytes = sum(manifest.summary.decoded_bytes for manifest, _ in self.datasets)
         source: DecodedDatasets | BlockPrefetcher
-        if decoded_bytes <= settings.decoded_cache_bytes:
+        if is_kept_decoded(self.datasets, settings.decoded_cache_bytes):
             source = DecodedDatasets(readers, order)
         else:
             source = BlockPrefetcher(readers, order, blocks_ahead=settings.blocks_ahead)
