@@ -27,7 +27,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=["denoising", "jpeg", "sr", "deblurring", "demosaicking", "weather"],
         help="task or group names, or 'all' for the ten tasks (default: the six groups)",
     )  # fmt: skip
-    parser.add_argument("--config", default=str(ROOT / "jobs/configs/first_run.yaml"), help="YAML configuration file")
+    parser.add_argument(
+        "--config", default=str(ROOT / "jobs/configs/first_run.yaml"), help="YAML configuration file"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=VALUE", dest="overrides",
         help="override a configuration key, e.g. --set training.steps=2000 (repeatable)",
@@ -56,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configs = [resolve(document, task.name, options.overrides) for task in resolve_tasks(options.tasks)]
         console = Console(width=None if sys.stdout.isatty() else 120)
         outcomes = run_fleet(
-            configs, experiment=options.experiment, commit=git_commit(ROOT), retrain=options.retrain, console=console
+            configs,
+            experiment=options.experiment,
+            commit=git_commit(ROOT),
+            retrain=options.retrain,
+            console=console,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,13 +10,12 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.errors import UserError
+from pipeline.registry.client import connect
 
 BATCH = 500  # metrics per request; MLflow's own limit is 1000
 FLUSH_EVERY_S = 2.0
@@ -30,8 +29,10 @@ class Tracker:
     ``deadline_s`` after :meth:`finish` was called.
     """
 
-    def __init__(self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        self._client = MlflowClient()
+    def __init__(
+        self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> None:
+        self._client = connect()
         self.run_id = self._find_or_create(experiment_id, run_name, tags)
         self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         self._queue: list[Metric] = []
@@ -74,7 +75,9 @@ class Tracker:
         until = time.monotonic() + deadline_s
         while not self._flush():
             if time.monotonic() > until:
-                raise TimeoutError(f"MLflow took no metrics for {deadline_s:.0f} s; {len(self._queue)} are lost")
+                raise TimeoutError(
+                    f"MLflow took no metrics for {deadline_s:.0f} s; {len(self._queue)} are lost"
+                )
             time.sleep(FLUSH_EVERY_S)
         self._client.set_terminated(self.run_id, status)
 
@@ -85,9 +88,9 @@ class Tracker:
         if known:
             run_id = known[0].info.run_id
             self._client.update_run(run_id, status="RUNNING")
-            return run_id
+            return str(run_id)
         run = self._client.create_run(experiment_id, run_name=run_name, tags={RUN_NAME_TAG: run_name, **tags})
-        return run.info.run_id
+        return str(run.info.run_id)
 
     def _send_forever(self) -> None:
         while not self._stop.wait(FLUSH_EVERY_S):
@@ -118,32 +121,12 @@ def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_server() -> str:
-    """The tracking server's address, once it has answered.
-
-    Raises:
-        UserError: MLFLOW_TRACKING_URI is not set, or nothing answers there.
-    """
-    uri = mlflow.get_tracking_uri()
-    if not mlflow.tracking.is_tracking_uri_set():
-        raise UserError("MLFLOW_TRACKING_URI is not set: point it at your server, or source .stack/env")
-    if uri.startswith(("http://", "https://")):
-        import requests
-
-        try:
-            answer = requests.get(f"{uri.rstrip('/')}/health", timeout=10)
-        except requests.RequestException as error:
-            raise UserError(f"the MLflow server {uri} does not answer ({type(error).__name__})") from None
-        if answer.status_code != 200:
-            raise UserError(f"the MLflow server {uri} answers with status {answer.status_code} to /health")
-    return uri
+def open_experiment(name: str) -> str:
+    """The id of the experiment called ``name``, made if it is new."""
+    connect()
+    return str(mlflow.set_experiment(name).experiment_id)
 
 
 def _as_rgb(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def open_experiment(name: str) -> str:
-    """The id of the experiment called ``name``, made if it is new."""
-    return mlflow.set_experiment(name).experiment_id

@@ -21,6 +21,11 @@ class MetricConvention:
     channel: Channel
     border: int = 0
 
+    def describe(self) -> str:
+        """In words, for tables and model cards."""
+        name = {"rgb": "RGB", "gray": "gray", "y": "Y"}[self.channel]
+        return f"{name}, border {self.border} px" if self.border else name
+
 
 def comparable(
     restored: Image, gt: Image, convention: MetricConvention

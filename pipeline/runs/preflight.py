@@ -9,9 +9,9 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.patches import check_patch_fits
 from pipeline.data.schedule import check_world_size
 from pipeline.errors import UserError
+from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.storage import check_access
 from pipeline.tasks import TASKS
-from pipeline.tracking import check_server
 from pipeline.training.losses import get_loss
 from pipeline.training.plan import model_config
 
@@ -24,7 +24,7 @@ def check_runs(configs: Sequence[RunConfig]) -> None:
     """
     for config in configs:
         check_config(config)
-    check_server()
+    check_tracking_server(tracking_uri())
     for uri in sorted({uri for config in configs for uri in (config.storage, *_datasets(config))}):
         check_access(uri)
     for config in configs:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.registry.client import tracking_uri, without_credentials
+
 
 @dataclass(frozen=True)
 class ImageFigures:
@@ -89,4 +91,4 @@ def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
     if any(outcome.figures for outcome in outcomes):
         console.print(image_table(outcomes))
     console.print(summary_table(outcomes))
-    console.print(f"MLflow: {mlflow_address()}", highlight=False)
+    console.print(f"MLflow: {without_credentials(tracking_uri())}", highlight=False)

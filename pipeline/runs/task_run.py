@@ -10,16 +10,14 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.data.manifest import load_manifest
 from pipeline.evaluation.held_out import evaluate
-from pipeline.evaluation.score import ImageScore
-from pipeline.registry import ModelCard, Registered, find_registered, register
+from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import ImageFigures, Outcome
 from pipeline.runs.room import Room, needs
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.tracking import Tracker, flat_params
-from pipeline.training.launch import TrainedRun, run_training
-from pipeline.training.plan import model_config
+from pipeline.training.launch import run_training
 
 
 class TaskRun:
@@ -33,13 +31,13 @@ class TaskRun:
         self, config: RunConfig, experiment_id: str, commit: str, retrain: bool, board: Board, room: Room,
         progress: Progress,
     ) -> None:  # fmt: skip
-        self.config, self.topic = config, ""
+        self.config = config
         self._experiment_id, self._commit = experiment_id, commit
         self._board, self._room, self._progress = board, room, progress
         self._data_digest = load_manifest(config.data.train).digest
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
         finished = find_registered(config.task, self.fingerprint)
-        self._finished = None if retrain or not finished else finished[-1]
+        self._finished: Registered | None = finished[-1] if finished and not retrain else None
         # A retrained run is a run of its own, and a killed retraining continues as such.
         self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
         self._tracker: Tracker | None = None
@@ -55,10 +53,17 @@ class TaskRun:
         config, task = self.config, self.config.task
         self._progress.start(task, config.training.steps)
         if self._finished is not None:
-            self._progress.done(task, f"is registered already as {self._finished.name} version {self._finished.version}")
-            return Outcome(task, "already registered", version=_version(self._finished), figures=_read(self._finished))
+            self._progress.done(
+                task, f"registered before as {_version(self._finished)}; --retrain trains it again"
+            )
+            return Outcome(
+                task, "registered before", version=_version(self._finished), figures=_figures(self._finished)
+            )
         self._tracker = Tracker(
-            self._experiment_id, self.topic, params=flat_params(config.model_dump(mode="json")), tags=self._tags()
+            self._experiment_id,
+            self.topic,
+            params=flat_params(config.model_dump(mode="json")),
+            tags=self._tags(),
         )
         try:
             outcome = self._train_and_register(self._tracker)
@@ -90,11 +95,33 @@ class TaskRun:
         tracker.log(config.training.steps, _means(outcome))
         with TemporaryDirectory() as name:
             folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights")
-            registered = register(folder, self._card(trained, scores, outcome), run_id=tracker.run_id)
+            registered = register(folder, self._card(outcome), run_id=tracker.run_id)
+        tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
         return Outcome(task, "trained", version=_version(registered), figures=figures)
 
-    def _card(self, trained: TrainedRun, scores: list[ImageScore], outcome: Outcome) -> ModelCard:
-        raise NotImplementedError
+    def _card(self, outcome: Outcome) -> ModelCard:
+        config, task = self.config, TASKS[self.config.task]
+        names = list(task.baselines)
+        setting = ", ".join(f"{key} {value}" for key, value in flat_params(config.setting).items())
+        return ModelCard(
+            task=task.name,
+            setting=f"{task.title}: {setting}" if setting else task.title,
+            trained_on=f"{load_manifest(config.data.train).num_samples} images of {config.data.train}.",
+            protocol=f"PSNR of {task.convention.describe()} on {len(outcome.figures)} images of "
+            f"{config.data.test or config.data.val}, {setting or 'default setting'}",
+            baseline=names[0],
+            figures=tuple(
+                HeldOutImage(
+                    name=figure.key, baseline_psnr=figure.baselines[names[0]], restored_psnr=figure.restored
+                )
+                for figure in outcome.figures
+            ),
+            steps=config.training.steps,
+            data_fingerprint=self._data_digest,
+            git_commit=self._commit,
+            fingerprint=self.fingerprint,
+            extra_metrics={f"held_out_{name}_psnr_db": outcome.mean(name) for name in names[1:]},
+        )
 
     def _tags(self) -> dict[str, str]:
         return {
@@ -103,3 +130,22 @@ class TaskRun:
             "data_fingerprint": self._data_digest,
             "git_commit": self._commit,
         }
+
+
+def _version(registered: Registered) -> str:
+    alias = f" @{registered.alias}" if registered.alias else ""
+    return f"{registered.name} v{registered.version}{alias}"
+
+
+def _figures(registered: Registered) -> tuple[ImageFigures, ...]:
+    task = registered.name.removeprefix("semanir-").replace("-", "_")
+    baseline = next(iter(TASKS[task].baselines))
+    return tuple(
+        ImageFigures(image.name, image.restored_psnr, {baseline: image.baseline_psnr})
+        for image in registered.figures
+    )
+
+
+def _means(outcome: Outcome) -> dict[str, float]:
+    names = outcome.figures[0].baselines
+    return {"test_psnr": outcome.mean(), **{f"test_{name}_psnr": outcome.mean(name) for name in names}}

@@ -70,7 +70,10 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
         scaling_config=ray.train.ScalingConfig(
             num_workers=settings.num_workers,
             use_gpu=settings.use_gpu,
-            resources_per_worker={"CPU": settings.cpus_per_worker, **({"GPU": 1} if settings.use_gpu else {})},
+            resources_per_worker={
+                "CPU": settings.cpus_per_worker,
+                **({"GPU": 1} if settings.use_gpu else {}),
+            },
         ),
         run_config=ray.train.RunConfig(
             name=run_name,

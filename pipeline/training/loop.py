@@ -68,8 +68,15 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
-        if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            context.log(state.step, {"loss": value, **meter.rates(), "damaged_samples": stream.faults.metrics()["total"]})
+        if (
+            context.rank == 0
+            and value is not None
+            and (state.step % settings.log_every == 0 or state.step == 1)
+        ):
+            context.log(
+                state.step,
+                {"loss": value, **meter.rates(), "damaged_samples": stream.faults.metrics()["total"]},
+            )
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
             psnr = validator.validate(state)

@@ -1,0 +1,111 @@
+"""Configuration: what is refused, how files and overrides combine, and what changes a fingerprint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import RunConfig, deep_merge, parse_override, read_config, resolve
+from pipeline.errors import UserError
+
+DOCUMENT = {
+    "defaults": {
+        "storage": "runs",
+        "data": {"train": "a", "val": "b"},
+        "training": {"steps": 10, "global_batch_size": 8},
+    },
+    "tasks": {"sr_x2": {"data": {"patch_size": 64}}},
+}
+nested = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
+
+
+def test_task_entry_lies_over_defaults_and_override_over_both() -> None:
+    config = resolve(
+        DOCUMENT, "sr_x2", ["training.steps=20", "model.depths=[2, 2]", "training.learning_rate=2e-3"]
+    )
+    assert (config.data.patch_size, config.training.steps, config.model.depths) == (64, 20, (2, 2))
+    assert config.training.learning_rate == 2e-3
+    assert resolve(DOCUMENT, "weather").data.patch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.stepz=3", ["training.stepz", "steps"]),
+        ("training.steps=many", ["training.steps", "many"]),
+        ("training.steps=0", ["training.steps", "0"]),
+        ("training.num_workers=3", ["global_batch_size 8", "num_workers 3"]),
+        ("training.micro_batch_size=3", ["micro_batch_size 3", "4 samples"]),
+        ("model.k=0.5", ["model.k", "0.5"]),
+        ("training.zero_stage=4", ["zero_stage", "4"]),
+        ("training", ["a.b=value"]),
+        ("training.steps=[1", ["not valid YAML"]),
+    ],
+)
+def test_bad_override_is_one_line_that_names_key_and_value(override: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as refusal:
+        resolve(DOCUMENT, "sr_x2", [override])
+    message = str(refusal.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_missing_section_is_named() -> None:
+    with pytest.raises(UserError, match="'data' is required"):
+        resolve({"defaults": {"storage": "x", "training": {"steps": 1, "global_batch_size": 2}}}, "sr_x2")
+
+
+@pytest.mark.parametrize("text", ["- a\n", "default: {}\n", "defaults: [1]\n", "a: [\n", "\x00"])
+def test_file_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        read_config(path)
+
+
+def test_yaml_cannot_build_objects(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("defaults: !!python/object/apply:os.system ['true']\n")
+    with pytest.raises(UserError):
+        read_config(path)
+
+
+@given(mappings, mappings)
+def test_merge_keeps_what_is_not_named_and_takes_what_is(base: dict, over: dict) -> None:
+    merged = deep_merge(base, over)
+    assert merged.keys() == base.keys() | over.keys()
+    assert deep_merge(merged, over) == merged
+    assert deep_merge(base, {}) == base
+    for key in base.keys() - over.keys():
+        assert merged[key] == base[key]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "steps"]), min_size=1, max_size=4), st.integers())
+def test_override_nests_as_its_dots(keys: list[str], value: int) -> None:
+    nested: object = parse_override(f"{'.'.join(keys)}={value}")
+    for key in keys:
+        assert isinstance(nested, dict)
+        nested = nested[key]
+    assert nested == value
+
+
+def test_config_survives_its_own_json() -> None:
+    config = resolve(DOCUMENT, "sr_x2", ["model.depths=[2, 2]"])
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_fingerprint_follows_the_model_not_the_cluster() -> None:
+    def fingerprint(*overrides: str) -> str:
+        return resolve(DOCUMENT, "sr_x2", overrides).fingerprint()
+
+    assert fingerprint("training.num_workers=4", "data.loader_workers=2") == fingerprint()
+    assert fingerprint("training.steps=11") != fingerprint()
+    assert fingerprint("model.k=3") != fingerprint()

@@ -1,0 +1,102 @@
+"""One rank of a plain process group, for tests: `python plain_worker.py JOB.json RANK` writes RESULT.<rank>.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from pipeline.config import RunConfig, TrainingSettings
+from pipeline.training.context import PlainContext
+from pipeline.training.engine import Engine
+from pipeline.training.loop import train
+from pipeline.training.losses import get_loss
+
+SIDE = 12
+
+
+class SmallNet(nn.Module):
+    """Two convolutions: enough for every ZeRO stage to have something to share out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.last = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor, k: int | None = None) -> torch.Tensor:
+        return x + self.last(torch.relu(self.first(x)))
+
+
+def small_net() -> SmallNet:
+    torch.manual_seed(0)
+    return SmallNet()
+
+
+def global_batch(step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    gt = torch.rand(size, 3, SIDE, SIDE, generator=generator)
+    return gt + 0.1 * torch.randn(gt.shape, generator=generator), gt
+
+
+def run_engines(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """Each of the job's ``cases`` one after another: starting processes costs more than they do."""
+    return {
+        name: run_engine(case, Path(job["folder"]) / name, context) for name, case in job["cases"].items()
+    }
+
+
+def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dict[str, Any]:
+    """Some steps of the engine; a step listed in ``poison`` has a NaN in the last sample of the last rank."""
+    settings = TrainingSettings(**case["settings"])
+    engine = Engine(small_net(), settings, context)
+    micro = settings.micro_batch(context.world_size)
+    losses: list[float | None] = []
+    for step in range(settings.steps):
+        lq, gt = global_batch(step, settings.global_batch_size)
+        if step in case.get("poison", []):
+            lq[-1] = float("nan")
+        mine = slice(context.rank, None, context.world_size)
+        batches = list(zip(lq[mine].split(micro), gt[mine].split(micro), strict=True))
+        losses.append(engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None))
+    weights = engine.full_state_dict()
+    engine.save(folder)
+    dist.barrier()
+    engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None)
+    engine.load(folder)
+    again = engine.full_state_dict()
+    copy = small_net()
+    copy.load_state_dict(weights)
+    probe = global_batch(99, 2)[0]
+    copied, kept = copy.to(engine.dtype)(probe.to(engine.dtype)), engine.forward(probe)
+    return {
+        "losses": losses,
+        "weights": {name: value.tolist() for name, value in weights.items()},
+        "reloaded_equal": all(torch.equal(weights[name], again[name]) for name in weights),
+        "copy_equal": torch.equal(copied, kept),
+    }
+
+
+def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """The real loop on the configuration of the job."""
+    summary = train(RunConfig.model_validate_json(job["config"]), context)
+    return {"logged": context.logged, "steps": summary.steps, "best_psnr": summary.best_psnr}
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    rank, world_size = int(sys.argv[2]), job["world_size"]
+    torch.set_num_threads(1)
+    rendezvous = f"file://{job['folder']}/rendezvous"
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world_size)
+    context = PlainContext(Path(job["folder"]) / "checkpoints", rank, world_size)
+    result = {"engines": run_engines, "loop": run_loop}[job["kind"]](job, context)
+    (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

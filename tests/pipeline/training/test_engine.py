@@ -1,0 +1,81 @@
+"""DeepSpeed's engine against plain PyTorch on the same global batches, every ZeRO stage, two processes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.training.losses import charbonnier
+
+STEPS = 12
+SETTINGS: dict[str, Any] = {
+    "steps": STEPS, "global_batch_size": 8, "micro_batch_size": 2, "num_workers": 2,
+    "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 3e-3, "gradient_clipping": 0.5,
+}  # fmt: skip
+
+
+def load_worker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plain_worker", Path(__file__).parent / "plain_worker.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def plain_training() -> tuple[list[float], dict[str, torch.Tensor]]:
+    """The reference: one process, the whole global batch at once, torch.optim.AdamW."""
+    worker = load_worker()
+    model = worker.small_net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=SETTINGS["learning_rate"], weight_decay=0.01)
+    losses = []
+    for step in range(STEPS):
+        lq, gt = worker.global_batch(step, SETTINGS["global_batch_size"])
+        optimizer.zero_grad()
+        loss = charbonnier(model(lq), gt)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), SETTINGS["gradient_clipping"])
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def results(run_group: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Every case, on two processes started once; per rank, by case."""
+    cases: dict[str, dict[str, Any]] = {
+        f"stage-{stage}": {"settings": {**SETTINGS, "zero_stage": stage}} for stage in range(4)
+    }
+    cases["poisoned"] = {"settings": {**SETTINGS, "zero_stage": 1}, "poison": [STEPS - 1]}
+    cases["one-step-less"] = {"settings": {**SETTINGS, "zero_stage": 1, "steps": STEPS - 1}}
+    return run_group(tmp_path_factory.mktemp("engine"), "engines", 2, cases=cases)
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_two_workers_match_plain_pytorch(stage: int, results: list[dict[str, Any]]) -> None:
+    first, second = (result[f"stage-{stage}"] for result in results)
+    losses, weights = plain_training()
+    assert first["losses"] == second["losses"]
+    assert first["losses"] == pytest.approx(losses, rel=1e-5)
+    for name, value in weights.items():
+        torch.testing.assert_close(torch.tensor(first["weights"][name]), value, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_saved_state_and_consolidated_weights_are_the_engine(
+    stage: int, results: list[dict[str, Any]]
+) -> None:
+    for result in results:
+        assert result[f"stage-{stage}"]["reloaded_equal"]
+        assert result[f"stage-{stage}"]["copy_equal"]
+
+
+def test_a_non_finite_loss_leaves_the_weights_alone(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["poisoned"]["losses"] == [*result["one-step-less"]["losses"], None]
+        assert result["poisoned"]["weights"] == result["one-step-less"]["weights"]

@@ -1,0 +1,106 @@
+"""The real loop, two processes, real shards: an interrupted run is the uninterrupted one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import RunConfig, resolve
+from pipeline.data.pack import pack_dataset
+from pipeline.data.sources import folder_sources
+from pipeline.data.whole import iter_whole_images
+from pipeline.evaluation.score import score_image
+from pipeline.tasks import TASKS
+from pipeline.training.context import PlainContext
+from pipeline.training.loop import train
+from semanir import load
+
+STEPS, HALF = 6, 4
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small images with some structure, packed."""
+    root = tmp_path_factory.mktemp("loop-data")
+    (root / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        coarse = rng.integers(0, 256, (6, 6 + number, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 36)).save(root / "images" / f"{number}.png")
+    pack_dataset(folder_sources(str(root / "images")), str(root / "shards"))
+    return root / "shards"
+
+
+def config(shards: Path, *overrides: str) -> RunConfig:
+    document = {
+        "defaults": {
+            "storage": "unused",
+            "setting": {"sigma": 25},
+            "model": {"name": "ushape_tiny"},
+            "data": {"train": str(shards), "val": str(shards), "patch_size": 16, "streams": 4, "block_size": 2},
+            "training": {
+                "steps": STEPS, "global_batch_size": 4, "learning_rate": 2e-3, "loss": "pseudo_huber",
+                "random_k": [4, 16], "log_every": 1, "validate_every": 2, "checkpoint_every": 2,
+                "schedule": {"warmup_steps": 2},
+            },
+        }
+    }  # fmt: skip
+    return resolve(document, "denoising_color", overrides)
+
+
+def last_value_per_step(logged: list[Any], metric: str) -> dict[int, float]:
+    return {step: metrics[metric] for step, metrics in logged if metric in metrics}
+
+
+def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_path: Path) -> None:
+    job = config(shards).model_dump_json()
+    whole = run_group(tmp_path, "loop", 2, config=job)[0]
+    checkpoints = tmp_path / "checkpoints"
+    # As after a kill past step 4: later checkpoints never came to be.
+    for folder in checkpoints.iterdir():
+        if int(folder.name.removeprefix("step-")) > HALF:
+            shutil.rmtree(folder)
+    resumed = run_group(tmp_path, "loop", 2, config=job)[0]
+    losses, again = (last_value_per_step(run["logged"], "loss") for run in (whole, resumed))
+    assert sorted(losses) == list(range(1, STEPS + 1))
+    assert sorted(again) == list(range(HALF + 1, STEPS + 1))
+    assert {step: losses[step] for step in again} == again
+    assert (
+        last_value_per_step(resumed["logged"], "val_psnr")[STEPS]
+        == last_value_per_step(whole["logged"], "val_psnr")[STEPS]
+    )
+    assert resumed["best_psnr"] == whole["best_psnr"]
+
+
+def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> None:
+    run = config(shards)
+    context = PlainContext(tmp_path)
+    summary = train(resolve_single(run), context)
+    task = TASKS[run.task]
+    model = load(max(tmp_path.glob("step-*")) / "best")
+    scores = [
+        score_image(
+            model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key
+        ).restored_psnr
+        for index, key, clean, degraded in iter_whole_images(str(shards))
+    ]
+    assert sum(scores) / len(scores) == pytest.approx(summary.best_psnr, abs=1e-9)
+    assert summary.best_psnr == max(last_value_per_step(context.logged, "val_psnr").values())
+
+
+def resolve_single(run: RunConfig) -> RunConfig:
+    """The same run for one worker."""
+    training = run.training.model_copy(update={"num_workers": 1})
+    return run.model_copy(update={"training": training})
+
+
+def test_another_sample_order_does_not_continue(shards: Path, tmp_path: Path) -> None:
+    context = PlainContext(tmp_path)
+    train(resolve_single(config(shards, "training.steps=2")), context)
+    with pytest.raises(Exception, match="sample order"):
+        train(resolve_single(config(shards, "training.steps=4", "data.block_size=3")), context)

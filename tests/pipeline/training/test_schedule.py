@@ -1,0 +1,46 @@
+"""Learning rate and k as functions of the step."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import ScheduleSettings
+from pipeline.training.schedule import draw_k, learning_rate
+
+
+@given(st.integers(0, 50), st.integers(1, 500), st.floats(0, 1))
+def test_cosine_rises_once_and_falls_to_its_floor(warmup: int, after: int, floor: float) -> None:
+    steps = warmup + after
+    schedule = ScheduleSettings(kind="cosine", warmup_steps=warmup, final_ratio=floor)
+    rates = [learning_rate(step, steps, 2.0, schedule) for step in range(steps + 1)]
+    assert max(rates) == pytest.approx(2.0)
+    assert all(a < b for a, b in zip(rates[:warmup], rates[1:warmup], strict=False))
+    assert all(a >= b - 1e-12 for a, b in zip(rates[warmup:], rates[warmup + 1 :], strict=False))
+    assert rates[steps] == pytest.approx(2.0 * floor)
+    assert rates[0] > 0
+
+
+def test_multistep_halves_at_its_milestones() -> None:
+    schedule = ScheduleSettings(kind="multistep", milestones=(10, 20))
+    assert [learning_rate(step, 30, 1.0, schedule) for step in (0, 9, 10, 19, 20, 29)] == [
+        1,
+        1,
+        0.5,
+        0.5,
+        0.25,
+        0.25,
+    ]
+
+
+@given(st.integers(0, 2**31), st.integers(0, 10**6))
+def test_k_is_a_function_of_seed_and_step(seed: int, step: int) -> None:
+    choices = (4, 8, 16)
+    assert draw_k(seed, step, choices) in choices
+    assert draw_k(seed, step, choices) == draw_k(seed, step, choices)
+
+
+def test_every_k_is_drawn_and_none_without_choices() -> None:
+    assert {draw_k(0, step, (4, 8, 16)) for step in range(100)} == {4, 8, 16}
+    assert draw_k(0, 0, ()) is None
