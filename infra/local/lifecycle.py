@@ -72,6 +72,8 @@ def up(layout: Layout, say: Say) -> None:
         for name, variable in plan.claimed.items():
             say(f"{name:8} yours ({variable} is set): not started")
             processes.end(layout.folder, name)
+        if "ray" in plan.claimed and plan.parts:
+            say("note: a Ray on other machines cannot reach the servers below, which listen on loopback only")
         with ThreadPoolExecutor(len(PARTS)) as pool:
             pending = [pool.submit(_ensure, plan, part, say) for part in plan.parts]
         failures = [error for future in pending if (error := future.exception())]
