@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Pack images as WebDataset shards with a manifest.")
-    parser.add_argument("folders", nargs="*", help="image folders or s3:// prefixes (searched recursively)")
+    parser.add_argument("folders", nargs="*", help="image folders, s3:// prefixes or tars")
     parser.add_argument(
         "--builtin", action="store_true", help="pack the built-in photographs: train, val and test"
     )

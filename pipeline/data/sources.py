@@ -1,31 +1,43 @@
-"""Where the images to be packed lie: files of folders and S3 prefixes, by name, before any byte is read."""
+"""Where the images to be packed lie: in folders, S3 prefixes and tars, by name, before any is read."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.data.images import SUFFIXES
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
+from pipeline.storage.ranged_file import RangedFile
 
 
 @dataclass(frozen=True)
 class Location:
-    """One file: the store it is in, and its key there."""
+    """One file, or one member of a tar: the store, the key there, and the bytes of it that count.
+
+    start, length: where a tar's member lies in it; without them the whole object is meant.
+    name: what to call it in messages, when the key alone does not say.
+    """
 
     uri: str
     key: str
     version: str = ""
+    start: int = 0
+    length: int | None = None
+    name: str = ""
 
     def read(self) -> bytes:
         """Its bytes."""
-        return open_storage(self.uri).read(self.key)
+        storage = open_storage(self.uri)
+        if self.length is None:
+            return storage.read(self.key)
+        return storage.read_range(self.key, self.start, self.length)
 
     def __str__(self) -> str:
-        return f"{self.uri}/{self.key}"
+        return f"{self.uri}/{self.key}" + (f"#{self.name}" if self.name else "")
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,40 @@ def folder_sources(uri: str, prefix: str = "") -> list[Source]:
     ]
 
 
+def tar_sources(uri: str, prefix: str = "") -> list[Source]:
+    """All images in an uncompressed tar, by ranged reads of its headers: nothing is unpacked.
+
+    Raises:
+        UserError: no such tar, not a plain tar, no image in it, or a member whose name leaves its folder.
+    """
+    folder, _, key = uri.rpartition("/")
+    folder = folder or "."
+    try:
+        file = RangedFile(open_storage(folder), key)
+        version = str(file.seek(0, 2))
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            members = [member for member in tar if member.isreg() and member.name.lower().endswith(SUFFIXES)]
+    except FileNotFoundError as error:
+        raise UserError(f"tar {uri!r} does not exist") from error
+    except tarfile.TarError as error:
+        raise UserError(f"{uri!r} is no plain tar ({error}); unpack compressed archives first") from error
+    if not members:
+        raise UserError(f"{uri!r} holds no images; expected members named {', '.join(SUFFIXES)}")
+    for member in members:
+        if member.name.startswith("/") or ".." in member.name.split("/"):
+            raise UserError(
+                f"{uri!r}: the member {member.name!r} leaves its folder; such archives are refused"
+            )
+    return [
+        Source(
+            prefix + sample_key(member.name.removeprefix("./")),
+            Location(folder, key, version, member.offset_data, member.size, member.name),
+        )
+        for member in members
+    ]
+
+
 def paired_sources(clean_uri: str, degraded_uri: str) -> list[Source]:
     """Images of two folders, paired by name without suffix.
 
@@ -87,15 +133,16 @@ def paired_sources(clean_uri: str, degraded_uri: str) -> list[Source]:
 
 
 def all_sources(uris: Sequence[str]) -> list[Source]:
-    """The images of several folders; with more than one, the folder's name becomes part of the keys.
+    """The images of several folders and tars; with more than one, each one's name becomes part of its keys.
 
     Raises:
-        UserError: as ``folder_sources``, or two images with the same key.
+        UserError: as ``folder_sources`` and ``tar_sources``, or two images with the same key.
     """
     sources: list[Source] = []
     for uri in uris:
         name = os.path.basename(uri.rstrip("/"))
-        sources += folder_sources(uri, f"{sample_key(name)}/" if len(uris) > 1 else "")
+        prefix = f"{sample_key(name)}/" if len(uris) > 1 else ""
+        sources += tar_sources(uri, prefix) if name.endswith(".tar") else folder_sources(uri, prefix)
     check_unique(sources)
     return sources
 
@@ -120,5 +167,7 @@ def fingerprint(sources: Sequence[Source], settings: str) -> str:
     digest = hashlib.sha256(settings.encode())
     for source in sources:
         for place in (source.clean, source.degraded):
-            digest.update(f"\0{source.key}\0{place.key}\0{place.version}".encode() if place else b"\0-")
+            digest.update(
+                f"\0{source.key}\0{place.key}\0{place.version}\0{place.start}".encode() if place else b"\0-"
+            )
     return digest.hexdigest()

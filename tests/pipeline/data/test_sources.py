@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tarfile
+
 import pytest
 
 from pipeline.data.builtin import PHOTOGRAPHS, SPLITS, builtin_sources
@@ -63,3 +65,29 @@ def test_the_splits_share_no_photograph():
     assert splits["val"] == {"rocket"}
     assert len(splits["train"]) == 5
     assert len(set.union(*splits.values())) == 9
+
+
+def test_the_images_of_a_tar_are_read_where_they_lie(images, tmp_path):
+    folder = images(3)
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.add(folder, "photos")
+        tar.add(folder / "img000.png", "photos/readme.txt")
+    sources = all_sources([str(tmp_path / "set.tar")])
+    assert [source.key for source in sources] == [f"photos/img00{n}" for n in range(3)]
+    assert [source.clean.read() for source in sources] == [
+        path.read_bytes() for path in sorted(folder.iterdir())
+    ]
+    assert str(sources[1].clean).endswith("set.tar#photos/img001.png")
+
+
+def test_tars_that_cannot_be_trusted_or_read_are_refused(images, tmp_path):
+    image = images(1) / "img000.png"
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        tar.add(image, "../img000.png")
+    with pytest.raises(UserError, match=r"'\.\./img000\.png' leaves its folder"):
+        all_sources([str(tmp_path / "evil.tar")])
+    (tmp_path / "no.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(UserError, match="is no plain tar"):
+        all_sources([str(tmp_path / "no.tar")])
+    with pytest.raises(UserError, match="does not exist"):
+        all_sources([str(tmp_path / "missing.tar")])
