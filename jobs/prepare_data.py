@@ -46,6 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=0.01,
         help="fail when more of the images are corrupt (default: 0.01)",
     )
+    parser.add_argument("--replace", action="store_true", help="put this in the place of another dataset")
     parser.add_argument("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")
     parsed = parser.parse_args(arguments)
     if parsed.builtin == bool(parsed.folders):
@@ -85,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_access(options.output)
         for split, sources in splits.items():
             output = f"{options.output.rstrip('/')}/{split}"
-            pack_with_progress(sources, output, settings, encode_on_ray if options.on_ray else encode_here)
+            encode_all = encode_on_ray if options.on_ray else encode_here
+            pack_with_progress(sources, output, settings, encode_all, options.replace)
     except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -31,6 +31,7 @@ def pack_dataset(
     *,
     progress: Progress = lambda source: None,
     encode_all: EncodeAll = encode_here,
+    replace: bool = False,
 ) -> Manifest:
     """Pack images into ``output`` and return its manifest.
 
@@ -43,6 +44,7 @@ def pack_dataset(
         settings: codec, sub-images, shard size, how many corrupt images are too many.
         progress: called after each source.
         encode_all: the slow part, decoding and encoding; may run elsewhere, must keep the order.
+        replace: put this in the place of another dataset; a reader of the old one will find it damaged.
 
     Raises:
         UserError: nothing to pack, two equal keys, another dataset at ``output``, or too many corrupt images.
@@ -57,10 +59,12 @@ def pack_dataset(
         manifest = load_manifest(output, storage)
         if manifest.summary.fingerprint == mark:
             return manifest
-        raise UserError(
-            f"{output!r} holds another dataset ({manifest.num_samples} samples);"
-            " choose another output or remove it"
-        )
+        if not replace:
+            raise UserError(
+                f"{output!r} holds another dataset ({manifest.num_samples} samples);"
+                " choose another output, or --replace it"
+            )
+        storage.delete(MANIFEST_NAME)
     draft = Draft(storage, mark)
     draft.restore()
     for source in sources[: draft.sources_done]:

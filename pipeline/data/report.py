@@ -20,6 +20,7 @@ def pack_with_progress(
     output: str,
     settings: PackSettings,
     encode_all: EncodeAll = encode_here,
+    replace: bool = False,
     console: Console | None = None,
 ) -> Manifest:
     """``pack_dataset`` with a bar on a terminal, and a summary either way.
@@ -37,7 +38,12 @@ def pack_with_progress(
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(output, total=len(sources))
         manifest = pack_dataset(
-            sources, output, settings, progress=lambda source: progress.advance(bar), encode_all=encode_all
+            sources,
+            output,
+            settings,
+            progress=lambda source: progress.advance(bar),
+            encode_all=encode_all,
+            replace=replace,
         )
     summarize(manifest, console)
     return manifest

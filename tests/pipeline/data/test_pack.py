@@ -56,6 +56,7 @@ def test_packing_again_does_nothing_and_other_images_are_refused(images, tmp_pat
     assert (again.num_samples, touched) == (4, [])
     with pytest.raises(UserError, match="holds another dataset \\(4 samples\\)"):
         pack_dataset(sources[:3], output)
+    assert pack_dataset(sources[:3], output, replace=True).num_samples == 3
 
 
 def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_path):
