@@ -62,7 +62,8 @@ class ModelCard:
         for image in self.figures:
             if not (math.isfinite(image.baseline_psnr) and math.isfinite(image.restored_psnr)):
                 raise ValueError(
-                    f"held-out figures of {image.name} are not finite: {image.baseline_psnr}, {image.restored_psnr}"
+                    f"held-out figures of {image.name} are not finite: "
+                    f"{image.baseline_psnr}, {image.restored_psnr}"
                 )
 
     @property
@@ -95,7 +96,8 @@ class ModelCard:
             lines.append(f"{len(worst_first) - len(shown)} better images are in the model's model_card.md.")
         lines += [
             "## Training",
-            f"{self.trained_on} {self.steps} optimizer steps. Data {self.data_fingerprint}, code {self.git_commit}"
+            f"{self.trained_on} {self.steps} optimizer steps. "
+            f"Data {self.data_fingerprint}, code {self.git_commit}"
             + (f", configuration {self.config_uri}." if self.config_uri else "."),
             "## Limits",
             *(f"- {limit}" for limit in self.limits or ("None stated.",)),

@@ -57,8 +57,8 @@ def check_tracking_server(uri: str) -> None:
         if error.code in (401, 404, 405):
             return
         raise UserError(
-            f"the MLflow server at {address} answers {error.code} {error.reason}; check MLFLOW_TRACKING_URI and the "
-            "host names that the server allows"
+            f"the MLflow server at {address} answers {error.code} {error.reason}; check MLFLOW_TRACKING_URI "
+            "and the host names that the server allows"
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error

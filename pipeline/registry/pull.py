@@ -48,7 +48,7 @@ def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
         model_id, weights = _logged_model(client, match["run"]), None
     else:
         raise UserError(
-            f"model URI {text!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a local folder"
+            f"model URI {text!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a folder"
         )
     return _fetch(client, model_id, weights, Path(cache) if cache else default_cache())
 

@@ -1,4 +1,4 @@
-"""Register a trained model with MLflow: logged, versioned, tagged, described, and compared with the champion."""
+"""Register a trained model with MLflow: logged, tagged, described, and compared with the champion."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import logging
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,13 +32,15 @@ ARTIFACT = "model"
 RUN_TAG = "training_run_id"
 WEIGHTS_TAG = "weights_sha256"
 FINGERPRINT_TAG = "fingerprint"
+# MLflow hands a model made from code over through a global variable: two threads could swap theirs.
+_MLFLOW_SAVING = threading.Lock()
 BASELINE_TAG = "held_out_baseline_psnr_db"
 FIGURES_TAG = "held_out_figures"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A version in the registry. ``alias`` is "champion", "challenger" or "" for a version that is neither."""
+    """A version in the registry. ``alias``: "champion", "challenger" or "" for one that is neither."""
 
     name: str
     version: int
@@ -120,7 +123,7 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
 def _log_model(
     client: MlflowClient, name: str, folder: Path, task: dict[str, Any], card: ModelCard, run_id: str
 ) -> str:
-    """Save the pyfunc, check that it loads and predicts, and log it to the run; returns the logged model's id."""
+    """Save the pyfunc, check that it loads and predicts, and log it to the run; returns its id."""
     import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
 
@@ -133,7 +136,7 @@ def _log_model(
         tags={"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit},
         model_type="image-restoration",
     )
-    with tempfile.TemporaryDirectory() as scratch, _quiet_mlflow():
+    with tempfile.TemporaryDirectory() as scratch, _MLFLOW_SAVING, _quiet_mlflow():
         path = Path(scratch) / "pyfunc"
         mlflow.pyfunc.save_model(
             path,
@@ -168,7 +171,7 @@ def _metrics(card: ModelCard) -> dict[str, float]:
 
 
 def signature(task: dict[str, Any]) -> ModelSignature:
-    """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; ``k``, ``tile``, ``overlap`` as parameters."""
+    """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; parameters k, tile, overlap."""
     from mlflow.models import ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 

@@ -1,4 +1,4 @@
-"""Turn trained weights into a sealed model folder: weights, configuration, card, task, code, probe, digests."""
+"""Turn trained weights into a sealed model folder, with task, card, code, probe and digests."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _carry_package(package: Path, code: Path) -> None:
 
 
 def _carry_function(function: Callable[..., Any], code: Path) -> None:
-    """Copy the module of ``function`` and every module of the pipeline that it imports, with their packages."""
+    """Copy the module of ``function`` and all modules of the pipeline that it imports."""
     root = Path(pipeline.__file__).parent.parent
     waiting, done = [function.__module__], set()
     while waiting:

@@ -19,14 +19,14 @@ PROBE_FILE = "probe.safetensors"
 DIGESTS_FILE = "digests.json"
 CODE_FOLDER = "code"
 
-# The probe is compared in float32 on the CPU. Half an 8-bit level anywhere, or a twentieth of one on average, is more
-# than rounding differences between CPUs give, and less than anyone sees.
+# The probe is compared in float32 on the CPU. Half an 8-bit level anywhere, or a twentieth of one on average,
+# is more than rounding differences between CPUs give, and less than anyone sees.
 PROBE_LARGEST = 0.5 / 255
 PROBE_MEAN = 0.05 / 255
 
 
 class AlteredModelError(Exception):
-    """The folder is not what was registered: a file is missing, differs from its digest, or computes otherwise."""
+    """The folder is not what was registered: a file is missing or differs, or the model does."""
 
 
 def file_digest(path: Path) -> str:
@@ -36,7 +36,7 @@ def file_digest(path: Path) -> str:
 
 
 def write_digests(folder: Path) -> dict[str, str]:
-    """Record the digest of every file below ``folder`` (but bytecode) in ``digests.json``; returns the record."""
+    """Record the digest of every file below ``folder`` in ``digests.json``; returns the record."""
     digests = {
         path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted(folder.rglob("*"))
@@ -47,7 +47,7 @@ def write_digests(folder: Path) -> dict[str, str]:
 
 
 def read_digests(folder: Path) -> dict[str, str]:
-    """The digests on record. Raises AlteredModelError when the record is missing, malformed or lacks the weights."""
+    """The digests on record. Raises AlteredModelError when the record is missing, malformed or incomplete."""
     path = folder / DIGESTS_FILE
     try:
         digests = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read_digests(folder: Path) -> dict[str, str]:
 
 
 def verify_digests(folder: Path) -> dict[str, str]:
-    """Check every file on record; returns the record. Raises AlteredModelError naming the first that differs."""
+    """Check every file on record; returns the record. Raises AlteredModelError naming what differs."""
     digests = read_digests(folder)
     for name, expected in digests.items():
         path = folder / name
@@ -109,13 +109,13 @@ def check_probe(model: Any, folder: Path) -> None:
         found = model(probe["input"])
     if found.shape != probe["output"].shape:
         raise AlteredModelError(
-            f"the model gives shape {tuple(found.shape)} on its probe, registered was {tuple(probe['output'].shape)}"
+            f"on its probe the model gives shape {tuple(found.shape)}, not {tuple(probe['output'].shape)}"
         )
     difference = (found - probe["output"]).abs()
     largest, mean = float(difference.max()), float(difference.mean())
     if not (largest <= PROBE_LARGEST and mean <= PROBE_MEAN):
         raise AlteredModelError(
-            f"the model in {folder} does not compute what it did when it was registered: on its probe it is off by "
+            f"the model in {folder} does not compute what it did when it was registered: its probe is off by "
             f"{largest * 255:.3g} of 255 levels (mean {mean * 255:.3g}; allowed {PROBE_LARGEST * 255:g} and "
-            f"{PROBE_MEAN * 255:g}); the code in use differs from the code it was trained with"
+            f"{PROBE_MEAN * 255:g}), so the code in use differs from the code it was trained with"
         )

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import mlflow.pyfunc
+import mlflow
 import numpy as np
+from mlflow.pyfunc.model import PythonModel
 
 
 def _carried_module(code: Path, name: str) -> ModuleType:
@@ -31,7 +32,7 @@ def _carried_module(code: Path, name: str) -> ModuleType:
     return module
 
 
-class ServedModel(mlflow.pyfunc.PythonModel):
+class ServedModel(PythonModel):
     """One SemanIR model behind MLflow's pyfunc interface."""
 
     def load_context(self, context: Any) -> None:

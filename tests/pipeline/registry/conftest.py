@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import semanir
+from pipeline.registry import HeldOutImage, ModelCard
+from pipeline.registry.client import connect
+from pipeline.tasks import TASKS
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture
+def tracking(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MLflow on one SQLite file for the session: making its tables takes seconds."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}/mlflow.db")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(database / "cache"))
+    monkeypatch.chdir(database)
+    return database
+
+
+@pytest.fixture
+def new_run(tracking: Path) -> Callable[[], str]:
+    """Makes a run to register under; returns its id."""
+
+    def make() -> str:
+        client = connect()
+        found = client.get_experiment_by_name("tests")
+        experiment = (
+            found.experiment_id
+            if found
+            else client.create_experiment("tests", artifact_location=str(tracking / "artifacts"))
+        )
+        return str(client.create_run(experiment).info.run_id)
+
+    return make
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[..., Path]:
+    """Saves a tiny model of a task, random in every layer; returns its folder."""
+
+    def make(task_name: str, seed: int = 0) -> Path:
+        task = TASKS[task_name]
+        torch.manual_seed(seed)
+        model = semanir.create_model(
+            task.tiny_model,
+            in_channels=task.input_channels,
+            out_channels=task.channels,
+            upscale=task.upscale,
+            zero_init_last=False,
+        )
+        return semanir.save(model, tmp_path / f"weights-{task_name}-{seed}")
+
+    return make
+
+
+@pytest.fixture
+def make_card() -> Callable[..., ModelCard]:
+    def make(task: str, restored: float = 25.0, protocol: str = "PSNR, RGB, on two images") -> ModelCard:
+        return ModelCard(
+            task=task,
+            setting="sigma 25",
+            trained_on="Nine photographs.",
+            protocol=protocol,
+            baseline="degraded input",
+            figures=(
+                HeldOutImage(name="good", baseline_psnr=20.0, restored_psnr=restored + 1),
+                HeldOutImage(name="bad", baseline_psnr=30.0, restored_psnr=restored - 1),
+            ),
+            steps=3,
+            data_fingerprint="data0",
+            git_commit="commit0",
+            fingerprint=f"{task}-{restored}",
+            limits=("Only Gaussian noise.",),
+            extra_metrics={"held_out_ssim": 0.5},
+        )
+
+    return make
