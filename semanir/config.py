@@ -16,20 +16,23 @@ AttentionBackend = Literal["auto", "mask", "gather", "dense", "triton"]
 class ModelConfig:
     """Shape of a SemanIR model.
 
-    family: ``columnar`` (super-resolution, SwinIR's skeleton) or ``ushape`` (an encoder-decoder at equal size).
-    embed_dim, num_heads: channels and heads of the first level; a U-shape doubles both at every level below, so
-        the head dimension stays constant.
-    depths: layers per stage. Columnar: one entry per stage. U-shape with L levels: encoder levels, the latent one,
-        decoder levels (2L - 1 entries), and optionally one more stage at full size (2L entries).
+    family: ``columnar`` (super-resolution, SwinIR's skeleton) or ``ushape`` (an encoder-decoder at equal
+        size).
+    embed_dim, num_heads: channels and heads of the first level; a U-shape doubles both at every level below,
+        so the head dimension stays constant.
+    depths: layers per stage. Columnar: one entry per stage. U-shape with L levels: encoder levels, the latent
+        one, decoder levels (2L - 1 entries), and optionally one more stage at full size (2L entries).
     window_size: side of the square window in tokens; at most ``window_size**2`` keys can be kept.
     k: keys that each token keeps when ``model(x)`` is called without ``k``.
-    shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage entry and
-        lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates by stage.
+    shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage
+        entry and lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates
+        by stage.
     attention: backend of :func:`semanir.ops.key_semantic_attention`.
     bias_hidden_dim: hidden width of the position-bias network.
     upsample_dim: channels of a columnar model's reconstruction part; 64 in SwinIR.
     image_skip: add the input image (bicubically enlarged by a columnar model) to the output.
-    zero_init_last: start with a zero last convolution, so that an untrained model with ``image_skip`` is the identity.
+    zero_init_last: start with a zero last convolution, so that an untrained model with ``image_skip`` is the
+        identity.
     checkpoint_stages: recompute the layers' activations in the backward pass (never the dictionaries).
     check_finite: raise when a stage's features hold NaN or infinity; synchronizes the device.
 
@@ -88,7 +91,9 @@ class ModelConfig:
         ):
             raise ValueError(f"mlp_ratio must be a positive number, got {self.mlp_ratio!r}")
         if int(self.embed_dim * self.mlp_ratio) < 1:
-            raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}")
+            raise ValueError(
+                f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}"
+            )
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be divisible by num_heads {self.num_heads}")
         check_k(self.k, self.window_size)
@@ -133,7 +138,8 @@ def check_k(k: int, window_size: int) -> None:
     """Raises ValueError unless 1 <= k <= window_size**2."""
     if not 1 <= k <= window_size**2:
         raise ValueError(
-            f"k is {k}, but a window of {window_size} x {window_size} tokens allows 1 to {window_size**2} keys"
+            f"k is {k}, but a window of {window_size} x {window_size} tokens allows "
+            f"1 to {window_size**2} keys"
         )
 
 

@@ -17,7 +17,7 @@ from semanir.stage import Stage
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """Cost of one image. ``macs`` is the total; attention counts k keys per token, as the method defines it."""
+    """Cost of one image. ``macs`` is the total; attention counts the k kept keys per token."""
 
     parameters: int
     macs: int
@@ -32,8 +32,8 @@ def describe(model: SemanIR, height: int, width: int, k: int | None = None) -> M
     """Count for one input image of height x width pixels, without computing anything (on the meta device).
 
     Multiply-accumulates of convolutions, linear layers (position-bias networks included), similarities of the
-    dictionaries (N per token) and attention over min(k, N) keys per token; norms and activations are not counted.
-    Padding is counted as computed. Raises ValueError for k outside 1..window_size**2.
+    dictionaries (N per token) and attention over min(k, N) keys per token; norms and activations are not
+    counted. Padding is counted as computed. Raises ValueError for k outside 1..window_size**2.
     """
     k = model.config.k if k is None else k
     check_k(k, model.config.window_size)

@@ -1,4 +1,4 @@
-"""One SemanIR transformer layer: window attention over the stage's dictionary, then an MLP, both post-norm."""
+"""One SemanIR transformer layer: attention over the stage's dictionary, then an MLP, both post-norm."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class KeySemanticAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """x + norm(attention(x)), then x + norm(mlp(x)); residual post-norm as in SwinV2 and GRL. (B, Hp, Wp, C)."""
+    """x + norm(attention(x)), then x + norm(mlp(x)): residual post-norm as in SwinV2 and GRL.
+
+    (B, Hp, Wp, C) features padded to the grid -> the same shape.
+    """
 
     def __init__(self, config: ModelConfig, dim: int, num_heads: int) -> None:
         super().__init__()

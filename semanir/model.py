@@ -11,26 +11,57 @@ from semanir.ushape import UShape
 
 # Published sizes: window 32, k 512 (trained with random k). The tiny ones train on two CPU cores in a minute.
 _SIZES: dict[str, dict[str, Any]] = {
-    "columnar_tiny": dict(
-        family="columnar", embed_dim=24, depths=(2, 2), num_heads=1, window_size=8, k=16, upscale=2,
-        bias_hidden_dim=64, upsample_dim=24, zero_init_last=True,
-    ),
-    "columnar_small": dict(
-        family="columnar", embed_dim=180, depths=(6,) * 6, num_heads=6, window_size=32, k=512, upscale=2,
-        image_skip=False,
-    ),
-    "columnar_base": dict(
-        family="columnar", embed_dim=180, depths=(8,) * 8, num_heads=6, window_size=32, k=512, upscale=2,
-        image_skip=False,
-    ),
-    "ushape_tiny": dict(
-        family="ushape", embed_dim=16, depths=(2, 2, 2), num_heads=1, window_size=8, k=16, bias_hidden_dim=64,
-        zero_init_last=True,
-    ),
-    "ushape_base": dict(
-        family="ushape", embed_dim=60, depths=(2, 4, 4, 6, 4, 4, 2, 4), num_heads=2, window_size=32, k=512,
-    ),
-}  # fmt: skip
+    "columnar_tiny": {
+        "family": "columnar",
+        "embed_dim": 24,
+        "depths": (2, 2),
+        "num_heads": 1,
+        "window_size": 8,
+        "k": 16,
+        "upscale": 2,
+        "bias_hidden_dim": 64,
+        "upsample_dim": 24,
+        "zero_init_last": True,
+    },
+    "columnar_small": {
+        "family": "columnar",
+        "embed_dim": 180,
+        "depths": (6,) * 6,
+        "num_heads": 6,
+        "window_size": 32,
+        "k": 512,
+        "upscale": 2,
+        "image_skip": False,
+    },
+    "columnar_base": {
+        "family": "columnar",
+        "embed_dim": 180,
+        "depths": (8,) * 8,
+        "num_heads": 6,
+        "window_size": 32,
+        "k": 512,
+        "upscale": 2,
+        "image_skip": False,
+    },
+    "ushape_tiny": {
+        "family": "ushape",
+        "embed_dim": 16,
+        "depths": (2, 2, 2),
+        "num_heads": 1,
+        "window_size": 8,
+        "k": 16,
+        "bias_hidden_dim": 64,
+        "zero_init_last": True,
+    },
+    "ushape_base": {
+        "family": "ushape",
+        "embed_dim": 60,
+        "depths": (2, 4, 4, 6, 4, 4, 2, 4),
+        "num_heads": 2,
+        "window_size": 32,
+        "k": 512,
+    },
+}
 
 
 def list_models() -> list[str]:
@@ -41,8 +72,8 @@ def list_models() -> list[str]:
 def create_model(name: str, **overrides: Any) -> SemanIR:
     """Build a model of a published size with fresh weights.
 
-    name: one of :func:`list_models`. overrides: fields of :class:`ModelConfig`. A smaller ``window_size`` without
-    ``k`` keeps the size's share of the window (k / window_size**2).
+    name: one of :func:`list_models`. overrides: fields of :class:`ModelConfig`. A smaller ``window_size``
+    without ``k`` keeps the size's share of the window (k / window_size**2).
     Raises ValueError for an unknown name or field (listing what exists) or an invalid value.
     """
     return build_model(model_config(name, **overrides))

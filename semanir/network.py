@@ -1,4 +1,4 @@
-"""What both body shapes share: input checks, padding to a size multiple, the output's size, initial weights."""
+"""What both body shapes share: input checks, padding to a size multiple, output size, initial weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 class SemanIR(nn.Module):
     """Base of the columnar and the U-shape network.
 
-    ``model(x, k=None)``: x is (B, in_channels, H, W) float in [0, 1] (noise may leave it), any H, W >= 1; k overrides
-    ``config.k`` for this call. Returns (B, out_channels, H * upscale, W * upscale), not clipped.
+    ``model(x, k=None)``: x is (B, in_channels, H, W) float in [0, 1] (noise may leave it), any H, W >= 1; k
+    overrides ``config.k`` for this call. Returns (B, out_channels, H * upscale, W * upscale), not clipped.
     Raises ValueError for a wrong shape or type and for k outside 1..window_size**2.
     """
+
+    input_mean: Tensor
+    output_mean: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -45,7 +48,10 @@ class SemanIR(nn.Module):
         return out[..., :height, :width]
 
     def body(self, x: Tensor, k: int) -> Tensor:
-        """(B, in_channels, H, W) -> (B, out_channels, H * upscale, W * upscale), H, W multiples of size_multiple."""
+        """(B, in_channels, H, W) -> (B, out_channels, H * upscale, W * upscale).
+
+        H and W are multiples of ``size_multiple``.
+        """
         raise NotImplementedError
 
     def skip(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Continuous position bias: a small network over relative coordinates (SwinV2, arXiv:2111.09883, section 3.3)."""
+"""Continuous position bias: a small network over relative coordinates (SwinV2, arXiv:2111.09883)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 class PositionBias(nn.Module):
     """Bias of every (query, key) pair of a window, from their relative position.
 
-    Log-spaced coordinates, Linear 2 -> hidden, ReLU, Linear hidden -> heads, then 16 * sigmoid (SwinV2's official
-    code, also used by GRL). The parameters do not depend on the window. Coordinates are normalized by the configured
-    ``window_size``, not by the window at hand, so an offset means the same in a window clamped to a small image.
+    Log-spaced coordinates, Linear 2 -> hidden, ReLU, Linear hidden -> heads, then 16 * sigmoid (SwinV2's
+    official code, also used by GRL). The parameters do not depend on the window. Coordinates are normalized
+    by the configured ``window_size``, not by the window at hand, so an offset means the same in a window
+    clamped to a small image.
     """
 
     def __init__(self, num_heads: int, window_size: int, hidden_dim: int) -> None:
@@ -24,9 +25,12 @@ class PositionBias(nn.Module):
         )
 
     def table(self, window: tuple[int, int]) -> Tensor:
-        """Bias by offset: (heads, 2h - 1, 2w - 1); entry [h - 1 + dy, w - 1 + dx] serves query - key = (dy, dx)."""
+        """Bias by offset, (heads, 2h - 1, 2w - 1).
+
+        Entry [h - 1 + dy, w - 1 + dx] serves the pairs whose query lies (dy, dx) from its key.
+        """
         height, width = window
-        weight = self.mlp[0].weight
+        weight = next(self.mlp.parameters())
         dy = torch.arange(1 - height, height, device=weight.device, dtype=torch.float32)
         dx = torch.arange(1 - width, width, device=weight.device, dtype=torch.float32)
         grid = torch.stack(torch.meshgrid(dy, dx, indexing="ij"), dim=-1) * (8 / max(self.window_size - 1, 1))
@@ -41,7 +45,8 @@ class PositionBias(nn.Module):
 def expand_bias(table: Tensor, window: tuple[int, int]) -> Tensor:
     """(heads, 2h - 1, 2w - 1) by offset -> (heads, N, N) by pair: a view turned into one copy.
 
-    Sliding windows over the flipped table, so the backward pass is a sum in fixed order (no atomics on a GPU).
+    Sliding windows over the flipped table, so the backward pass is a sum in fixed order (no atomics on a
+    GPU).
     """
     height, width = window
     pairs = table.flip(1, 2).unfold(1, height, 1).unfold(2, width, 1)

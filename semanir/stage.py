@@ -1,4 +1,4 @@
-"""One stage: dictionaries built once at its entry, then layers that share them, a convolution and a residual."""
+"""One stage: dictionaries built once at its entry, then layers sharing them, a convolution, a residual."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from semanir.windows import WindowGrid, plan_grids
 class Stage(nn.Module):
     """(B, C, H, W) -> (B, C, H, W).
 
-    index: number of the stage in the model; with ``shift="per_stage"`` the odd ones use the shifted grid throughout.
+    index: number of the stage in the model; with ``shift="per_stage"`` the odd ones use the shifted grid
+    throughout.
     """
 
     def __init__(self, config: ModelConfig, dim: int, num_heads: int, depth: int, index: int) -> None:

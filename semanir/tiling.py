@@ -12,11 +12,12 @@ from semanir.network import SemanIR
 def restore_tiled(model: SemanIR, image: Tensor, tile: int, overlap: int, k: int | None = None) -> Tensor:
     """Restore overlapping tiles and blend them.
 
-    image: (C, H, W) or (B, C, H, W) float in [0, 1], on any device; the result stays there. Only one tile at a time
-        is on the model's device. tile, overlap: in input pixels; neighboring tiles share at least ``overlap`` pixels.
-    Tile origins lie on the grid of windows and downsampling (:func:`tile_grid`), so a tile cuts windows where the
-    whole image does. Blending weights rise linearly over the overlap and sum to one; sums are in float64, so the
-    order of the tiles does not show in float32.
+    image: (C, H, W) or (B, C, H, W) float in [0, 1], on any device; the result stays there. Only one tile at
+        a time is on the model's device. tile, overlap: in input pixels; neighboring tiles share at least
+        ``overlap`` pixels.
+    Tile origins lie on the grid of windows and downsampling (:func:`tile_grid`), so a tile cuts windows where
+    the whole image does. Blending weights rise linearly over the overlap and sum to one; sums are in float64,
+    so the order of the tiles does not show in float32.
 
     Returns (C_out, H * upscale, W * upscale), with the batch dimension if given.
     Raises ValueError when overlap is negative or tile - overlap is below the grid (naming it).
@@ -60,7 +61,7 @@ def tile_origins(size: int, tile: int, overlap: int, grid: int) -> list[int]:
     step = (tile - overlap) // grid * grid
     if overlap < 0 or step < grid:
         raise ValueError(
-            f"tile {tile} with overlap {overlap}: overlap must be at least 0, and tile at least {grid} larger "
+            f"tile {tile} with overlap {overlap}: overlap must be at least 0, tile at least {grid} larger "
             f"(the model's window and downsampling grid); use tile >= {max(overlap, 0) + grid}"
         )
     return list(range(0, max(size - (tile - step), 1), step))

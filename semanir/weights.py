@@ -47,8 +47,8 @@ def save(
 def load(folder: str | Path, device: str | torch.device = "cpu") -> SemanIR:
     """Build the model saved in a folder, in evaluation mode.
 
-    Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or unknown or
-    the weights do not belong to it.
+    Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
+    unknown or the weights do not belong to it.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,6 +1,7 @@
 """Cutting features into windows: plain and shifted grids, padding, and which tokens may see each other.
 
-Shapes: B images, H x W features, Hp x Wp features padded to the grid, R windows per image, N tokens per window.
+Shapes: B images, H x W features, Hp x Wp features padded to the grid, R windows per image, N tokens per
+window.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class WindowGrid:
 def plan_grids(height: int, width: int, window_size: int) -> tuple[WindowGrid, WindowGrid]:
     """The plain and the shifted grid (by half a window) for H x W features.
 
-    An axis not longer than the window is one unshifted window of its own length, so the two grids are equal when
-    neither axis is longer than the window.
+    An axis not longer than the window is one unshifted window of its own length, so the two grids are equal
+    when neither axis is longer than the window.
     """
     window_height, window_width = min(height, window_size), min(width, window_size)
     shift_y = window_size // 2 if height > window_size else 0

@@ -1,4 +1,4 @@
-"""The two operations of SemanIR: building the key-semantic dictionary and attending to the keys that it keeps."""
+"""The two operations of SemanIR: building the key-semantic dictionary, attending to the keys it keeps."""
 
 from semanir.ops.attention import key_semantic_attention
 from semanir.ops.dictionary import key_semantic_dictionary

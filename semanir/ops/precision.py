@@ -8,7 +8,7 @@ import torch
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast switched off for the device's type; nothing to do where autocast does not exist (meta tensors)."""
+    """Autocast switched off for the device's type; does nothing where there is none (meta tensors)."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -45,7 +45,12 @@ def test_published_sizes_use_the_papers_window() -> None:
     assert semanir.model_config("columnar_small", window_size=16).k == 128
 
 
-@given(st.sampled_from(["ushape_tiny", "columnar_tiny"]), st.integers(1, 21), st.integers(1, 21), st.integers(1, 64))
+@given(
+    st.sampled_from(["ushape_tiny", "columnar_tiny"]),
+    st.integers(1, 21),
+    st.integers(1, 21),
+    st.integers(1, 64),
+)
 @settings(max_examples=25, deadline=None)
 def test_any_size(name: str, height: int, width: int, k: int) -> None:
     model = tiny(name)
@@ -162,7 +167,9 @@ def test_nan_features_are_found_when_asked() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(ValueError, match=r"unknown model 'semanir'; known models: columnar_base, columnar_small"):
+    with pytest.raises(
+        ValueError, match=r"unknown model 'semanir'; known models: columnar_base, columnar_small"
+    ):
         semanir.create_model("semanir")
     model = tiny("ushape_tiny")
     for shape in ((3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8)):

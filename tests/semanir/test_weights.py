@@ -15,7 +15,10 @@ def test_round_trip(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = semanir.create_model("columnar_tiny", upscale=3, zero_init_last=False).eval()
     loaded = semanir.load(semanir.save(model, tmp_path / "weights"))
-    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
     assert loaded.config == model.config
     assert not loaded.training
     x = torch.rand(1, 3, 9, 11)

@@ -30,15 +30,16 @@ def key_semantic_attention(
     """Cosine attention over the kept keys: softmax(scale * cos(query, key) + bias) @ value.
 
     query, key, value: (M, H, N, d), any strides; query and key are normalized here.
-    dictionary: int32 words (M, N, ceil(N / 32)) of :func:`semanir.ops.key_semantic_dictionary`, the same for all heads.
-        Every row must keep at least one key.
+    dictionary: int32 words (M, N, ceil(N / 32)) of :func:`semanir.ops.key_semantic_dictionary`, the same for
+        all heads. Every row must keep at least one key.
     scale: positive factor per head (H,), the exponential of the learned logit scale.
     bias: position bias (H, N, N), [head, query, key].
-    backend: ``mask`` (readable reference), ``gather`` (k keys per query), ``dense`` (chunks of windows), ``triton``
-        (a GPU kernel), or ``auto``.
+    backend: ``mask`` (readable reference), ``gather`` (k keys per query), ``dense`` (chunks of windows),
+        ``triton`` (a GPU kernel), or ``auto``.
 
     Returns (M, H, N, d) in value's type. Differentiable in query, key, value, scale and bias.
-    Raises ValueError for a wrong shape, type, device or an unknown backend; RuntimeError for one that cannot run.
+    Raises ValueError for a wrong shape, type, device or an unknown backend; RuntimeError for one that cannot
+    run.
     """
     check_backend(backend)
     _check_shapes(query, key, value, dictionary, scale, bias)

@@ -1,8 +1,8 @@
 """Dense tiles in plain torch: chunks of windows small enough for the cache, forward and backward.
 
-All N x N scores of a chunk are computed, masked, used and dropped, so nothing of that size outlives its chunk except
-(when a gradient is needed) the attention weights. Registered as opaque operators: ``torch.compile`` does not unroll
-the loop over chunks.
+All N x N scores of a chunk are computed, masked, used and dropped, so nothing of that size outlives its chunk
+except (when a gradient is needed) the attention weights. Registered as opaque operators: ``torch.compile``
+does not unroll the loop over chunks.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def masked_softmax_train(
     query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """As :func:`masked_softmax_infer`; also returns the weights (M, H, N, N) for the backward pass."""
-    num_windows, num_heads, num_tokens, head_dim = query.shape
+    num_windows, num_heads, num_tokens, _head_dim = query.shape
     weights = torch.empty(num_windows, num_heads, num_tokens, num_tokens, device=query.device)
     out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
     step = _chunk((num_heads, num_tokens, num_tokens), query.device)
@@ -115,6 +115,8 @@ def _(
 
 def _setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple) -> None:
     query, key, value, _, _ = inputs
+    # The weights' own gradient is never used: do not fill a tensor of their size with zeros.
+    ctx.set_materialize_grads(False)
     ctx.save_for_backward(query, key, value, output[1])
 
 

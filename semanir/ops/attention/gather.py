@@ -12,7 +12,7 @@ from semanir.ops.dictionary.bits import unpack_bits
 def gather_attention(
     query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor
 ) -> Tensor:
-    """See :func:`semanir.ops.key_semantic_attention`. Reads the longest row off the dictionary (synchronizes)."""
+    """See :func:`semanir.ops.key_semantic_attention`. Synchronizes, to read the longest row."""
     num_heads, num_tokens = query.shape[1:3]
     keep = unpack_bits(dictionary, num_tokens)
     most = int(keep.sum(-1).max())
@@ -32,7 +32,7 @@ def gather_attention(
 
 def _gather_rows(tokens: Tensor, index: Tensor) -> Tensor:
     """tokens (M, H, N, d), index (M, N, k) -> (M, H, N, k, d)."""
-    num_windows, num_heads, num_tokens, _ = tokens.shape
+    num_windows, num_heads, _num_tokens, _ = tokens.shape
     windows = torch.arange(num_windows, device=tokens.device)[:, None, None, None]
     heads = torch.arange(num_heads, device=tokens.device)[:, None, None]
     return tokens[windows, heads, index[:, None]]

@@ -15,12 +15,13 @@ def key_semantic_dictionary(
 
     windows: features (M, N, C), any float dtype; similarities are accumulated in float32, without gradient.
     k: keys per row; a row keeps min(k, tokens of its region), so at least one. Above N it means N.
-    regions: int32 labels (R, N) with M a multiple of R; window m uses row m % R. Only tokens with equal labels may
-        be neighbors. None: every window is one region.
+    regions: int32 labels (R, N) with M a multiple of R; window m uses row m % R. Only tokens with equal
+        labels may be neighbors. None: every window is one region.
     check_finite: raise when features hold NaN or infinity (synchronizes the device).
 
-    Returns int32 words (M, N, ceil(N / 32)): bit j % 32 of word j // 32 in row i says that token i keeps key j. Each
-    row equals the first keys of a stable descending sort: ties go to the lowest index, and -0.0 ties with +0.0.
+    Returns int32 words (M, N, ceil(N / 32)): bit j % 32 of word j // 32 in row i says that token i keeps key
+    j. Each row equals the first keys of a stable descending sort: ties go to the lowest index, and -0.0 ties
+    with +0.0.
 
     Raises ValueError for a wrong shape, k < 1, or features that are not finite when asked to check.
     """

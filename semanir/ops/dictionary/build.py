@@ -22,7 +22,7 @@ _HAS_NUMPY = find_spec("numpy") is not None
 
 @torch.library.custom_op("semanir::build_dictionary", mutates_args=())
 def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
-    """(M, N, C), k, (R, N) or None -> (M, N, ceil(N / 32)) int32; see :func:`semanir.ops.key_semantic_dictionary`."""
+    """(M, N, C), k, (R, N) or None -> (M, N, ceil(N / 32)) int32; see ``key_semantic_dictionary``."""
     num_windows, num_tokens, _ = windows.shape
     words = torch.empty(
         num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32, device=windows.device
