@@ -1,0 +1,127 @@
+"""From photographs to a registered model and back to a restored picture, on the real servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from skimage import data
+
+TASK = "denoising_color"
+STEPS = 30
+SHORT = [
+    "--tasks", TASK, "--set", f"training.steps={STEPS}", "--set", "training.validate_every=15",
+    "--set", "training.checkpoint_every=15", "--set", "training.schedule.warmup_steps=5",
+]  # fmt: skip
+
+
+def run(stack: Any, command: Sequence[str], timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    """Run a command as a person would who sourced the stack's env file in the project's root."""
+    return subprocess.run(
+        command, cwd=stack.root, env=stack.env, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def submit(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(stack, ["ray", "job", "submit", "--", "python", "jobs/train_all_tasks.py", *arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(stack: Any) -> str:
+    """What the literal job prints, once it has trained one short task on the packed photographs."""
+    packed = run(stack, [sys.executable, "jobs/prepare_data.py", "--builtin", "--output", "s3://semanir/datasets/builtin"])
+    assert packed.returncode == 0, packed.stdout + packed.stderr
+    job = submit(stack, *SHORT)
+    assert job.returncode == 0, job.stdout + job.stderr
+    return job.stdout + job.stderr
+
+
+def test_job_shows_progress_figures_and_version(trained: str) -> None:
+    assert f"/{STEPS}" in trained
+    assert "semanir-denoising-color v1 @champion" in trained
+    assert "Traceback" not in trained
+    assert "Warning" not in trained
+    for image in ("chelsea", "coffee", "flower"):
+        assert image in trained
+
+
+def test_registered_model_restores_a_photograph_in_another_process(stack: Any, trained: str, tmp_path: Path) -> None:
+    clean = data.rocket()[100:260, 200:401]  # 160 x 201: neither side a multiple of the window
+    noise = np.random.default_rng(0).normal(0, 25, clean.shape)
+    noisy = np.clip(clean + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "noisy.png")
+    restored = run(
+        stack,
+        [sys.executable, "jobs/restore.py", "models:/semanir-denoising-color@champion", str(tmp_path / "noisy.png"),
+         "--output", str(tmp_path / "restored")],
+    )  # fmt: skip
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    (written,) = (tmp_path / "restored").iterdir()
+    result = np.asarray(Image.open(written))
+    assert result.shape == clean.shape
+
+    def error(image: np.ndarray) -> float:
+        return float(np.mean((image.astype(float) - clean) ** 2))
+
+    assert error(result) < 0.6 * error(noisy)
+
+
+def test_the_same_command_again_trains_nothing(stack: Any, trained: str) -> None:
+    again = submit(stack, *SHORT)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "registered before as semanir-denoising-color v1" in again.stdout
+    assert "training" not in again.stdout.split("Running entrypoint")[1].split("\n", 1)[1]
+
+
+def test_bad_input_is_one_line_before_any_worker(stack: Any, trained: str) -> None:
+    job = submit(stack, *SHORT, "--set", "data.train=s3://semanir/datasets/nothing")
+    assert job.returncode != 0
+    assert "error:" in job.stdout + job.stderr
+    assert "s3://semanir/datasets/nothing" in job.stdout + job.stderr
+    assert "Traceback" not in job.stdout
+
+
+def test_no_secret_is_anywhere_a_person_may_look(stack: Any, trained: str) -> None:
+    token = Path(stack.env["RAY_AUTH_TOKEN_PATH"]).read_text().strip()
+    secrets = [stack.env["AWS_SECRET_ACCESS_KEY"], token]
+    places = {
+        "the job's output": trained,
+        "process list": "\n".join(" ".join(arguments(process)) for process in psutil.process_iter()),
+        "Ray's job API": ask(f"{stack.env['RAY_API_SERVER_ADDRESS']}/api/jobs/", token),
+        "MLflow's runs": ask(
+            f"{stack.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/search",
+            body={"experiment_ids": ["0", "1"], "max_results": 100},
+        ),
+    }
+    assert "denoising_color" in places["MLflow's runs"]
+    assert "train_all_tasks" in places["Ray's job API"]
+    for log in stack.layout.folder.rglob("*.log"):
+        places[str(log)] = log.read_text(errors="replace")
+    for place, text in places.items():
+        assert not any(secret in text for secret in secrets), f"a secret is in {place}"
+
+
+def arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> str:
+    request = urllib.request.Request(
+        url,
+        data=json.dumps(body).encode() if body else None,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read().decode()
