@@ -136,25 +136,26 @@ def _log_model(
         tags={"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit},
         model_type="image-restoration",
     )
-    with tempfile.TemporaryDirectory() as scratch, _MLFLOW_SAVING, _quiet_mlflow():
+    with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pyfunc"
-        mlflow.pyfunc.save_model(
-            path,
-            mlflow_model=mlflow.models.Model(
-                artifact_path=model.artifact_location,
-                run_id=run_id,
-                model_uuid=model.model_id,
-                model_id=model.model_id,
-            ),
-            python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={ARTIFACT: str(folder)},
-            model_config={"device": "auto"},
-            signature=signature(task),
-            input_example=example,
-            pip_requirements=requirements(),
-        )
-        # Loading verifies digests and probe, as it will at a stranger's.
-        mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
+        with _MLFLOW_SAVING, _quiet_mlflow():
+            mlflow.pyfunc.save_model(
+                path,
+                mlflow_model=mlflow.models.Model(
+                    artifact_path=model.artifact_location,
+                    run_id=run_id,
+                    model_uuid=model.model_id,
+                    model_id=model.model_id,
+                ),
+                python_model=str(Path(__file__).with_name("served_model.py")),
+                artifacts={ARTIFACT: str(folder)},
+                model_config={"device": "auto"},
+                signature=signature(task),
+                input_example=example,
+                pip_requirements=requirements(),
+            )
+            # Loading verifies digests and probe, as it will at a stranger's.
+            mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
         client.log_model_artifacts(model.model_id, str(path))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])

@@ -1,5 +1,5 @@
 """Read PNG, JPEG, TIFF and WebP files of 8 or 16 bits. Pillow does most; it reduces 16-bit color to 8 bits
-silently, so those are decoded by imagecodecs (PNG) and tifffile (TIFF).
+silently, so those are decoded by imagecodecs (PNG) and tifffile (TIFF, in ``read_tiff``).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ import numpy as np
 from PIL import Image
 
 from pipeline.restoring.picture import FileFormat, Picture, UnusableImageError, from_levels
+from pipeline.restoring.read_tiff import is_tiff, read_tiff
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 DEFAULT_MAX_PIXELS = 200_000_000
-
-_BITS_PER_SAMPLE, _EXTRA_SAMPLES, _PHOTOMETRIC, _ORIENTATION = 258, 338, 262, 0x0112
-_TIFF_GRAY, _TIFF_RGB = 1, 2
 
 
 def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -31,6 +29,10 @@ def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if is_tiff(path):
+                picture = read_tiff(path, max_pixels)
+                if picture is not None:
+                    return picture
             with Image.open(path, formats=FORMATS) as image:
                 _check(image, max_pixels)
                 levels = _decode(image, path)
@@ -74,8 +76,6 @@ def _decode(image: Image.Image, path: Path) -> Any:
         import imagecodecs
 
         return _native(imagecodecs.png_decode(path.read_bytes()))
-    if image.format == "TIFF" and max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8:  # type: ignore[attr-defined]
-        return _decode_deep_tiff(image, path)
     if image.mode in ("1", "P", "PA"):
         has_alpha = image.mode == "PA" or "transparency" in image.info
         return np.asarray(image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB"))
@@ -88,30 +88,6 @@ def _decode(image: Image.Image, path: Path) -> Any:
     return np.asarray(image)
 
 
-def _decode_deep_tiff(image: Any, path: Path) -> Any:
-    import tifffile
-
-    bits = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
-    photometric, extra = image.tag_v2.get(_PHOTOMETRIC), image.tag_v2.get(_EXTRA_SAMPLES, ())
-    levels = tifffile.imread(path, key=0)
-    if bits != {16} or levels.dtype != np.uint16:
-        raise UnusableImageError(
-            f"samples of {sorted(bits)} bits ({levels.dtype}) are not supported; use 8 or 16 bits"
-        )
-    if photometric not in (_TIFF_GRAY, _TIFF_RGB):
-        raise UnusableImageError(
-            f"TIFF photometric interpretation {photometric} is not supported; use gray or RGB"
-        )
-    channels = (1 if photometric == _TIFF_GRAY else 3) + min(1, len(extra))
-    if channels > 1 and levels.shape[0] == channels and levels.shape[1:] == image.size[::-1]:
-        levels = np.moveaxis(levels, 0, 2)  # stored plane by plane
-    if levels.shape[:2] != image.size[::-1] or levels.size != channels * image.size[0] * image.size[1]:
-        raise UnusableImageError(
-            f"TIFF of shape {levels.shape} is not supported; use gray or RGB with at most one alpha"
-        )
-    return levels
-
-
 def _native(levels: Any) -> Any:
     return levels.astype(levels.dtype.newbyteorder("="), copy=False)
 
@@ -122,12 +98,9 @@ def _png_bits(path: Path) -> int:
 
 
 def _exif(image: Image.Image) -> bytes | None:
+    if image.format == "TIFF":  # Pillow has turned the pixels, and its EXIF is the file's own directory
+        return None
     exif = image.getexif()
-    if image.format == "TIFF":  # its EXIF is the file's own directory: keep what is about the picture
-        kept = Image.Exif()
-        if _ORIENTATION in exif:
-            kept[_ORIENTATION] = exif[_ORIENTATION]
-        exif = kept
     return exif.tobytes() if len(exif) else None
 
 

@@ -11,7 +11,7 @@ from pipeline.restoring.run import Outcome
 
 
 def report(outcomes: Iterable[Outcome], total: int, console: Console | None = None) -> int:
-    """Show each outcome as it comes, and a last line with the counts; returns how many files were not restored."""
+    """Show each outcome as it comes, then the counts; returns how many files were not restored."""
     console = console or Console(soft_wrap=True, highlight=False)
     columns = (TextColumn("restoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     failed = done = 0

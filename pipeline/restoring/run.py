@@ -26,7 +26,7 @@ class Outcome:
 def restore_files(
     restorer: Restorer, jobs: Iterable[Job], *, overwrite: bool = False, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Iterator[Outcome]:
-    """Restore each file in turn, yielding its outcome as soon as it is known. An existing result is left alone."""
+    """Restore each file in turn, yielding each outcome at once. An existing result is left alone."""
     for job in jobs:
         yield Outcome(job, _restore(restorer, job, overwrite, max_pixels))
 

@@ -15,6 +15,11 @@ from PIL import Image
 from pipeline.restoring.picture import Picture, to_levels
 
 JPEG_QUALITY = 98  # with full color resolution: saving again should not undo the restoration
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 6},
+    "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+}
 _ORIENTATION = 0x0112
 _EXIF_FOLDER, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 
@@ -41,24 +46,20 @@ def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None
 
 
 def encode(picture: Picture) -> bytes:
-    """The file's bytes. JPEG: quality 98, 4:4:4. WebP: lossless. TIFF: deflate. 16 bits where the picture has them."""
+    """The file's bytes. JPEG: quality 98, 4:4:4; WebP: lossless; TIFF: deflate; 16 bits where it had them."""
     levels = to_levels(picture)
     exif = _with_size(picture.exif, levels.shape[1], levels.shape[0])
     if picture.bits == 16 and picture.file_format == "PNG":
         return _png16(levels, picture.icc, exif)
-    if picture.bits == 16:
-        return _tiff16(levels, picture.icc, exif)
+    if picture.file_format == "TIFF":
+        return _tiff(levels, picture.icc, exif)
     extra: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc else {}
     if exif is not None:
         extra["exif"] = exif
-    options: dict[str, Any] = {
-        "PNG": {"compress_level": 6},
-        "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-        "WEBP": {"lossless": True, "exact": True},
-    }[picture.file_format]
     out = BytesIO()
-    Image.fromarray(np.ascontiguousarray(levels)).save(out, format=picture.file_format, **options, **extra)
+    Image.fromarray(np.ascontiguousarray(levels)).save(
+        out, format=picture.file_format, **_OPTIONS[picture.file_format], **extra
+    )
     return out.getvalue()
 
 
@@ -79,7 +80,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
 
-def _tiff16(levels: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
+def _tiff(levels: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
     import tifffile
 
     tags = Image.Exif()

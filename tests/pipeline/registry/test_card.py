@@ -12,13 +12,21 @@ from pipeline.registry.card import MAX_DESCRIPTION
 def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[..., ModelCard]) -> None:
     text = make_card("denoising_gray").to_markdown(k=16)
     assert text.index("| bad | 30.00 | 24.00 | -6.00 |") < text.index("| good | 20.00 | 26.00 | +6.00 |")
-    for words in ("k = 16", "gain +0.00 dB over 2 images", "commit0", "data0", "Only Gaussian noise.", "Apache-2.0"):
+    for words in (
+        "k = 16",
+        "gain +0.00 dB over 2 images",
+        "commit0",
+        "data0",
+        "Only Gaussian noise.",
+        "Apache-2.0",
+    ):
         assert words in text
 
 
 def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[..., ModelCard]) -> None:
     many = tuple(
-        HeldOutImage(name=f"image-{i:04d}", baseline_psnr=20.0, restored_psnr=20.0 + i / 100) for i in range(500)
+        HeldOutImage(name=f"image-{i:04d}", baseline_psnr=20.0, restored_psnr=20.0 + i / 100)
+        for i in range(500)
     )
     card = replace(make_card("jpeg_gray"), figures=many)
     text = card.to_description(k=16)

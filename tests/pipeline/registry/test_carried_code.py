@@ -56,7 +56,7 @@ def test_equal_trees_share_one_import_and_leave_no_bytecode(tmp_path: Path) -> N
 
 def test_what_cannot_be_renamed_or_is_not_carried_is_refused(tmp_path: Path) -> None:
     root = carry(tmp_path / "dotted", 1, extra="import semanir.answer\n")
-    with pytest.raises(ImportError, match="'from … import' instead of 'import semanir.answer'"):
+    with pytest.raises(ImportError, match=r"'from … import' instead of 'import semanir\.answer'"):
         import_carried(root, "semanir")
     with pytest.raises(ModuleNotFoundError):
         import_carried(carry(tmp_path / "other", 2), "pipeline")
@@ -65,7 +65,9 @@ def test_what_cannot_be_renamed_or_is_not_carried_is_refused(tmp_path: Path) -> 
 def test_the_real_package_can_be_carried(tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(Path(semanir.__file__).parent, tmp_path / "semanir", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(
+        Path(semanir.__file__).parent, tmp_path / "semanir", ignore=shutil.ignore_patterns("*.pyc")
+    )
     carried = import_carried(tmp_path, "semanir")
     assert carried is not semanir
     model = semanir.create_model("ushape_tiny", zero_init_last=False)

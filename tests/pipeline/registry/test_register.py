@@ -23,14 +23,23 @@ def test_a_version_carries_its_evidence(weights: Weights, make_card: Card, new_r
     run_id = new_run()
     card = make_card("denoising_gray")
     registered = register(weights("denoising_gray"), card, run_id=run_id)
-    assert (registered.name, registered.alias, registered.run_id) == ("semanir-denoising-gray", "champion", run_id)
+    assert (registered.name, registered.alias, registered.run_id) == (
+        "semanir-denoising-gray",
+        "champion",
+        run_id,
+    )
     assert registered.figures == card.figures
 
     client = connect()
     version = client.get_model_version(registered.name, str(registered.version))
     assert version.run_id == run_id
     assert version.description == card.to_description(semanir.load(pull(registered.uri)).config.k)
-    expected = {"task": "denoising_gray", "setting": "sigma 25", "data_fingerprint": "data0", "git_commit": "commit0"}
+    expected = {
+        "task": "denoising_gray",
+        "setting": "sigma 25",
+        "data_fingerprint": "data0",
+        "git_commit": "commit0",
+    }
     assert expected.items() <= version.tags.items()
     assert float(version.tags["held_out_psnr_db"]) == 25.0
     metrics = client.get_run(run_id).data.metrics
@@ -42,7 +51,9 @@ def test_what_is_stored_holds_no_pickle_and_pinned_requirements(
     weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
 ) -> None:
     registered = register(weights("jpeg_gray"), make_card("jpeg_gray"), run_id=new_run())
-    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path / "all")))
+    stored = Path(
+        mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path / "all"))
+    )
     files = [path for path in stored.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".py", ".json", ".safetensors", ".md", ".yaml", ".txt", ""}
     # A pickle of protocol 2 or newer begins with 0x80; a zip archive (torch.save) with PK.
@@ -95,7 +106,9 @@ def test_pulled_weights_are_the_trained_ones(weights: Weights, make_card: Card, 
     assert pull(pull(registered.uri)) == pull(registered.uri)
 
 
-def test_altered_files_are_refused(weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path) -> None:
+def test_altered_files_are_refused(
+    weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
+) -> None:
     registered = register(weights("sr_x3"), make_card("sr_x3"), run_id=new_run())
     cache = tmp_path / "cache"
     folder = pull(registered.uri, cache=cache)

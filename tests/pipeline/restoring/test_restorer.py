@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import semanir
+from pipeline.errors import UserError
+from pipeline.registry import AlteredModelError, HeldOutImage, ModelCard
+from pipeline.registry.seal import seal
+from pipeline.restoring.picture import Picture, UnusableImageError
+from pipeline.restoring.restorer import Restorer
+from pipeline.tasks import TASKS
+
+Folder = Callable[..., Path]
+
+
+def picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
+    return Picture(pixels=pixels.astype(np.float32), alpha=alpha, bits=8, file_format="PNG")
+
+
+def sealed_model(source: Path, task: str, destination: Path) -> Path:
+    figures = (HeldOutImage(name="a", baseline_psnr=1.0, restored_psnr=2.0),)
+    card = ModelCard(
+        task=task, setting="s", trained_on="t", protocol="p", baseline="b", figures=figures, steps=1,
+        data_fingerprint="d", git_commit="g", fingerprint="f",
+    )  # fmt: skip
+    seal(source, TASKS[task], card, destination)
+    return destination
+
+
+def test_a_picture_is_what_the_model_gives(model_folder: Folder, rng: np.random.Generator) -> None:
+    folder = model_folder()
+    pixels = rng.random((23, 31, 3), np.float32)
+    restored = Restorer(folder, k=5, device="cpu").restore(picture(pixels))
+    x = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+    with torch.inference_mode():
+        expected = semanir.load(folder)(x, k=5)[0].numpy().transpose(1, 2, 0)
+    np.testing.assert_array_equal(restored.pixels, expected)
+
+
+def test_super_resolution_enlarges_alpha_too(model_folder: Folder, rng: np.random.Generator) -> None:
+    alpha = np.zeros((14, 17), np.float32)
+    alpha[:, 9:] = 1
+    restored = Restorer(model_folder(upscale=2), device="cpu").restore(
+        picture(rng.random((14, 17, 3)), alpha)
+    )
+    assert restored.pixels.shape == (28, 34, 3)
+    assert restored.alpha is not None
+    assert restored.alpha.shape == (28, 34)
+    assert np.all(restored.alpha[:, :14] == 0)
+    assert np.all(restored.alpha[:, 22:] == 1)
+
+
+def test_tiles_cover_what_the_whole_image_does(model_folder: Folder, rng: np.random.Generator) -> None:
+    folder, pixels = model_folder(untrained=True), rng.random((75, 61, 3), np.float32)
+    tiled = Restorer(folder, tile=32, overlap=16, device="cpu").restore(picture(pixels))
+    np.testing.assert_allclose(tiled.pixels, pixels, atol=1e-6)  # the identity model: tiles sum to one
+
+
+def test_channels_that_do_not_match(model_folder: Folder, rng: np.random.Generator) -> None:
+    gray = rng.random((16, 20, 1), np.float32)
+    color_model = Restorer(model_folder(channels=3), device="cpu")
+    gray_model = Restorer(model_folder(channels=1), device="cpu")
+    assert color_model.restore(picture(gray)).pixels.shape == (16, 20, 1)
+    stored_as_rgb = gray_model.restore(picture(np.repeat(gray, 3, axis=2))).pixels
+    np.testing.assert_array_equal(
+        stored_as_rgb, np.repeat(gray_model.restore(picture(gray)).pixels, 3, axis=2)
+    )
+    with pytest.raises(UnusableImageError, match="this model restores gray images"):
+        gray_model.restore(picture(rng.random((16, 20, 3))))
+
+
+def test_a_demosaicking_model_takes_the_mosaic(
+    model_folder: Folder, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    restorer = Restorer(sealed_model(model_folder(), "demosaicking", tmp_path / "sealed"), device="cpu")
+    mosaic = rng.random((17, 21, 1), np.float32)
+    from_mosaic = restorer.restore(picture(mosaic)).pixels
+    assert from_mosaic.shape == (17, 21, 3)
+    malvar = TASKS["demosaicking"].to_input(mosaic)
+    np.testing.assert_array_equal(from_mosaic, restorer.restore(picture(malvar)).pixels)
+    with pytest.raises(UnusableImageError, match="at least 2x2"):
+        restorer.restore(picture(mosaic[:1]))
+
+
+def test_a_model_that_computes_otherwise_is_refused(model_folder: Folder, tmp_path: Path) -> None:
+    folder = sealed_model(model_folder(), "denoising_color", tmp_path / "sealed")
+    Restorer(folder, device="cpu")
+    other = semanir.create_model("ushape_tiny", zero_init_last=False)
+    semanir.save(other, tmp_path / "other")
+    shutil.copyfile(tmp_path / "other" / "model.safetensors", folder / "model.safetensors")
+    with pytest.raises(AlteredModelError, match="does not compute what it did"):
+        Restorer(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k is 0"),
+        ({"k": 100_000}, "k is 100000"),
+        ({"tile": 5}, "tile 5 with overlap 32: this model takes tiles of at least"),
+        ({"tile": -1}, "tile -1"),
+        ({"overlap": -4}, "overlap -4"),
+        ({"device": "abacus"}, "device 'abacus' is unknown"),
+        ({"device": "cuda:99"}, "CUDA devices; use auto or cpu"),
+    ],
+)
+def test_options_out_of_range_are_named(
+    model_folder: Folder, options: dict[str, int | str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        Restorer(model_folder(), **options)  # type: ignore[arg-type]
