@@ -20,26 +20,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Pack images as WebDataset shards with a manifest.")
     parser.add_argument("folders", nargs="*", help="image folders, s3:// prefixes or tars")
-    parser.add_argument(
-        "--builtin", action="store_true", help="pack the built-in photographs: train, val and test"
-    )
+    parser.add_argument("--builtin", action="store_true", help="pack the built-in photographs: train, val and test")
     parser.add_argument("--output", required=True, help="folder or s3:// prefix; shards go to OUTPUT/SPLIT/")
-    parser.add_argument(
-        "--split", default="train", help="name of the split the folders make (default: train)"
-    )
+    parser.add_argument("--split", default="train", help="name of the split the folders make (default: train)")
     parser.add_argument("--degraded", help="folder of degraded partners, with the same file names")
-    parser.add_argument(
-        "--codec", choices=("png", "webp", "original"), default="png", help="lossless, or as they are"
-    )
-    parser.add_argument(
-        "--sub-image", type=int, help="cut into squares of this many pixels (the field uses 480)"
-    )
-    parser.add_argument(
-        "--sub-image-step", type=int, default=240, help="distance between squares (default: 240)"
-    )
-    parser.add_argument(
-        "--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)"
-    )
+    parser.add_argument("--codec", choices=("png", "webp", "original"), default="png", help="lossless, or as they are")
+    parser.add_argument("--sub-image", type=int, help="cut into squares of this many pixels (the field uses 480)")
+    parser.add_argument("--sub-image-step", type=int, default=240, help="distance between squares (default: 240)")
+    parser.add_argument("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
     parser.add_argument(
         "--max-skipped-share",
         type=float,

@@ -22,9 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("inputs", nargs="+", help="image files, folders, or patterns in quotes")
     parser.add_argument("--output", required=True, type=Path, help="folder for the restored images")
     parser.add_argument("--k", type=int, help="keys per token: fewer is faster (default: the model's)")
-    parser.add_argument(
-        "--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)"
-    )
+    parser.add_argument("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
     parser.add_argument("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
@@ -42,9 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         jobs = find_jobs(options.inputs, options.output)
         check_writable(options.output)
         folder = pull(options.model)
-        restorer = Restorer(
-            folder, k=options.k, tile=options.tile, overlap=options.overlap, device=options.device
-        )
+        restorer = Restorer(folder, k=options.k, tile=options.tile, overlap=options.overlap, device=options.device)
     except (UserError, AlteredModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

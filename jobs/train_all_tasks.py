@@ -27,9 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=["denoising", "jpeg", "sr", "deblurring", "demosaicking", "weather"],
         help="task or group names, or 'all' for the ten tasks (default: the six groups)",
     )  # fmt: skip
-    parser.add_argument(
-        "--config", default=str(ROOT / "jobs/configs/first_run.yaml"), help="YAML configuration file"
-    )
+    parser.add_argument("--config", default=str(ROOT / "jobs/configs/first_run.yaml"), help="YAML configuration file")
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=VALUE", dest="overrides",
         help="override a configuration key, e.g. --set training.steps=2000 (repeatable)",

@@ -32,9 +32,7 @@ def connect() -> None:
         # Workers' own output stays in Ray's log files: a person wants the progress lines.
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"no Ray cluster at {address or 'this machine'} ({_first_line(error)}): {REMEDY}"
-        ) from None
+        raise UserError(f"no Ray cluster at {address or 'this machine'} ({_first_line(error)}): {REMEDY}") from None
 
 
 def total_resources() -> dict[str, float]:

@@ -239,9 +239,7 @@ def _describe(error: ValidationError, kind: type[BaseModel]) -> str:
 def _fields_at(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     for key in path:
         field = kind.model_fields.get(str(key))
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
         kind = field.annotation
     return list(kind.model_fields)

@@ -29,9 +29,7 @@ class Tracker:
     ``deadline_s`` after :meth:`finish` was called.
     """
 
-    def __init__(
-        self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]
-    ) -> None:
+    def __init__(self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         self._client = connect()
         self.run_id = self._find_or_create(experiment_id, run_name, tags)
         self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
@@ -75,9 +73,7 @@ class Tracker:
         until = time.monotonic() + deadline_s
         while not self._flush():
             if time.monotonic() > until:
-                raise TimeoutError(
-                    f"MLflow took no metrics for {deadline_s:.0f} s; {len(self._queue)} are lost"
-                )
+                raise TimeoutError(f"MLflow took no metrics for {deadline_s:.0f} s; {len(self._queue)} are lost")
             time.sleep(FLUSH_EVERY_S)
         self._client.set_terminated(self.run_id, status)
 

@@ -91,9 +91,7 @@ class ModelConfig:
         ):
             raise ValueError(f"mlp_ratio must be a positive number, got {self.mlp_ratio!r}")
         if int(self.embed_dim * self.mlp_ratio) < 1:
-            raise ValueError(
-                f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}"
-            )
+            raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}")
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be divisible by num_heads {self.num_heads}")
         check_k(self.k, self.window_size)
@@ -138,8 +136,7 @@ def check_k(k: int, window_size: int) -> None:
     """Raises ValueError unless 1 <= k <= window_size**2."""
     if not 1 <= k <= window_size**2:
         raise ValueError(
-            f"k is {k}, but a window of {window_size} x {window_size} tokens allows "
-            f"1 to {window_size**2} keys"
+            f"k is {k}, but a window of {window_size} x {window_size} tokens allows 1 to {window_size**2} keys"
         )
 
 

@@ -24,9 +24,7 @@ def imresize(x: Tensor, height: int, width: int) -> Tensor:
     if x.dim() < 2 or not x.is_floating_point():
         raise ValueError(f"imresize needs a float tensor (..., H, W), got {x.dtype} {tuple(x.shape)}")
     if height < 1 or width < 1 or 0 in x.shape[-2:]:
-        raise ValueError(
-            f"imresize needs sizes of at least 1, got {tuple(x.shape[-2:])} -> ({height}, {width})"
-        )
+        raise ValueError(f"imresize needs sizes of at least 1, got {tuple(x.shape[-2:])} -> ({height}, {width})")
     # MATLAB resizes the axis with the smaller scale first.
     if height * x.shape[-1] <= width * x.shape[-2]:
         return _resize_columns(_resize_rows(x, height), width)

@@ -75,13 +75,9 @@ def blending_weights(size: int, origins: list[int], tile: int, upscale: int) -> 
         position = torch.arange(start * upscale, end * upscale, dtype=torch.float64) + 0.5
         weight = torch.ones_like(position)
         if index > 0:
-            weight = torch.minimum(
-                weight, (position - start * upscale) / ((spans[index - 1][1] - start) * upscale)
-            )
+            weight = torch.minimum(weight, (position - start * upscale) / ((spans[index - 1][1] - start) * upscale))
         if index + 1 < len(spans):
-            weight = torch.minimum(
-                weight, (end * upscale - position) / ((end - spans[index + 1][0]) * upscale)
-            )
+            weight = torch.minimum(weight, (end * upscale - position) / ((end - spans[index + 1][0]) * upscale))
         ramps[index, start * upscale : end * upscale] = weight
     ramps /= ramps.sum(0)
     return [ramps[index, start * upscale : end * upscale] for index, (start, end) in enumerate(spans)]

@@ -37,9 +37,7 @@ class UShape(SemanIR):
         self.downs = nn.ModuleList(_down(dims[level]) for level in range(levels - 1))
         self.latent = stages[levels - 1]
         self.ups = nn.ModuleList(_up(dims[level + 1], dims[level]) for level in reversed(range(levels - 1)))
-        self.joins = nn.ModuleList(
-            nn.Conv2d(2 * dims[level], dims[level], 1) for level in reversed(range(levels - 1))
-        )
+        self.joins = nn.ModuleList(nn.Conv2d(2 * dims[level], dims[level], 1) for level in reversed(range(levels - 1)))
         self.decoder = nn.ModuleList(stages[levels : 2 * levels - 1])
         self.refinement = nn.ModuleList(stages[2 * levels - 1 :])
         self.norm_last = ChannelNorm(dims[0])

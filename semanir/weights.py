@@ -17,9 +17,7 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
-def save(
-    model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: ModelConfig | None = None
-) -> Path:
+def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: ModelConfig | None = None) -> Path:
     """Write a model, or a state dict with its ``config``, into a folder (made if absent). Returns the folder.
 
     Raises ValueError when a state dict comes without a configuration, or a model with a different one.
@@ -37,9 +35,7 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # safetensors refuses tensors that share memory or have gaps.
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS_FILE
-    )
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
     return folder
 

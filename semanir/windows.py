@@ -67,9 +67,7 @@ class WindowGrid:
 
     def merge(self, windows: Tensor) -> Tensor:
         """(B*R, N, C) -> (B, Hp, Wp, C), the inverse of :meth:`partition`."""
-        x = windows.reshape(
-            -1, self.rows, self.columns, self.window_height, self.window_width, windows.shape[-1]
-        )
+        x = windows.reshape(-1, self.rows, self.columns, self.window_height, self.window_width, windows.shape[-1])
         x = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if self.shift_y or self.shift_x:
             x = torch.roll(x, (self.shift_y, self.shift_x), (1, 2))
@@ -80,9 +78,7 @@ class WindowGrid:
 
         None when every window is one region (no shift and no padding).
         """
-        padded = (
-            self.rows * self.window_height != self.height or self.columns * self.window_width != self.width
-        )
+        padded = self.rows * self.window_height != self.height or self.columns * self.window_width != self.width
         if not (padded or self.shift_y or self.shift_x):
             return None
         y = torch.arange(self.rows * self.window_height, device=device) + self.shift_y

@@ -47,9 +47,7 @@ def test_module_imports_only_through_its_doors(path: Path) -> None:
     for module in imports(path):
         package = module.split(".")[0]
         if package in DOORS:
-            assert name.startswith(DOORS[package]), (
-                f"{name} imports {module}: {package} belongs to {DOORS[package]}"
-            )
+            assert name.startswith(DOORS[package]), f"{name} imports {module}: {package} belongs to {DOORS[package]}"
         if package in OURS:
             allowed = {"semanir": {"semanir"}, "infra": {"infra"}, "pipeline": {"pipeline", "semanir"}}
             assert package in allowed.get(room, OURS - {"infra"}), f"{name} imports {module}"
@@ -72,6 +70,4 @@ def test_jobs_answer_help_without_heavy_imports(path: Path) -> None:
     import sys
 
     for module in imports(path, top_level_only=True):
-        assert module.split(".")[0] in sys.stdlib_module_names, (
-            f"{identity(path)} imports {module} at its top"
-        )
+        assert module.split(".")[0] in sys.stdlib_module_names, f"{identity(path)} imports {module} at its top"

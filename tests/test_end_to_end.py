@@ -38,7 +38,9 @@ def submit(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def trained(stack: Any) -> str:
     """What the literal job prints, once it has trained one short task on the packed photographs."""
-    packed = run(stack, [sys.executable, "jobs/prepare_data.py", "--builtin", "--output", "s3://semanir/datasets/builtin"])
+    packed = run(
+        stack, [sys.executable, "jobs/prepare_data.py", "--builtin", "--output", "s3://semanir/datasets/builtin"]
+    )
     assert packed.returncode == 0, packed.stdout + packed.stderr
     job = submit(stack, *SHORT)
     assert job.returncode == 0, job.stdout + job.stderr

@@ -45,8 +45,6 @@ def stop(layout: Layout, ports: Ports, prefix: str) -> list[str]:
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while left := set(chosen) & set(unfinished(layout, ports)):
         if time.monotonic() > deadline:
-            raise StackError(
-                f"{', '.join(sorted(left))} did not stop in {_STOP_TIMEOUT_S:.0f} s: try `make down`"
-            )
+            raise StackError(f"{', '.join(sorted(left))} did not stop in {_STOP_TIMEOUT_S:.0f} s: try `make down`")
         time.sleep(0.2)
     return chosen

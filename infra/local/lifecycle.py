@@ -96,9 +96,7 @@ def _ensure(plan: Plan, part: Part, say: Say) -> None:
             say(f"{part.title:15} {part.address}  (runs already)")
             return
     elif found and part.name == "ray" and (busy := jobs.unfinished(layout, plan.ports)):
-        raise StackError(
-            f"Ray has to restart with new settings, but runs {' '.join(busy)}: wait, or `make down` first"
-        )
+        raise StackError(f"Ray has to restart with new settings, but runs {' '.join(busy)}: wait, or `make down` first")
     processes.end(layout.folder, part.name)
     if part.name == "ray":
         ray_head.forget_old_sessions(layout)

@@ -76,8 +76,6 @@ def _is_up(layout: Layout, ports: Ports) -> bool:
 
 def forget_old_sessions(layout: Layout) -> None:
     """Keep the logs of the last sessions only: each start of Ray makes a folder of its own."""
-    sessions = [
-        path for path in layout.ray_data.glob("session_2*") if path.is_dir() and not path.is_symlink()
-    ]
+    sessions = [path for path in layout.ray_data.glob("session_2*") if path.is_dir() and not path.is_symlink()]
     for path in sorted(sessions, key=os.path.getmtime)[:-_SESSIONS_KEPT]:
         shutil.rmtree(path, ignore_errors=True)

@@ -119,9 +119,7 @@ class Draft:
 
     def summary(self, credits: tuple[tuple[str, str], ...]) -> DatasetSummary:
         """The whole dataset's summary."""
-        whole = _summary(
-            self.shards, self.rows, self.decoded_bytes, fingerprint=self.mark, skipped=self.skipped
-        )
+        whole = _summary(self.shards, self.rows, self.decoded_bytes, fingerprint=self.mark, skipped=self.skipped)
         return replace(whole, credits=credits)
 
     def sweep(self) -> None:

@@ -33,9 +33,7 @@ class PackSettings:
 
     def __post_init__(self) -> None:
         if self.sub_image is not None and (self.sub_image < 1 or self.sub_image_step < 1):
-            raise ValueError(
-                f"sub_image {self.sub_image} and its step {self.sub_image_step} must be at least 1 pixel"
-            )
+            raise ValueError(f"sub_image {self.sub_image} and its step {self.sub_image_step} must be at least 1 pixel")
         if self.sub_image is not None and self.codec == "original":
             raise ValueError("sub-images cannot keep the original bytes; choose png or webp")
         if not 0 <= self.max_skipped_share <= 1:
@@ -80,21 +78,13 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
     height, width, channels = clean.shape
     if "degraded" in images and images["degraded"].shape[:2] != (height, width):
         other = images["degraded"].shape
-        return Skipped(
-            str(source.clean), f"{width}x{height}, but its degraded partner is {other[1]}x{other[0]}"
-        )
+        return Skipped(str(source.clean), f"{width}x{height}, but its degraded partner is {other[1]}x{other[0]}")
     if settings.codec == "original":
         locations = {"clean": source.clean, "degraded": source.degraded}
         members = {
-            name + os.path.splitext(place.key)[1].lower(): raw[name]
-            for name, place in locations.items()
-            if place
+            name + os.path.splitext(place.key)[1].lower(): raw[name] for name, place in locations.items() if place
         }
-        return [
-            Encoded(
-                source.key, members, height, width, channels, sum(pixels.nbytes for pixels in images.values())
-            )
-        ]
+        return [Encoded(source.key, members, height, width, channels, sum(pixels.nbytes for pixels in images.values()))]
     try:
         return [
             Encoded(
@@ -108,9 +98,7 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
                 height=rows,
                 width=columns,
                 channels=channels,
-                decoded_bytes=sum(
-                    pixels.itemsize * pixels.shape[2] * rows * columns for pixels in images.values()
-                ),
+                decoded_bytes=sum(pixels.itemsize * pixels.shape[2] * rows * columns for pixels in images.values()),
             )
             for suffix, top, left, rows, columns in _windows(height, width, settings)
         ]

@@ -43,9 +43,7 @@ class DamagedSample(Exception):
         self.fault = fault
 
     def __str__(self) -> str:
-        return (
-            f"{self.fault}; restore the shard, pack the dataset again, or allow skipping (on_damage='skip')"
-        )
+        return f"{self.fault}; restore the shard, pack the dataset again, or allow skipping (on_damage='skip')"
 
 
 class TooMuchDamage(Exception):

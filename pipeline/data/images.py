@@ -59,9 +59,7 @@ def encode_image(pixels: NDArray[np.uint8] | NDArray[np.uint16], codec: Codec = 
     """
     channels = pixels.shape[2]
     if pixels.dtype == np.uint16 and (codec == "webp" or channels != 1):
-        raise ValueError(
-            f"16-bit images of {channels} channels cannot be stored as {codec}; use gray PNG or 8 bits"
-        )
+        raise ValueError(f"16-bit images of {channels} channels cannot be stored as {codec}; use gray PNG or 8 bits")
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
     if codec == "png":

@@ -207,13 +207,11 @@ def load_manifest(uri: str, storage: Storage | None = None, name: str = MANIFEST
         raise UserError(f"{MANIFEST_NAME} at {uri!r} is damaged ({error}); pack the dataset again") from error
     if metadata["version"] != FORMAT_VERSION:
         raise UserError(
-            f"{MANIFEST_NAME} at {uri!r} has format version {metadata['version']},"
-            f" this program reads {FORMAT_VERSION}"
+            f"{MANIFEST_NAME} at {uri!r} has format version {metadata['version']}, this program reads {FORMAT_VERSION}"
         )
     table = metadata["shards"]
     shards = tuple(
-        Shard(*values)
-        for values in zip(table["name"], table["size"], table["sha256"], table["samples"], strict=True)
+        Shard(*values) for values in zip(table["name"], table["size"], table["sha256"], table["samples"], strict=True)
     )
     summary = DatasetSummary(
         shards=shards,

@@ -46,9 +46,7 @@ class MixedOrder:
         self._cycle = lru_cache(maxsize=None)(lambda stream: self._counted_cycle(seed, stream))
 
     @classmethod
-    def of(
-        cls, datasets: Sequence[tuple[Manifest, int]], *, seed: int, streams: int, block_size: int
-    ) -> MixedOrder:
+    def of(cls, datasets: Sequence[tuple[Manifest, int]], *, seed: int, streams: int, block_size: int) -> MixedOrder:
         """The order of opened datasets. Each dataset has a seed of its own."""
         orders = [
             SampleOrder(manifest.samples_per_shard, (seed + number) % 2**64, streams, block_size)

@@ -60,9 +60,7 @@ class EpochOrder:
     offsets: Indices  # per stream: its first block is shorter by this many samples
 
 
-def epoch_order(
-    samples_per_shard: Indices, seed: int, epoch: int, streams: int, block_size: int
-) -> EpochOrder:
+def epoch_order(samples_per_shard: Indices, seed: int, epoch: int, streams: int, block_size: int) -> EpochOrder:
     """Permute the shards of one epoch and share the samples out to the streams."""
     shards = _permutation(_philox(seed, epoch, 0, 0, _SHARDS), len(samples_per_shard))
     ends = np.cumsum(samples_per_shard[shards])

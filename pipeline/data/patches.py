@@ -54,8 +54,7 @@ class PatchSampler:
         height, width = sample.clean.shape[:2]
         if min(height, width) < size:
             raise UserError(
-                f"image {sample.key!r} is {width}x{height}, smaller than the patch size {size};"
-                " choose a smaller patch"
+                f"image {sample.key!r} is {width}x{height}, smaller than the patch size {size}; choose a smaller patch"
             )
         top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
         turn = int(rng.integers(8))
@@ -91,8 +90,7 @@ def make_patch_sampler(task: Task, settings: BaseModel, patch_size: int | Sequen
     for size in sizes:
         if size < 1 or size % task.size_multiple:
             raise UserError(
-                f"patch size {size} does not suit {task.name}:"
-                f" it must be a positive multiple of {task.size_multiple}"
+                f"patch size {size} does not suit {task.name}: it must be a positive multiple of {task.size_multiple}"
             )
     return PatchSampler(task, settings, sizes)
 

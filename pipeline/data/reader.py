@@ -22,9 +22,7 @@ class DatasetReader:
         deadline_s: how long an S3 outage is waited out; None takes the storage's default.
     """
 
-    def __init__(
-        self, manifest: Manifest, policy: FaultPolicy | None = None, deadline_s: float | None = None
-    ) -> None:
+    def __init__(self, manifest: Manifest, policy: FaultPolicy | None = None, deadline_s: float | None = None) -> None:
         self.manifest = manifest
         self.policy = policy or FaultPolicy()
         self._storage = open_storage(manifest.uri, deadline_s)
@@ -54,10 +52,7 @@ class DatasetReader:
         try:
             data = self._storage.read_range(spans.shard, start, end - start)
         except FileNotFoundError:
-            return {
-                (shard, n): spans.damaged("missing_shard", row.key, "no such object")
-                for n, row in rows.items()
-            }
+            return {(shard, n): spans.damaged("missing_shard", row.key, "no such object") for n, row in rows.items()}
         first_with_key = {row.key: number for number, row in reversed(list(enumerate(table)))}
         found: dict[Cell, Span] = {}
         for number, row in rows.items():
@@ -65,9 +60,7 @@ class DatasetReader:
             try:
                 spans.check_row(row)
                 if first_with_key[row.key] != number:
-                    raise spans.damaged(
-                        "duplicate_key", row.key, f"rows {first_with_key[row.key]} and {number}"
-                    )
+                    raise spans.damaged("duplicate_key", row.key, f"rows {first_with_key[row.key]} and {number}")
                 spans.check_bytes(span, row)
                 found[shard, number] = span
             except DamagedSample as damage:

@@ -67,9 +67,7 @@ class Schedule:
                         " the crops of an image share a micro-batch"
                     )
             if phase.steps is None and number < len(self.phases) - 1:
-                raise UserError(
-                    f"phase {number} has no number of steps, but another phase follows; set its steps"
-                )
+                raise UserError(f"phase {number} has no number of steps, but another phase follows; set its steps")
 
     @property
     def batch_positions(self) -> tuple[int, ...]:

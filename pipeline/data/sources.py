@@ -72,8 +72,7 @@ def folder_sources(uri: str, prefix: str = "") -> list[Source]:
     images = [entry for entry in entries if entry.key.lower().endswith(SUFFIXES)]
     if not images:
         raise UserError(
-            f"{uri!r} holds no images ({len(entries)} other files);"
-            f" expected files named {', '.join(SUFFIXES)}"
+            f"{uri!r} holds no images ({len(entries)} other files); expected files named {', '.join(SUFFIXES)}"
         )
     return [
         Source(prefix + sample_key(entry.key), Location(uri, entry.key, f"{entry.size}:{entry.version}"))
@@ -103,9 +102,7 @@ def tar_sources(uri: str, prefix: str = "") -> list[Source]:
         raise UserError(f"{uri!r} holds no images; expected members named {', '.join(SUFFIXES)}")
     for member in members:
         if member.name.startswith("/") or ".." in member.name.split("/"):
-            raise UserError(
-                f"{uri!r}: the member {member.name!r} leaves its folder; such archives are refused"
-            )
+            raise UserError(f"{uri!r}: the member {member.name!r} leaves its folder; such archives are refused")
     return [
         Source(
             prefix + sample_key(member.name.removeprefix("./")),
@@ -157,9 +154,7 @@ def check_unique(sources: Sequence[Source]) -> None:
     for source in sources:
         other = seen.setdefault(source.key, source)
         if other is not source:
-            raise UserError(
-                f"{other.clean} and {source.clean} would share the key {source.key!r}; rename one of them"
-            )
+            raise UserError(f"{other.clean} and {source.clean} would share the key {source.key!r}; rename one of them")
 
 
 def fingerprint(sources: Sequence[Source], settings: str) -> str:
@@ -167,7 +162,5 @@ def fingerprint(sources: Sequence[Source], settings: str) -> str:
     digest = hashlib.sha256(settings.encode())
     for source in sources:
         for place in (source.clean, source.degraded):
-            digest.update(
-                f"\0{source.key}\0{place.key}\0{place.version}\0{place.start}".encode() if place else b"\0-"
-            )
+            digest.update(f"\0{source.key}\0{place.key}\0{place.version}\0{place.start}".encode() if place else b"\0-")
     return digest.hexdigest()

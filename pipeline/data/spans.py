@@ -64,13 +64,9 @@ class SpanReader:
             DamagedSample: the shard ends before it ("truncated"), or its SHA-256 differs ("altered").
         """
         if len(span) != row.length:
-            raise self.damaged(
-                "truncated", row.key, f"{len(span)} of {row.length} bytes at offset {row.offset}"
-            )
+            raise self.damaged("truncated", row.key, f"{len(span)} of {row.length} bytes at offset {row.offset}")
         if hashlib.sha256(span).digest() != row.digest:
-            raise self.damaged(
-                "altered", row.key, f"SHA-256 differs from the manifest's at offset {row.offset}"
-            )
+            raise self.damaged("altered", row.key, f"SHA-256 differs from the manifest's at offset {row.offset}")
 
     def decode(self, span: bytes, row: Row) -> ImagePair:
         """The pixels of a span whose bytes were checked.
@@ -95,15 +91,11 @@ class SpanReader:
             raise self.damaged("corrupt_member", row.key, str(error)) from error
         wanted = {"clean", "degraded"} if row.degraded else {"clean"}
         if set(images) != wanted:
-            raise self.damaged(
-                "corrupt_member", row.key, f"members {sorted(images)}, expected {sorted(wanted)}"
-            )
+            raise self.damaged("corrupt_member", row.key, f"members {sorted(images)}, expected {sorted(wanted)}")
         for name, pixels in images.items():
             if pixels.shape[:2] != (row.height, row.width):
                 found = f"{pixels.shape[1]}x{pixels.shape[0]}"
-                raise self.damaged(
-                    "absurd_size", row.key, f"{name} is {found}, expected {row.width}x{row.height}"
-                )
+                raise self.damaged("absurd_size", row.key, f"{name} is {found}, expected {row.width}x{row.height}")
         return ImagePair(row.key, images["clean"], images.get("degraded"))
 
     def _member_name(self, member: tarfile.TarInfo, row: Row) -> str:
@@ -112,7 +104,5 @@ class SpanReader:
         rest = member.name.removeprefix(f"{row.key}.")
         name, _, suffix = rest.partition(".")
         if rest == member.name or name not in MEMBERS or suffix.lower() not in MEMBER_SUFFIXES:
-            raise self.damaged(
-                "refused_member", row.key, f"member {member.name!r} is no image of this sample"
-            )
+            raise self.damaged("refused_member", row.key, f"member {member.name!r} is no image of this sample")
         return name

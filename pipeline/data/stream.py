@@ -95,8 +95,7 @@ class SampleStream(IterableDataset[StreamItem]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         settings, crops = self.settings, self.schedule.crops_per_image
         readers = tuple(
-            DatasetReader(manifest, settings.faults, settings.storage_deadline_s)
-            for manifest, _ in self.datasets
+            DatasetReader(manifest, settings.faults, settings.storage_deadline_s) for manifest, _ in self.datasets
         )
         order = MixedOrder.of(
             self.datasets, seed=settings.seed, streams=settings.streams, block_size=settings.block_size

@@ -16,10 +16,7 @@ _BILINEAR_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 # H. S. Malvar, L. He, R. Cutler, "High-quality linear interpolation for demosaicing of Bayer-patterned color
 # images", ICASSP 2004, figure 2; all eighths.
 _GREEN_AT_RED_BLUE = (
-    np.array(
-        [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]], np.float32
-    )
-    / 8
+    np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]], np.float32) / 8
 )
 _COLOR_BESIDE_GREEN = (  # the wanted colour lies left and right of the green site
     np.array(

@@ -28,9 +28,7 @@ class Veil:
     airlight: float
 
 
-def random_veil(
-    rng: Generator, height: int, width: int, transmission: Range, airlight: Range, relief: Range
-) -> Veil:
+def random_veil(rng: Generator, height: int, width: int, transmission: Range, airlight: Range, relief: Range) -> Veil:
     """Draw a veil for an image of the given size.
 
     transmission: mean optical transmission t, each end in (0, 1]. airlight: brightness of the air, in [0, 1].
@@ -52,9 +50,7 @@ def random_veil(
 
 def add_veil(image: Image, veil: Veil) -> Image:
     """t · image + (1 - t) · airlight."""
-    return ((image - np.float32(veil.airlight)) * veil.transmission + np.float32(veil.airlight)).astype(
-        np.float32
-    )
+    return ((image - np.float32(veil.airlight)) * veil.transmission + np.float32(veil.airlight)).astype(np.float32)
 
 
 def remove_uniform_veil(image: Image, transmission: float, airlight: float) -> Image:

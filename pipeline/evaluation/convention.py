@@ -40,17 +40,13 @@ def comparable(
     check_image(restored)
     check_image(gt)
     if restored.shape != gt.shape:
-        raise ValueError(
-            f"restored image has shape {restored.shape}, ground truth {gt.shape}; they must agree"
-        )
+        raise ValueError(f"restored image has shape {restored.shape}, ground truth {gt.shape}; they must agree")
     channels = {"rgb": (3,), "gray": (1,), "y": (1, 3)}[convention.channel]
     check_image(gt, channels)
     border = convention.border
     height, width = gt.shape[:2]
     if min(height, width) <= 2 * border:
-        raise ValueError(
-            f"image of {height}x{width} has nothing left after cropping a border of {border} pixels"
-        )
+        raise ValueError(f"image of {height}x{width} has nothing left after cropping a border of {border} pixels")
     inner = (slice(border, height - border), slice(border, width - border))
     levels_restored, levels_gt = (_levels(image[inner], convention.channel) for image in (restored, gt))
     return levels_restored, levels_gt

@@ -29,13 +29,9 @@ class Share:
 
 def evaluate(config: RunConfig, weights_uri: str, images_uri: str, workers: int) -> list[ImageScore]:
     """Score the weights at ``weights_uri`` on every image of a set, in the set's order, over ``workers`` Ray tasks."""
-    shares = [
-        Share(config.model_dump_json(), weights_uri, images_uri, rank, workers) for rank in range(workers)
-    ]
+    shares = [Share(config.model_dump_json(), weights_uri, images_uri, rank, workers) for rank in range(workers)]
     parts = map_tasks(_score_share, shares, num_cpus=config.training.cpus_per_worker)
-    return [
-        score for _, score in sorted((pair for _, part in parts for pair in part), key=lambda pair: pair[0])
-    ]
+    return [score for _, score in sorted((pair for _, part in parts for pair in part), key=lambda pair: pair[0])]
 
 
 def _score_share(share: Share) -> list[tuple[int, ImageScore]]:

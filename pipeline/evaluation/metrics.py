@@ -54,9 +54,7 @@ def ssim(restored: Image, gt: Image, convention: MetricConvention, window: Windo
     levels_restored, levels_gt = comparable(restored, gt, convention)
     if min(levels_gt.shape[:2]) < WINDOW_SIZE:
         height, width = levels_gt.shape[:2]
-        raise ValueError(
-            f"SSIM needs at least {WINDOW_SIZE}x{WINDOW_SIZE} pixels; {height}x{width} are measured"
-        )
+        raise ValueError(f"SSIM needs at least {WINDOW_SIZE}x{WINDOW_SIZE} pixels; {height}x{width} are measured")
     if window == "same":
         return _zero_padded_ssim(levels_restored, levels_gt)
     if window != "valid":

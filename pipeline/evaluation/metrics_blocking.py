@@ -42,9 +42,7 @@ def psnr_b(restored: Image, gt: Image, convention: MetricConvention) -> float:
     otherwise.
     """
     if convention.border:
-        raise ValueError(
-            f"PSNR-B follows the 8x8 grid of the whole image; border is {convention.border}, wanted 0"
-        )
+        raise ValueError(f"PSNR-B follows the 8x8 grid of the whole image; border is {convention.border}, wanted 0")
     levels_restored, levels_gt = comparable(restored, gt, convention)
     errors = np.mean((levels_restored - levels_gt) ** 2, axis=(0, 1))
     figures = []

@@ -21,16 +21,12 @@ def psnr_batch(restored: Tensor, gt: Tensor, convention: MetricConvention) -> Te
     return 10.0 * torch.log10(255.0**2 / mse)
 
 
-def ssim_batch(
-    restored: Tensor, gt: Tensor, convention: MetricConvention, window: Window = "valid"
-) -> Tensor:
+def ssim_batch(restored: Tensor, gt: Tensor, convention: MetricConvention, window: Window = "valid") -> Tensor:
     """SSIM per image, (B,) float64, of (B, C, H, W) in [0, 1]; ``window`` as in ``metrics.ssim``."""
     a, b = _comparable(restored, gt, convention)
     height, width = a.shape[-2:]
     if min(height, width) < WINDOW_SIZE:
-        raise ValueError(
-            f"SSIM needs at least {WINDOW_SIZE}x{WINDOW_SIZE} pixels; {height}x{width} are measured"
-        )
+        raise ValueError(f"SSIM needs at least {WINDOW_SIZE}x{WINDOW_SIZE} pixels; {height}x{width} are measured")
     if window not in ("valid", "same"):
         raise ValueError(f"unknown SSIM window {window!r}; use 'valid' or 'same'")
     padding = WINDOW_SIZE // 2 if window == "same" else 0
@@ -64,9 +60,7 @@ def _comparable(restored: Tensor, gt: Tensor, convention: MetricConvention) -> t
     border = convention.border
     height, width = gt.shape[-2:]
     if min(height, width) <= 2 * border:
-        raise ValueError(
-            f"image of {height}x{width} has nothing left after cropping a border of {border} pixels"
-        )
+        raise ValueError(f"image of {height}x{width} has nothing left after cropping a border of {border} pixels")
     inner = (..., slice(border, height - border), slice(border, width - border))
     return _levels(restored[inner], convention), _levels(gt[inner], convention)
 

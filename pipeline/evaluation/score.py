@@ -40,11 +40,7 @@ def score_image(
     ``clean`` with a generator that depends on ``index`` alone.
     """
     gt = task.crop_gt(task.to_gt_channels(clean))
-    lq = (
-        task.degrade(gt, sample_generator(EVALUATION_SEED, index, 0), setting)
-        if degraded is None
-        else degraded
-    )
+    lq = task.degrade(gt, sample_generator(EVALUATION_SEED, index, 0), setting) if degraded is None else degraded
     restored = restore_image(model, task.to_input(lq), k=k)
     baselines = {name: baseline(lq, setting) for name, baseline in task.baselines.items()}
     first = next(iter(baselines.values()))

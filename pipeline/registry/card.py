@@ -56,14 +56,11 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if not self.figures:
-            raise ValueError(
-                f"model card of {self.task} has no held-out figures; a model is not registered without"
-            )
+            raise ValueError(f"model card of {self.task} has no held-out figures; a model is not registered without")
         for image in self.figures:
             if not (math.isfinite(image.baseline_psnr) and math.isfinite(image.restored_psnr)):
                 raise ValueError(
-                    f"held-out figures of {image.name} are not finite: "
-                    f"{image.baseline_psnr}, {image.restored_psnr}"
+                    f"held-out figures of {image.name} are not finite: {image.baseline_psnr}, {image.restored_psnr}"
                 )
 
     @property

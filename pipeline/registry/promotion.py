@@ -64,9 +64,7 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
         return None
     protocol = rivals[champion if champion is not None else min(rivals)].tags.get(PROTOCOL_TAG)
     rivals = {number: v for number, v in rivals.items() if v.tags.get(PROTOCOL_TAG) == protocol}
-    return max(
-        rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number)
-    )
+    return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
 
 
 def rollback(name: str, version: int) -> None:
@@ -84,17 +82,9 @@ def rollback(name: str, version: int) -> None:
     client.delete_model_version_tag(name, str(version), WITHDRAWN_TAG)
     if METRIC_TAG in target.tags:
         for number, other in versions.items():
-            comparable = (
-                other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
-            )
-            if (
-                number != version
-                and comparable
-                and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG])
-            ):
-                client.set_model_version_tag(
-                    name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}"
-                )
+            comparable = other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
+            if number != version and comparable and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG]):
+                client.set_model_version_tag(name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}")
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
 

@@ -67,12 +67,8 @@ def _local(text: str) -> Path:
                 sealed.verify_digests(place)
             return place
     if not folder.exists():
-        raise UserError(
-            f"model {text!r} does not exist: give a folder, models:/name@alias or models:/name/version"
-        )
-    raise UserError(
-        f"folder {text} holds no {sealed.WEIGHTS_FILE}; expected one written by semanir.save or pulled"
-    )
+        raise UserError(f"model {text!r} does not exist: give a folder, models:/name@alias or models:/name/version")
+    raise UserError(f"folder {text} holds no {sealed.WEIGHTS_FILE}; expected one written by semanir.save or pulled")
 
 
 def _find_version(client: MlflowClient, name: str, alias: str | None, version: str | None) -> ModelVersion:
@@ -134,7 +130,5 @@ def _fetch(client: MlflowClient, model_id: str, weights: str | None, cache: Path
         shutil.rmtree(target)  # a damaged cache must not last: the next call fetches again
         raise
     if weights is not None and digests[sealed.WEIGHTS_FILE] != weights:
-        raise sealed.AlteredModelError(
-            f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names"
-        )
+        raise sealed.AlteredModelError(f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names")
     return target

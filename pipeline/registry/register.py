@@ -74,9 +74,7 @@ def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     name = registered_name(card.task)
     weights = sealed.file_digest(Path(folder) / sealed.WEIGHTS_FILE)
     known = [
-        v
-        for v in all_versions(client, name)
-        if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
+        v for v in all_versions(client, name) if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
     ]
     version = known[-1] if known else _new_version(client, name, Path(folder), card, run_id)
     settle(client, name, int(version.version))
@@ -160,9 +158,7 @@ def _log_model(
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
     now = model.creation_timestamp
-    metrics = [
-        Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()
-    ]
+    metrics = [Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()]
     client.log_batch(run_id, metrics=metrics)
     return str(model.model_id)
 

@@ -64,9 +64,7 @@ def seal(source: Path, task: Task, card: ModelCard, destination: Path) -> dict[s
         record["to_input"] = {"module": task.to_input.__module__, "function": task.to_input.__name__}
         _carry_function(task.to_input, destination / sealed.CODE_FOLDER)
     for helper in (sealed, carried_code):
-        shutil.copyfile(
-            inspect.getfile(helper), destination / sealed.CODE_FOLDER / Path(inspect.getfile(helper)).name
-        )
+        shutil.copyfile(inspect.getfile(helper), destination / sealed.CODE_FOLDER / Path(inspect.getfile(helper)).name)
     (destination / sealed.TASK_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (destination / sealed.CARD_FILE).write_text(card.to_markdown(config.k), encoding="utf-8")
     save_file(_probe(model, lq), destination / sealed.PROBE_FILE)
@@ -86,9 +84,7 @@ def _probe_input(task: Task) -> tuple[int, np.ndarray]:
     """Channels of what a person has, and a network input (H, W, C) of the task: waves and noise, degraded."""
     rng = np.random.Generator(np.random.Philox(key=20240417))
     rows, columns = np.mgrid[0:PROBE_SIDE, 0:PROBE_SIDE] / PROBE_SIDE
-    waves = [
-        0.5 + 0.3 * np.sin(9 * (c + 1) * rows + c) * np.cos(14 * columns * rows) for c in range(task.channels)
-    ]
+    waves = [0.5 + 0.3 * np.sin(9 * (c + 1) * rows + c) * np.cos(14 * columns * rows) for c in range(task.channels)]
     gt = np.stack(waves, axis=2) + rng.normal(0, 0.05, (PROBE_SIDE, PROBE_SIDE, task.channels))
     levels = (np.rint(gt.clip(0, 1) * 255) / 255).astype(np.float32)
     observed = task.degrade(task.crop_gt(levels), rng, task.settings())

@@ -53,9 +53,7 @@ def read_digests(folder: Path) -> dict[str, str]:
         digests = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AlteredModelError(f"{path} cannot be read: not a sealed model ({error})") from None
-    if not isinstance(digests, dict) or not {WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE, TASK_FILE} <= set(
-        digests
-    ):
+    if not isinstance(digests, dict) or not {WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE, TASK_FILE} <= set(digests):
         raise AlteredModelError(f"{path} does not list the weights, configuration, task and probe of a model")
     for name in digests:
         parts = PurePosixPath(name)
@@ -77,9 +75,7 @@ def verify_digests(folder: Path) -> dict[str, str]:
                 f"{path} was altered: its SHA-256 is {found[:12]}…, registered was {str(expected)[:12]}…; "
                 "fetch the model again"
             )
-    unlisted = {path.relative_to(folder).as_posix() for path in (folder / CODE_FOLDER).rglob("*.py")} - set(
-        digests
-    )
+    unlisted = {path.relative_to(folder).as_posix() for path in (folder / CODE_FOLDER).rglob("*.py")} - set(digests)
     if unlisted:
         raise AlteredModelError(f"{folder} holds code that was not registered: {', '.join(sorted(unlisted))}")
     return digests
@@ -89,9 +85,7 @@ def read_task(folder: Path) -> dict[str, Any]:
     """The task record (``task.json``): names, channels, scale, input handling, convention."""
     record = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     if record.get("format") != 1:
-        raise AlteredModelError(
-            f"{folder / TASK_FILE} has format {record.get('format')!r}; this code reads format 1"
-        )
+        raise AlteredModelError(f"{folder / TASK_FILE} has format {record.get('format')!r}; this code reads format 1")
     return dict(record)
 
 

@@ -58,9 +58,7 @@ class ServedModel(PythonModel):
             module = carried.import_carried(code, self.task["to_input"]["module"])
             self.to_input = getattr(module, self.task["to_input"]["function"])
 
-    def predict(
-        self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None
-    ) -> np.ndarray:
+    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
         """uint8 (N, H, W, C) to uint8 (N, H * upscale, W * upscale, C_out).
 
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.

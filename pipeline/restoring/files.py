@@ -38,8 +38,7 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
             known = jobs.setdefault(job.target, job)
             if known.source.resolve() != source.resolve():
                 raise UserError(
-                    f"{known.source} and {source} would both become {job.target}; "
-                    "restore them into different folders"
+                    f"{known.source} and {source} would both become {job.target}; restore them into different folders"
                 )
     return list(jobs.values())
 

@@ -48,14 +48,10 @@ def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     except UnusableImageError:
         raise
     except Image.DecompressionBombError:
-        raise UnusableImageError(
-            f"more than {max_pixels:,} pixels; raise --max-pixels if memory allows"
-        ) from None
+        raise UnusableImageError(f"more than {max_pixels:,} pixels; raise --max-pixels if memory allows") from None
     except MemoryError:
         raise UnusableImageError("not enough memory to decode it") from None
-    except (
-        Exception
-    ) as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own
+    except Exception as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own
         raise UnusableImageError(f"damaged or not an image ({_first_line(error)})") from None
 
 
@@ -82,9 +78,7 @@ def _decode(image: Image.Image, path: Path) -> Any:
     if image.mode in ("L", "RGB") and "transparency" in image.info:  # one color means transparent
         return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise UnusableImageError(
-            f"{image.mode} images are not supported; convert it to gray or RGB, 8 or 16 bits"
-        )
+        raise UnusableImageError(f"{image.mode} images are not supported; convert it to gray or RGB, 8 or 16 bits")
     return np.asarray(image)
 
 

@@ -34,9 +34,7 @@ def read_tiff(path: Path, max_pixels: int) -> Picture | None:
                 "raise --max-pixels if memory allows"
             )
         if len(file.pages) > 1:
-            raise UnusableImageError(
-                f"it holds {len(file.pages)} pages or frames; split it into single images"
-            )
+            raise UnusableImageError(f"it holds {len(file.pages)} pages or frames; split it into single images")
         color = page.photometric == tifffile.PHOTOMETRIC.RGB
         gray = page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
         if not (color or gray) or page.bitspersample < 8:
@@ -51,9 +49,7 @@ def read_tiff(path: Path, max_pixels: int) -> Picture | None:
         extra = page.tags.valueof(_EXTRA_SAMPLES, default=())
         alpha = page.samplesperpixel - (3 if color else 1)
         if alpha > 1 or _PREMULTIPLIED in (extra if isinstance(extra, tuple) else (extra,)):
-            raise UnusableImageError(
-                "premultiplied alpha and further channels are not supported; use plain RGBA"
-            )
+            raise UnusableImageError("premultiplied alpha and further channels are not supported; use plain RGBA")
         levels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
             levels = np.moveaxis(levels, 0, 2)

@@ -95,17 +95,13 @@ class Restorer:
         channels, wanted = pixels.shape[2], self.config.in_channels
         if self.to_input is not None and channels == self.observed_channels:
             if min(pixels.shape[:2]) < 2:
-                raise UnusableImageError(
-                    f"a mosaic needs at least 2x2 pixels, got {pixels.shape[0]}x{pixels.shape[1]}"
-                )
+                raise UnusableImageError(f"a mosaic needs at least 2x2 pixels, got {pixels.shape[0]}x{pixels.shape[1]}")
             return self.to_input(pixels), False
         if channels == wanted:
             return pixels, False
         if channels == 1:
             return np.repeat(pixels, wanted, axis=2), self.config.out_channels == 3
-        if np.array_equal(pixels[:, :, :1], pixels[:, :, 1:2]) and np.array_equal(
-            pixels[:, :, :1], pixels[:, :, 2:]
-        ):
+        if np.array_equal(pixels[:, :, :1], pixels[:, :, 1:2]) and np.array_equal(pixels[:, :, :1], pixels[:, :, 2:]):
             return np.ascontiguousarray(pixels[:, :, :1]), False  # gray, stored as RGB
         raise UnusableImageError(
             "it has colors, and this model restores gray images; use a color model, or convert it to gray"
@@ -129,7 +125,5 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         raise UserError(f"device {name!r} is unknown; use auto, cpu, cuda or cuda:0") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-        )
+        raise UserError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu")
     return device

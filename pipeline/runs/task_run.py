@@ -53,9 +53,7 @@ class TaskRun:
         config, task = self.config, self.config.task
         self._progress.start(task, config.training.steps)
         if self._finished is not None:
-            self._progress.done(
-                task, f"registered before as {_version(self._finished)}; --retrain trains it again"
-            )
+            self._progress.done(task, f"registered before as {_version(self._finished)}; --retrain trains it again")
             return Outcome(
                 task, "registered before", version=_version(self._finished), figures=_figures(self._finished)
             )
@@ -111,9 +109,7 @@ class TaskRun:
             f"{config.data.test or config.data.val}, {setting or 'default setting'}",
             baseline=names[0],
             figures=tuple(
-                HeldOutImage(
-                    name=figure.key, baseline_psnr=figure.baselines[names[0]], restored_psnr=figure.restored
-                )
+                HeldOutImage(name=figure.key, baseline_psnr=figure.baselines[names[0]], restored_psnr=figure.restored)
                 for figure in outcome.figures
             ),
             steps=config.training.steps,
@@ -141,8 +137,7 @@ def _figures(registered: Registered) -> tuple[ImageFigures, ...]:
     task = registered.name.removeprefix("semanir-").replace("-", "_")
     baseline = next(iter(TASKS[task].baselines))
     return tuple(
-        ImageFigures(image.name, image.restored_psnr, {baseline: image.baseline_psnr})
-        for image in registered.figures
+        ImageFigures(image.name, image.restored_psnr, {baseline: image.baseline_psnr}) for image in registered.figures
     )
 
 

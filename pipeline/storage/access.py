@@ -58,8 +58,7 @@ def _check_s3(uri: str) -> None:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"):
             raise UserError(
-                f"{where} rejects the S3 credentials ({code}):"
-                " check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{where} rejects the S3 credentials ({code}): check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from error
         if code == "NoSuchBucket":
             raise UserError(

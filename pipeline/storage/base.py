@@ -60,7 +60,5 @@ def checked_key(key: str) -> str:
     """The key itself, when it stays inside the store; a key that could leave it raises ``ValueError``."""
     parts = key.split("/")
     if not key or key.startswith("/") or "\\" in key or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(
-            f"storage key {key!r} leaves its folder or is empty; use relative names such as 'a/b.tar'"
-        )
+        raise ValueError(f"storage key {key!r} leaves its folder or is empty; use relative names such as 'a/b.tar'")
     return key

@@ -91,9 +91,7 @@ class S3Storage:
         """Run one request; its failures become the errors that ``Storage`` promises."""
         name = f"{what} at {describe_endpoint()}"
         try:
-            return retry(
-                lambda: call(s3_client()), is_transient=is_transient, deadline_s=self.deadline_s, what=name
-            )
+            return retry(lambda: call(s3_client()), is_transient=is_transient, deadline_s=self.deadline_s, what=name)
         except boto_errors.ClientError as error:
             code = error.response["Error"]["Code"]
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -102,9 +100,7 @@ class S3Storage:
             if status == 412:
                 raise FileExistsError(f"{name}: exists already") from error
             if status == 403:
-                raise PermissionError(
-                    f"{name}: {code}; check AWS_ACCESS_KEY_ID and the bucket's policy"
-                ) from error
+                raise PermissionError(f"{name}: {code}; check AWS_ACCESS_KEY_ID and the bucket's policy") from error
             raise
 
     def read(self, key: str) -> bytes:

@@ -60,9 +60,7 @@ class RaindropSettings(TaskSettings):
 
     coverage: ShareRange = Raindrops.coverage
     radius: Annotated[Range, number_range(1, 200, "pixels")] = Raindrops.radius
-    magnification: Annotated[Range, number_range(1, 20, "scene pixels per drop pixel")] = (
-        Raindrops.magnification
-    )
+    magnification: Annotated[Range, number_range(1, 20, "scene pixels per drop pixel")] = Raindrops.magnification
     blur: Annotated[Range, number_range(0, 20, "pixels")] = Raindrops.blur
     brightness: Annotated[Range, number_range(0, 2, "gain")] = Raindrops.brightness
 

@@ -68,11 +68,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
-        if (
-            context.rank == 0
-            and value is not None
-            and (state.step % settings.log_every == 0 or state.step == 1)
-        ):
+        if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
             context.log(
                 state.step,
                 {"loss": value, **meter.rates(), "damaged_samples": stream.faults.metrics()["total"]},

@@ -15,9 +15,7 @@ from pipeline.training.engine import Engine
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
 
-GATHER_TIMEOUT = timedelta(
-    hours=2
-)  # ranks finish their images at different times; a dead peer still shows at once
+GATHER_TIMEOUT = timedelta(hours=2)  # ranks finish their images at different times; a dead peer still shows at once
 
 
 class Validator:
@@ -27,9 +25,7 @@ class Validator:
         self._plan, self._engine, self._context = plan, engine, context
         self.model = plan.build_model().to(context.device).eval().requires_grad_(False)
         self.best = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-        self._group = (
-            dist.new_group(backend="gloo", timeout=GATHER_TIMEOUT) if context.world_size > 1 else None
-        )
+        self._group = dist.new_group(backend="gloo", timeout=GATHER_TIMEOUT) if context.world_size > 1 else None
 
     def validate(self, state: TrainingState) -> float:
         """Mean PSNR in dB over the validation images; the best weights so far are kept in ``best``. Collective."""

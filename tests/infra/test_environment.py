@@ -38,9 +38,7 @@ def test_a_part_is_the_users_own_when_one_of_its_variables_is_set(variable: str,
     assert environment.claims({**PLAIN, variable: "theirs"}) == {part: variable}
 
 
-@pytest.mark.parametrize(
-    "variable", ["AWS_REGION", "AWS_CA_BUNDLE", "RAY_AUTH_MODE", "MLFLOW_EXPERIMENT_NAME"]
-)
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_CA_BUNDLE", "RAY_AUTH_MODE", "MLFLOW_EXPERIMENT_NAME"])
 def test_settings_that_name_no_server_claim_nothing(variable: str) -> None:
     assert environment.claims({**PLAIN, variable: "theirs"}) == {}
 

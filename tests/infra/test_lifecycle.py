@@ -108,9 +108,7 @@ def test_a_deleted_folder_leaves_no_server_behind(s3_only: Callable[[str], Layou
     assert s3_client(layout).head_bucket(Bucket=BUCKET)
 
 
-def test_a_server_that_cannot_start_is_named_with_the_end_of_its_log(
-    tmp_path: Path, infra_local: Run
-) -> None:
+def test_a_server_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Path, infra_local: Run) -> None:
     layout = Layout(tmp_path / "stack")
     layout.create()
     (layout.s3_data / "filerldb2").write_text("a file where SeaweedFS wants a folder")

@@ -46,9 +46,7 @@ def test_a_port_that_somebody_took_renews_its_part_only() -> None:
         second = ports.settle(first, running=[])
         held_by_us = ports.settle(first, running=["mlflow"])
     assert second["mlflow"] != first["mlflow"]
-    assert {n: p for n, p in second.items() if n != "mlflow"} == {
-        n: p for n, p in first.items() if n != "mlflow"
-    }
+    assert {n: p for n, p in second.items() if n != "mlflow"} == {n: p for n, p in first.items() if n != "mlflow"}
     assert held_by_us == first
 
 

@@ -123,11 +123,7 @@ def test_no_secret_is_in_a_log_or_in_any_file_but_its_own(stack: Stack) -> None:
     read = [path for path in files if path.is_file() and not path.is_symlink() and path not in own]
     assert {layout.log(part) for part in PARTS} <= set(read)
     found = [
-        path
-        for path in read
-        for content in [path.read_bytes()]
-        for s in secrets_of(stack)
-        if s.encode() in content
+        path for path in read for content in [path.read_bytes()] for s in secrets_of(stack) if s.encode() in content
     ]
     assert found == []
 

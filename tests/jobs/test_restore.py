@@ -97,8 +97,6 @@ def test_help_answers_without_loading_torch() -> None:
         "except SystemExit as stop:\n    assert stop.code == 0\n"
         "assert not {'torch', 'mlflow', 'ray'} & set(sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "models:/semanir-denoising-color@champion" in done.stdout

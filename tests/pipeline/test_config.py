@@ -28,9 +28,7 @@ mappings = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
 
 
 def test_task_entry_lies_over_defaults_and_override_over_both() -> None:
-    config = resolve(
-        DOCUMENT, "sr_x2", ["training.steps=20", "model.depths=[2, 2]", "training.learning_rate=2e-3"]
-    )
+    config = resolve(DOCUMENT, "sr_x2", ["training.steps=20", "model.depths=[2, 2]", "training.learning_rate=2e-3"])
     assert (config.data.patch_size, config.training.steps, config.model.depths) == (64, 20, (2, 2))
     assert config.training.learning_rate == 2e-3
     assert resolve(DOCUMENT, "weather").data.patch_size == 128

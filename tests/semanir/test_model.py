@@ -97,9 +97,7 @@ def gradients(model: semanir.SemanIR, x: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("shift", ["both_grids", "per_stage"])
-def test_checkpointing_changes_nothing_and_keeps_the_dictionaries(
-    shift: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpointing_changes_nothing_and_keeps_the_dictionaries(shift: str, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[int] = []
     original = Stage.build_dictionary
 
@@ -167,9 +165,7 @@ def test_nan_features_are_found_when_asked() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(
-        ValueError, match=r"unknown model 'semanir'; known models: columnar_base, columnar_small"
-    ):
+    with pytest.raises(ValueError, match=r"unknown model 'semanir'; known models: columnar_base, columnar_small"):
         semanir.create_model("semanir")
     model = tiny("ushape_tiny")
     for shape in ((3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8)):

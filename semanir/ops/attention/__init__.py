@@ -48,9 +48,7 @@ def key_semantic_attention(
     return _BACKENDS[backend](query, key, value, dictionary, scale, bias)
 
 
-def _check_shapes(
-    query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor
-) -> None:
+def _check_shapes(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor) -> None:
     if query.dim() != 4 or key.shape != query.shape or value.shape != query.shape:
         raise ValueError(
             "query, key and value must share one shape (windows, heads, tokens, channels), got "

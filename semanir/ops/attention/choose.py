@@ -32,6 +32,4 @@ def check_backend(backend: str) -> None:
     if backend not in BACKENDS:
         raise ValueError(f"unknown attention backend {backend!r}; known: {', '.join(BACKENDS)}")
     if backend == "triton":
-        raise RuntimeError(
-            "attention backend 'triton' has no kernel yet; use 'auto', 'dense', 'mask' or 'gather'"
-        )
+        raise RuntimeError("attention backend 'triton' has no kernel yet; use 'auto', 'dense', 'mask' or 'gather'")

@@ -26,9 +26,7 @@ def dense_attention(
     with no_autocast(query.device):
         query = F.normalize(query.float(), dim=-1) * scale.float()[:, None, None]
         key = F.normalize(key.float(), dim=-1)
-        needs_grad = torch.is_grad_enabled() and any(
-            tensor.requires_grad for tensor in (query, key, value, bias)
-        )
+        needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value, bias))
         attend = masked_softmax_train if needs_grad else masked_softmax_infer
         out = attend(query, key, value.float(), dictionary, bias.float())
     return (out[0] if needs_grad else out).to(out_dtype)
@@ -40,9 +38,7 @@ def _chunk(scores_shape: tuple[int, int, int], device: torch.device) -> int:
 
 
 @torch.library.custom_op("semanir::masked_softmax_infer", mutates_args=())
-def masked_softmax_infer(
-    query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor
-) -> Tensor:
+def masked_softmax_infer(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> Tensor:
     """softmax(query @ key.T + bias, kept keys only) @ value, float32; (M, H, N, d) -> (M, H, N, d)."""
     out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
     num_tokens = query.shape[2]
@@ -50,9 +46,7 @@ def masked_softmax_infer(
     for start in range(0, len(query), step):
         part = slice(start, start + step)
         mask = additive_mask(dictionary[part], num_tokens)[:, None] + bias
-        out[part] = F.scaled_dot_product_attention(
-            query[part], key[part], value[part], attn_mask=mask, scale=1.0
-        )
+        out[part] = F.scaled_dot_product_attention(query[part], key[part], value[part], attn_mask=mask, scale=1.0)
     return out
 
 
@@ -122,9 +116,7 @@ def _setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, outp
 
 def _backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor, _: Tensor) -> tuple:
     query, key, value, weights = ctx.saved_tensors  # type: ignore[attr-defined]
-    grad_query, grad_key, grad_value, grad_bias = masked_softmax_backward(
-        grad.contiguous(), query, key, value, weights
-    )
+    grad_query, grad_key, grad_value, grad_bias = masked_softmax_backward(grad.contiguous(), query, key, value, weights)
     return grad_query, grad_key, grad_value, None, grad_bias
 
 

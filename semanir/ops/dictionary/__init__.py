@@ -30,9 +30,7 @@ def key_semantic_dictionary(
     if k < 1:
         raise ValueError(f"k is {k}, but every token keeps at least 1 key")
     num_windows, num_tokens, _ = windows.shape
-    if regions is not None and (
-        regions.dim() != 2 or regions.shape[1] != num_tokens or num_windows % regions.shape[0]
-    ):
+    if regions is not None and (regions.dim() != 2 or regions.shape[1] != num_tokens or num_windows % regions.shape[0]):
         raise ValueError(
             f"regions must have shape (R, {num_tokens}) with {num_windows} windows a multiple of R, "
             f"got {tuple(regions.shape)}"

@@ -24,9 +24,7 @@ _HAS_NUMPY = find_spec("numpy") is not None
 def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
     """(M, N, C), k, (R, N) or None -> (M, N, ceil(N / 32)) int32; see ``key_semantic_dictionary``."""
     num_windows, num_tokens, _ = windows.shape
-    words = torch.empty(
-        num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32, device=windows.device
-    )
+    words = torch.empty(num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32, device=windows.device)
     # A region label repeats with period R, so a chunk is a whole number of images or a part of one.
     period = 1 if regions is None else len(regions)
     chunk = max(1, _CHUNK_BYTES.get(windows.device.type, 64 << 20) // (4 * num_tokens * num_tokens))

@@ -8,9 +8,7 @@ from pipeline.data.encode_on_ray import in_order
 
 @given(st.integers(0, 30).flatmap(lambda n: st.permutations(range(n))))
 def test_values_come_in_the_order_of_their_numbers(arrivals):
-    assert list(in_order((number, str(number)) for number in arrivals)) == [
-        str(n) for n in range(len(arrivals))
-    ]
+    assert list(in_order((number, str(number)) for number in arrivals)) == [str(n) for n in range(len(arrivals))]
 
 
 def test_a_value_waits_only_for_those_before_it():

@@ -20,9 +20,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]), st.sampled_from(["png", "webp"]))
 @settings(deadline=None, max_examples=40)
 def test_encoding_is_lossless(height, width, channels, codec):
-    pixels = np.random.default_rng(height * 10 + width).integers(
-        0, 256, (height, width, channels), dtype=np.uint8
-    )
+    pixels = np.random.default_rng(height * 10 + width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     decoded = decode_image(encode_image(pixels, codec))
     expected = np.repeat(pixels, 3, axis=2) if codec == "webp" and channels == 1 else pixels
     np.testing.assert_array_equal(decoded, expected)

@@ -80,10 +80,7 @@ def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_
 
     continued = pack_dataset(sources, output, PackSettings(shard_bytes=1), encode_all=encode_the_rest)
     assert encoded == ["img005"], "what was stored is not encoded again"
-    assert (
-        continued.digest
-        == pack_dataset(sources, str(tmp_path / "at once"), PackSettings(shard_bytes=1)).digest
-    )
+    assert continued.digest == pack_dataset(sources, str(tmp_path / "at once"), PackSettings(shard_bytes=1)).digest
     assert not list(open_storage(output).list("unfinished/"))
 
 
@@ -147,9 +144,7 @@ def test_sub_images_cover_the_image_up_to_its_border(images, tmp_path):
 
 def test_original_bytes_are_kept_on_request(images, tmp_path):
     folder = images(2)
-    manifest = pack_dataset(
-        folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="original")
-    )
+    manifest = pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="original"))
     data = open_storage(manifest.uri).read("shard-000000.tar")
     assert (folder / "img001.png").read_bytes() in data
 

@@ -81,9 +81,7 @@ def test_patch_sizes_may_grow_with_the_phase():
 
 def test_patches_that_cannot_be_cut_are_refused(dataset):
     task = TASKS["sr_x3"]
-    with pytest.raises(
-        UserError, match="patch size 16 does not suit sr_x3: it must be a positive multiple of 3"
-    ):
+    with pytest.raises(UserError, match="patch size 16 does not suit sr_x3: it must be a positive multiple of 3"):
         make_patch_sampler(task, task.settings(), 16)
     with pytest.raises(UserError, match="image 'k' is 72x64, smaller than the patch size 96"):
         make_patch_sampler(task, task.settings(), 96)(decoded(), sample_generator(0, 0))

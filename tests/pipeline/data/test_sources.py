@@ -49,9 +49,7 @@ def test_a_pair_without_partner_is_named(images):
 
 def test_the_built_in_photographs_are_there_and_credited():
     shapes = {
-        source.key: decode_image(source.clean.read()).shape
-        for split in SPLITS
-        for source in builtin_sources(split)
+        source.key: decode_image(source.clean.read()).shape for split in SPLITS for source in builtin_sources(split)
     }
     assert shapes["retina"] == (1411, 1411, 3)
     assert shapes["camera"] == (512, 512, 1)
@@ -74,9 +72,7 @@ def test_the_images_of_a_tar_are_read_where_they_lie(images, tmp_path):
         tar.add(folder / "img000.png", "photos/readme.txt")
     sources = all_sources([str(tmp_path / "set.tar")])
     assert [source.key for source in sources] == [f"photos/img00{n}" for n in range(3)]
-    assert [source.clean.read() for source in sources] == [
-        path.read_bytes() for path in sorted(folder.iterdir())
-    ]
+    assert [source.clean.read() for source in sources] == [path.read_bytes() for path in sorted(folder.iterdir())]
     assert str(sources[1].clean).endswith("set.tar#photos/img001.png")
 
 

@@ -122,9 +122,7 @@ def test_a_mixture_keeps_weights_and_each_datasets_epochs(dataset):
     mixture = [(dataset(7, name="a"), 2), (dataset(5, name="b", seed=1), 1)]
     steps, _ = global_batches(mixture, world=1, start=0, count=30)
     images = [str(item[3]) for step in steps for item in step]
-    alone = {
-        str(item[3]) for step in global_batches(mixture[0][0], world=1, start=0, count=2)[0] for item in step
-    }
+    alone = {str(item[3]) for step in global_batches(mixture[0][0], world=1, start=0, count=2)[0] for item in step}
     from_a = sum(image in alone for image in images)
     assert from_a == 160
     counts = [images.count(image) for image in alone]

@@ -30,11 +30,7 @@ def sample(recorded: np.ndarray, row: int, column: int) -> float:
 
 def neighbors(recorded: np.ndarray, row: int, column: int, wanted: int) -> list[float]:
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    return [
-        sample(recorded, row + dy, column + dx)
-        for dy, dx in offsets
-        if color(row + dy, column + dx) == wanted
-    ]
+    return [sample(recorded, row + dy, column + dx) for dy, dx in offsets if color(row + dy, column + dx) == wanted]
 
 
 def laplacian(recorded: np.ndarray, row: int, column: int, here: int) -> float:

@@ -69,9 +69,7 @@ def test_psnr_clips_and_rounds_the_restored_image():
 def test_luma_comes_from_rounded_rgb_and_stays_unrounded():
     restored, gt = pair(20, 24, 3)
     y = [to_y((levels(image) / 255).astype(np.float32)).astype(np.float64) * 255 for image in (restored, gt)]
-    assert psnr(restored, gt, LUMA) == pytest.approx(
-        10 * math.log10(255**2 / np.mean((y[0] - y[1]) ** 2)), abs=1e-4
-    )
+    assert psnr(restored, gt, LUMA) == pytest.approx(10 * math.log10(255**2 / np.mean((y[0] - y[1]) ** 2)), abs=1e-4)
     assert np.abs(y[0] - np.rint(y[0])).max() > 0.3
 
 
@@ -80,20 +78,14 @@ def test_border_is_not_measured():
     spoiled = restored.copy()
     spoiled[:3], spoiled[-3:], spoiled[:, :3], spoiled[:, -3:] = 0, 1, 1, 0
     cropped = MetricConvention(channel="y", border=3)
-    assert (
-        psnr(spoiled, gt, cropped)
-        == psnr(restored, gt, cropped)
-        == psnr(restored[3:-3, 3:-3], gt[3:-3, 3:-3], LUMA)
-    )
+    assert psnr(spoiled, gt, cropped) == psnr(restored, gt, cropped) == psnr(restored[3:-3, 3:-3], gt[3:-3, 3:-3], LUMA)
     assert psnr(spoiled, gt, LUMA) < psnr(restored, gt, LUMA) - 3
 
 
 @pytest.mark.parametrize("window", ["valid", "same"])
 def test_ssim_equals_the_definition(window):
     restored, gt = pair(17, 14, 3)
-    by_channel = [
-        slow_ssim(levels(restored)[:, :, c], levels(gt)[:, :, c], window == "same") for c in range(3)
-    ]
+    by_channel = [slow_ssim(levels(restored)[:, :, c], levels(gt)[:, :, c], window == "same") for c in range(3)]
     assert ssim(restored, gt, RGB, window=window) == pytest.approx(np.mean(by_channel), abs=1e-6)
     assert ssim(gt, gt, RGB, window=window) == pytest.approx(1.0)
 
@@ -136,9 +128,7 @@ def test_psnr_b_averages_the_channels():
 def test_device_figures_agree(convention, height, width, seed):
     channels = 1 if convention.channel == "gray" else 3
     pairs = [pair(height, width, channels, seed + i) for i in range(2)]
-    restored, gt = (
-        torch.from_numpy(np.stack(side).transpose(0, 3, 1, 2)) for side in zip(*pairs, strict=True)
-    )
+    restored, gt = (torch.from_numpy(np.stack(side).transpose(0, 3, 1, 2)) for side in zip(*pairs, strict=True))
     expected = [psnr(*images, convention) for images in pairs]
     np.testing.assert_allclose(psnr_batch(restored, gt, convention), expected, atol=1e-4)
     for window in ("valid", "same"):

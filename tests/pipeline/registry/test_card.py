@@ -25,8 +25,7 @@ def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[
 
 def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[..., ModelCard]) -> None:
     many = tuple(
-        HeldOutImage(name=f"image-{i:04d}", baseline_psnr=20.0, restored_psnr=20.0 + i / 100)
-        for i in range(500)
+        HeldOutImage(name=f"image-{i:04d}", baseline_psnr=20.0, restored_psnr=20.0 + i / 100) for i in range(500)
     )
     card = replace(make_card("jpeg_gray"), figures=many)
     text = card.to_description(k=16)

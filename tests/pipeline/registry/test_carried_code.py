@@ -65,9 +65,7 @@ def test_what_cannot_be_renamed_or_is_not_carried_is_refused(tmp_path: Path) -> 
 def test_the_real_package_can_be_carried(tmp_path: Path) -> None:
     import shutil
 
-    shutil.copytree(
-        Path(semanir.__file__).parent, tmp_path / "semanir", ignore=shutil.ignore_patterns("*.pyc")
-    )
+    shutil.copytree(Path(semanir.__file__).parent, tmp_path / "semanir", ignore=shutil.ignore_patterns("*.pyc"))
     carried = import_carried(tmp_path, "semanir")
     assert carried is not semanir
     model = semanir.create_model("ushape_tiny", zero_init_last=False)

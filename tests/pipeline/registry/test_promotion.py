@@ -12,9 +12,7 @@ from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG,
 
 def version(number: int, psnr: float, protocol: str = "p", withdrawn: bool = False) -> ModelVersion:
     tags = {METRIC_TAG: str(psnr), PROTOCOL_TAG: protocol, **({WITHDRAWN_TAG: "yes"} if withdrawn else {})}
-    return ModelVersion(
-        "m", str(number), 0, tags=[ModelVersionTag(key, value) for key, value in tags.items()]
-    )
+    return ModelVersion("m", str(number), 0, tags=[ModelVersionTag(key, value) for key, value in tags.items()])
 
 
 @given(st.lists(st.sampled_from([20.0, 21.5, 30.25]), min_size=1, max_size=5))

@@ -51,9 +51,7 @@ def test_what_is_stored_holds_no_pickle_and_pinned_requirements(
     weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
 ) -> None:
     registered = register(weights("jpeg_gray"), make_card("jpeg_gray"), run_id=new_run())
-    stored = Path(
-        mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path / "all"))
-    )
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path / "all")))
     files = [path for path in stored.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".py", ".json", ".safetensors", ".md", ".yaml", ".txt", ""}
     # A pickle of protocol 2 or newer begins with 0x80; a zip archive (torch.save) with PK.
@@ -106,9 +104,7 @@ def test_pulled_weights_are_the_trained_ones(weights: Weights, make_card: Card, 
     assert pull(pull(registered.uri)) == pull(registered.uri)
 
 
-def test_altered_files_are_refused(
-    weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
-) -> None:
+def test_altered_files_are_refused(weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path) -> None:
     registered = register(weights("sr_x3"), make_card("sr_x3"), run_id=new_run())
     cache = tmp_path / "cache"
     folder = pull(registered.uri, cache=cache)

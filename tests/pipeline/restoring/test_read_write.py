@@ -90,9 +90,7 @@ def test_profile_and_tags_are_kept_and_the_stated_size_follows(
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bit_files_keep_profile_and_orientation(
-    tmp_path: Path, rng: np.random.Generator, suffix: str
-) -> None:
+def test_sixteen_bit_files_keep_profile_and_orientation(tmp_path: Path, rng: np.random.Generator, suffix: str) -> None:
     save(tmp_path / f"in{suffix}", levels(rng, 3, 16))
     exif = Image.Exif()
     exif[ORIENTATION] = 8

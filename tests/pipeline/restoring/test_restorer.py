@@ -46,9 +46,7 @@ def test_a_picture_is_what_the_model_gives(model_folder: Folder, rng: np.random.
 def test_super_resolution_enlarges_alpha_too(model_folder: Folder, rng: np.random.Generator) -> None:
     alpha = np.zeros((14, 17), np.float32)
     alpha[:, 9:] = 1
-    restored = Restorer(model_folder(upscale=2), device="cpu").restore(
-        picture(rng.random((14, 17, 3)), alpha)
-    )
+    restored = Restorer(model_folder(upscale=2), device="cpu").restore(picture(rng.random((14, 17, 3)), alpha))
     assert restored.pixels.shape == (28, 34, 3)
     assert restored.alpha is not None
     assert restored.alpha.shape == (28, 34)
@@ -68,16 +66,12 @@ def test_channels_that_do_not_match(model_folder: Folder, rng: np.random.Generat
     gray_model = Restorer(model_folder(channels=1), device="cpu")
     assert color_model.restore(picture(gray)).pixels.shape == (16, 20, 1)
     stored_as_rgb = gray_model.restore(picture(np.repeat(gray, 3, axis=2))).pixels
-    np.testing.assert_array_equal(
-        stored_as_rgb, np.repeat(gray_model.restore(picture(gray)).pixels, 3, axis=2)
-    )
+    np.testing.assert_array_equal(stored_as_rgb, np.repeat(gray_model.restore(picture(gray)).pixels, 3, axis=2))
     with pytest.raises(UnusableImageError, match="this model restores gray images"):
         gray_model.restore(picture(rng.random((16, 20, 3))))
 
 
-def test_a_demosaicking_model_takes_the_mosaic(
-    model_folder: Folder, rng: np.random.Generator, tmp_path: Path
-) -> None:
+def test_a_demosaicking_model_takes_the_mosaic(model_folder: Folder, rng: np.random.Generator, tmp_path: Path) -> None:
     restorer = Restorer(sealed_model(model_folder(), "demosaicking", tmp_path / "sealed"), device="cpu")
     mosaic = rng.random((17, 21, 1), np.float32)
     from_mosaic = restorer.restore(picture(mosaic)).pixels
@@ -110,8 +104,6 @@ def test_a_model_that_computes_otherwise_is_refused(model_folder: Folder, tmp_pa
         ({"device": "cuda:99"}, "CUDA devices; use auto or cpu"),
     ],
 )
-def test_options_out_of_range_are_named(
-    model_folder: Folder, options: dict[str, int | str], message: str
-) -> None:
+def test_options_out_of_range_are_named(model_folder: Folder, options: dict[str, int | str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Restorer(model_folder(), **options)  # type: ignore[arg-type]

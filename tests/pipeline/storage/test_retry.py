@@ -51,9 +51,7 @@ def test_transient_failures_are_waited_out_with_growing_bounded_pauses():
 
 def test_after_the_deadline_the_last_failure_is_told():
     clock = Clock()
-    with pytest.raises(
-        StorageUnavailable, match=r"reading x still failing after 10 s .* TimeoutError: busy"
-    ) as caught:
+    with pytest.raises(StorageUnavailable, match=r"reading x still failing after 10 s .* TimeoutError: busy") as caught:
         attempt(failing(10**6, TimeoutError("busy")), clock, deadline_s=10)
     assert isinstance(caught.value.__cause__, TimeoutError)
     assert clock.now == pytest.approx(10, abs=0.1), "no sleep past the deadline"

@@ -43,9 +43,7 @@ def test_only_if_absent_refuses_an_existing_object(seaweed):
     assert store.read("once") == b"first"
 
 
-@pytest.mark.parametrize(
-    "call", [lambda s: s.read("no"), lambda s: s.read_range("no", 0, 1), lambda s: s.size("no")]
-)
+@pytest.mark.parametrize("call", [lambda s: s.read("no"), lambda s: s.read_range("no", 0, 1), lambda s: s.size("no")])
 def test_a_missing_object_is_named(seaweed, call):
     with pytest.raises(FileNotFoundError, match="s3://tests/missing/no"):
         call(open_storage("s3://tests/missing"))
@@ -71,9 +69,7 @@ def test_a_missing_bucket_is_one_clear_line(seaweed):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("AWS_ACCESS_KEY_ID", "wrong"), ("AWS_SECRET_ACCESS_KEY", "wrong")]
-)
+@pytest.mark.parametrize(("name", "value"), [("AWS_ACCESS_KEY_ID", "wrong"), ("AWS_SECRET_ACCESS_KEY", "wrong")])
 def test_wrong_credentials_are_one_clear_line_without_the_secret(seaweed, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="rejects the S3 credentials") as caught:

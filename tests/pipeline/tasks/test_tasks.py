@@ -111,8 +111,7 @@ def test_weather_draws_all_of_its_kinds_and_only_those():
     gt = task.crop_gt(PHOTO[:16, :16])
     alone = {
         k: {
-            task.degrade(gt, Generator(Philox(key=s)), task.parse_settings({"kinds": [k]})).tobytes()
-            for s in range(30)
+            task.degrade(gt, Generator(Philox(key=s)), task.parse_settings({"kinds": [k]})).tobytes() for s in range(30)
         }
         for k in ("rain", "snow", "raindrops")
     }
@@ -130,9 +129,7 @@ def test_resolving_names():
     assert [t.name for t in resolve_tasks(["sr", "sr_x2", "jpeg_gray"])] == ["sr_x2", "jpeg_gray"]
     assert resolve_tasks(["all"]) == list(TASKS.values())
     assert [t.group for t in resolve_tasks(list(GROUPS))] == list(GROUPS)
-    with pytest.raises(
-        UserError, match=r"unknown task 'derain'; choose among denoising_color, .*weather, or all"
-    ):
+    with pytest.raises(UserError, match=r"unknown task 'derain'; choose among denoising_color, .*weather, or all"):
         resolve_tasks(["sr", "derain"])
     with pytest.raises(UserError, match="no task given"):
         resolve_tasks([])

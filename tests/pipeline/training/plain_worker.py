@@ -45,9 +45,7 @@ def global_batch(step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def run_engines(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     """Each of the job's ``cases`` one after another: starting processes costs more than they do."""
-    return {
-        name: run_engine(case, Path(job["folder"]) / name, context) for name, case in job["cases"].items()
-    }
+    return {name: run_engine(case, Path(job["folder"]) / name, context) for name, case in job["cases"].items()}
 
 
 def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dict[str, Any]:

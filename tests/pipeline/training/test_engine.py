@@ -67,9 +67,7 @@ def test_two_workers_match_plain_pytorch(stage: int, results: list[dict[str, Any
 
 
 @pytest.mark.parametrize("stage", range(4))
-def test_saved_state_and_consolidated_weights_are_the_engine(
-    stage: int, results: list[dict[str, Any]]
-) -> None:
+def test_saved_state_and_consolidated_weights_are_the_engine(stage: int, results: list[dict[str, Any]]) -> None:
     for result in results:
         assert result[f"stage-{stage}"]["reloaded_equal"]
         assert result[f"stage-{stage}"]["copy_equal"]

@@ -84,9 +84,7 @@ def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> N
     task = TASKS[run.task]
     model = load(max(tmp_path.glob("step-*")) / "best")
     scores = [
-        score_image(
-            model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key
-        ).restored_psnr
+        score_image(model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key).restored_psnr
         for index, key, clean, degraded in iter_whole_images(str(shards))
     ]
     assert sum(scores) / len(scores) == pytest.approx(summary.best_psnr, abs=1e-9)

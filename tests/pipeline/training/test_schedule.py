@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +18,8 @@ def test_cosine_rises_once_and_falls_to_its_floor(warmup: int, after: int, floor
     schedule = ScheduleSettings(kind="cosine", warmup_steps=warmup, final_ratio=floor)
     rates = [learning_rate(step, steps, 2.0, schedule) for step in range(steps + 1)]
     assert max(rates) == pytest.approx(2.0)
-    assert all(a < b for a, b in zip(rates[:warmup], rates[1:warmup], strict=False))
-    assert all(a >= b - 1e-12 for a, b in zip(rates[warmup:], rates[warmup + 1 :], strict=False))
+    assert all(a < b for a, b in pairwise(rates[:warmup]))
+    assert all(a >= b - 1e-12 for a, b in pairwise(rates[warmup:]))
     assert rates[steps] == pytest.approx(2.0 * floor)
     assert rates[0] > 0
 

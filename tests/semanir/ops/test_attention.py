@@ -32,9 +32,7 @@ def make_inputs(case: str, dtype: torch.dtype = torch.float32) -> tuple[list[Ten
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     scale = torch.rand(heads, generator=generator, dtype=dtype) * 30 + 5
     bias = torch.rand(heads, tokens, tokens, generator=generator, dtype=dtype) * 16
-    regions = torch.arange(tokens)[None] // max(
-        1, 2 * tokens // 3
-    )  # the second region is smaller than some k
+    regions = torch.arange(tokens)[None] // max(1, 2 * tokens // 3)  # the second region is smaller than some k
     dictionary = key_semantic_dictionary(
         torch.randn(windows, tokens, 6, generator=generator), k, regions if tokens > 30 else None
     )
