@@ -76,7 +76,7 @@ class Board:
     def __init__(self) -> None:
         import ray
 
-        self._actor = ray.remote(num_cpus=0, max_restarts=0)(_Notices).remote()
+        self._actor: Any = ray.remote(num_cpus=0, max_restarts=0)(_Notices).remote()
 
     def post(self, topic: str, notice: Any) -> None:
         """Leave ``notice``; returns at once, and is lost only with the board's node."""

@@ -31,7 +31,7 @@ class ImageScore:
 
 
 def score_image(
-    model: torch.nn.Module, task: Task, setting: BaseModel, clean: Image, degraded: Image | None, *,
+    model: semanir.SemanIR, task: Task, setting: BaseModel, clean: Image, degraded: Image | None, *,
     index: int, key: str, k: int | None = None,
 ) -> ImageScore:  # fmt: skip
     """Score ``model`` on the ``index``-th image of a set.
@@ -53,7 +53,7 @@ def score_image(
 
 
 def restore_image(
-    model: torch.nn.Module, image: Image, k: int | None = None, tile: int = TILE, overlap: int = OVERLAP
+    model: semanir.SemanIR, image: Image, k: int | None = None, tile: int = TILE, overlap: int = OVERLAP
 ) -> Image:
     """Restore the network input ``image`` (H, W, C) in [0, 1], tile by tile; returns (H·s, W·s, C) in [0, 1]."""
     device = next(model.parameters()).device

@@ -20,9 +20,14 @@ class StopRun(UserError):
 class WorkerContext(Protocol):
     """One worker's place in the run, and its three lines to the outside."""
 
-    rank: int
-    world_size: int
-    device: torch.device
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world_size(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Send figures on their way without waiting; only rank 0 calls it."""

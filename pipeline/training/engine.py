@@ -131,5 +131,5 @@ def _import_deepspeed(device: torch.device) -> Any:
 
     logger.setLevel(logging.WARNING)
     if device.type == "cpu":
-        deepspeed.ops.__compatible_ops__ = {}  # type: ignore[attr-defined]
+        deepspeed.ops.__compatible_ops__ = {}
     return deepspeed

@@ -84,7 +84,7 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
         ),
     )
     try:
-        result = trainer.fit()
+        result: Any = trainer.fit()  # annotated by Ray as its first version's class
     except ray.train.WorkerGroupError as error:
         for failure in error.worker_failures.values():
             cause = getattr(failure, "cause", failure)
@@ -99,7 +99,8 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
     return TrainedRun(result.return_value, scheme + result.checkpoint.path)
 
 
-def _work(loop_config: dict[str, Any]) -> Summary | StopRun:
+def _work(loop_config: dict[str, Any]) -> Any:
+    """On a worker: the loop's Summary, or the StopRun it ended with."""
     worker = ray.train.get_context()
     config = RunConfig.model_validate_json(loop_config["config"])
     torch.set_num_threads(config.training.cpus_per_worker)

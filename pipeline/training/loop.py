@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,7 +62,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             draw_k(config.seed, state.step, settings.random_k),
         )
         state.step += 1
-        state.position = batches[-1].next_position
+        state.position = position_after(batches)
         meter.step_done()
         if value is None:
             state.skipped_steps += 1
@@ -93,6 +93,13 @@ def take_step(micro_batches: Iterator[Batch]) -> Iterator[Batch]:
         yield batch
         if batch.next_position is not None:
             return
+
+
+def position_after(batches: Sequence[Batch]) -> int:
+    """The data position once these micro-batches are trained."""
+    position = batches[-1].next_position
+    assert position is not None, "a step ends with the micro-batch that completes it"
+    return position
 
 
 def _diverged(state: TrainingState, keys: list[str]) -> str:

@@ -46,7 +46,7 @@ class TrainingPlan:
         )
         return Schedule((phase,), self.config.data.crops_per_image)
 
-    def build_model(self) -> torch.nn.Module:
+    def build_model(self) -> semanir.SemanIR:
         """A fresh model, with the same initial weights on every rank and at every start."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)

@@ -35,4 +35,4 @@ def draw_k(seed: int, step: int, choices: Sequence[int]) -> int | None:
     """
     if not choices:
         return None
-    return int(choices[np.random.default_rng((seed, step)).integers(len(choices))])
+    return choices[int(np.random.default_rng((seed, step)).integers(len(choices)))]
