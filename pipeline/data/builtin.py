@@ -33,7 +33,7 @@ class Photograph:
 
 PHOTOGRAPHS = (
     Photograph("astronaut.png", SKIMAGE, "train", "Eileen Collins, NASA Great Images: public domain"),
-    Photograph("camera.png", SKIMAGE, "train", "Lav Varshney: CC0"),
+    Photograph("camera.png", SKIMAGE, "val", "Lav Varshney: CC0"),
     Photograph("hubble_deep_field.jpg", SKIMAGE, "train", "Hubble eXtreme Deep Field, NASA: public domain"),
     Photograph("retina.jpg", SKIMAGE, "train", "Mikael Häggström, Fundus photograph of normal left eye: CC0"),
     Photograph(
@@ -42,10 +42,10 @@ PHOTOGRAPHS = (
         "train",
         "danielbuechele, flickr.com/photos/danielbuechele/6061409035: CC BY 2.0",
     ),
-    Photograph("rocket.jpg", SKIMAGE, "val", "SpaceX, launch of DSCOVR: public domain"),
+    Photograph("rocket.jpg", SKIMAGE, "test", "SpaceX, launch of DSCOVR: public domain"),
     Photograph("chelsea.png", SKIMAGE, "test", "Stefan van der Walt: CC0"),
     Photograph("coffee.png", SKIMAGE, "test", "Rachel Michetti, courtesy of Pikolo Espresso Bar: CC0"),
-    Photograph("flower.jpg", SKLEARN, "test", "vultilion, flickr.com/photos/vultilion/6056698931: CC BY 2.0"),
+    Photograph("flower.jpg", SKLEARN, "train", "vultilion, flickr.com/photos/vultilion/6056698931: CC BY 2.0"),
 )
 
 

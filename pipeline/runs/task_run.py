@@ -105,8 +105,9 @@ class TaskRun:
             task=task.name,
             setting=f"{task.title}: {setting}" if setting else task.title,
             trained_on=f"{load_manifest(config.data.train).num_samples} images of {config.data.train}.",
-            protocol=f"PSNR of {task.convention.describe()} on {len(outcome.figures)} images of "
-            f"{config.data.test or config.data.val}, {setting or 'default setting'}",
+            # The images' digest, not their address: the same set in another bucket is the same protocol.
+            protocol=f"PSNR ({task.convention.describe()}) of {len(outcome.figures)} images, set "
+            f"{load_manifest(config.data.test or config.data.val).digest[:12]}, {setting or 'default setting'}",
             baseline=names[0],
             figures=tuple(
                 HeldOutImage(name=figure.key, baseline_psnr=figure.baselines[names[0]], restored_psnr=figure.restored)
