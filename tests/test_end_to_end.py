@@ -52,7 +52,7 @@ def test_job_shows_progress_figures_and_version(trained: str) -> None:
     assert "semanir-denoising-color v1 @champion" in trained
     assert "Traceback" not in trained
     assert "Warning" not in trained
-    for image in ("chelsea", "coffee", "flower"):
+    for image in ("rocket", "chelsea", "coffee"):
         assert image in trained
 
 
