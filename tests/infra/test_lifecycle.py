@@ -83,6 +83,7 @@ def test_a_killed_server_comes_back_with_its_data(s3_only: Callable[[str], Layou
     assert s3_client(layout).get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"pixels"
 
 
+@pytest.mark.slow
 def test_a_port_taken_while_it_was_down_is_replaced(s3_only: Callable[[str], Layout]) -> None:
     layout = s3_only("up")
     s3_client(layout).put_object(Bucket=BUCKET, Key="kept", Body=b"pixels")
@@ -98,13 +99,14 @@ def test_a_port_taken_while_it_was_down_is_replaced(s3_only: Callable[[str], Lay
         assert s3_client(layout).get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"pixels"
 
 
+@pytest.mark.slow
 def test_a_deleted_folder_leaves_no_server_behind(s3_only: Callable[[str], Layout]) -> None:
     layout = s3_only("up")
     first = server(layout)
     for file in (layout.ports_file, layout.s3_identities, layout.env_file):
         file.unlink()
     s3_only("up")
-    assert not first.is_running()
+    assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE  # where nobody collects orphans
     assert s3_client(layout).head_bucket(Bucket=BUCKET)
 
 
