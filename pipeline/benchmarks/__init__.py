@@ -1,0 +1,1 @@
+"""Measurements with their provenance: one module per sub-command of ``jobs/benchmark.py``."""

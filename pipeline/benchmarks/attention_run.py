@@ -1,0 +1,129 @@
+"""What ``jobs/benchmark.py attention`` does: check, time and weigh every backend, then judge the promised lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+import torch
+
+from pipeline.benchmarks.attention_case import Attend, Case, Inputs, backends, forward, forward_backward, make_inputs
+from pipeline.benchmarks.clock import median_milliseconds
+from pipeline.benchmarks.memory import peak_extra_bytes
+from pipeline.benchmarks.parity import errors, use_ieee_float32, verdict
+from pipeline.benchmarks.promises import Promise, cpu_promises, gpu_promises
+from pipeline.benchmarks.rows import Row, RowFile, machine
+from pipeline.benchmarks.table import format_table
+from pipeline.errors import UserError
+
+# Tokens of all windows together: a batch of 8 images of 64 x 64 on a GPU, one such image on a CPU.
+TOTAL_TOKENS = {"cpu": 64 * 64, "cuda": 8 * 64 * 64}
+DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16)}
+BACKENDS = {"cpu": ["mask", "gather", "dense", "sdpa"], "cuda": ["mask", "gather", "dense", "sdpa", "triton"]}
+KEPT_SHARES = (1 / 16, 1 / 4, 1 / 2)
+GIB = 2**30
+
+COLUMNS = {
+    "tokens": "N", "k": "k", "windows": "windows", "dtype": "type", "backend": "backend",
+    "forward_ms": "forward ms", "forward_backward_ms": "+ backward ms",
+    "forward_mib": "forward MiB", "forward_backward_mib": "+ backward MiB", "worst_error": "error", "status": "status",
+}  # fmt: skip
+
+
+def run_attention(options: argparse.Namespace) -> int:
+    """Returns 0, or 1 when a backend was wrong or a promised line was missed."""
+    device = options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    use_ieee_float32()
+    limit = options.memory_limit or (4.0 if device == "cpu" else torch.cuda.mem_get_info()[0] / GIB / 2)
+    names = options.backends or BACKENDS[device]
+    file = RowFile("attention", options.output, machine(device))
+    for case in cases(device, options.tokens):
+        inputs = make_inputs(case, device)
+        reference = None
+        if needed_gib("mask", case) <= limit:
+            reference = forward_backward(backends(["mask"])["mask"], inputs)
+        for dtype in DTYPES[device]:
+            able = {name: attend for name, attend in backends(names).items() if needed_gib(name, case) <= limit}
+            for name in names:
+                if name not in able or reference is None:
+                    about = f"left out: about {needed_gib(name, case):.0f} GiB, limit {limit:.0f}"
+                    _add(file, case, dtype, name, {"status": about})
+            if reference is not None:
+                for name, values in measure(able, inputs.to(dtype), reference, options.rounds, device).items():
+                    print(format_table(COLUMNS, [_add(file, case, dtype, name, values)]).splitlines()[-1], flush=True)
+    rows = file.rows
+    print(f"\n{format_table(COLUMNS, rows)}\n\n{memory_table(rows)}\n")
+    promises = (cpu_promises if device == "cpu" else gpu_promises)(rows, options.rounds)
+    for promise in promises:
+        file.add(kind="promise", **promise.to_row())
+    print(format_table(Promise.COLUMNS, [promise.to_row() for promise in promises]))
+    wrong = any(row.get("status", "").startswith("wrong") for row in rows)
+    return 1 if wrong or any(promise.met is False for promise in promises) else 0
+
+
+def cases(device: str, tokens: list[int]) -> list[Case]:
+    """Every N with a sixteenth, a quarter and a half of its keys."""
+    return [
+        Case(windows=max(1, TOTAL_TOKENS[device] // n), tokens=n, k=max(1, int(n * share)))
+        for n in tokens
+        for share in KEPT_SHARES
+    ]
+
+
+def needed_gib(backend: str, case: Case) -> float:
+    """A rough upper estimate of forward + backward in float32, so that no case exhausts the machine."""
+    pairs = case.windows * case.heads * case.tokens
+    if backend == "gather":
+        return 4 * 4 * pairs * case.k * case.head_dim / GIB
+    return 4 * 6 * pairs * case.tokens / GIB if backend in ("mask", "sdpa") else 4 * 2 * pairs * case.tokens / GIB
+
+
+def measure(
+    able: Mapping[str, Attend], inputs: Inputs, reference: list[torch.Tensor], rounds: int, device: str
+) -> dict[str, Row]:
+    """Backend → errors, times and memory; a backend that is wrong gets its errors only."""
+    low = None
+    if inputs.qkv.dtype != torch.float32:
+        low = errors(forward_backward(backends(["mask"])["mask"], inputs), reference)
+    out: dict[str, Row] = {}
+    for name, attend in able.items():
+        found = errors(forward_backward(attend, inputs), reference)
+        fault = verdict(found, low)
+        status = "ok" if fault is None else f"wrong: {fault}"
+        out[name] = {"errors": found, "worst_error": max(found), "status": status}
+    right = [name for name, values in out.items() if values["status"] == "ok"]
+
+    @torch.no_grad()
+    def infer(attend: Attend) -> None:
+        forward(attend, inputs)
+
+    def train(attend: Attend) -> None:
+        forward_backward(attend, inputs)
+
+    for key, work in (("forward", infer), ("forward_backward", train)):
+        calls = {name: (lambda attend=able[name], work=work: work(attend)) for name in right}
+        for name, milliseconds in median_milliseconds(calls, rounds, device).items():
+            out[name][f"{key}_ms"] = milliseconds
+            out[name][f"{key}_mib"] = peak_extra_bytes(calls[name], device) / 2**20
+    return out
+
+
+def memory_table(rows: list[Row]) -> str:
+    """The paper's comparison: peak memory of the forward pass by N and k, one column per backend, in MiB."""
+    names = list(dict.fromkeys(row["backend"] for row in rows))
+    last = str(DTYPES["cuda"][-1]) if any(row["dtype"] == "bfloat16" for row in rows) else "float32"
+    table: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        if row["dtype"] == last.removeprefix("torch."):
+            line = table.setdefault((row["tokens"], row["k"]), {"tokens": row["tokens"], "k": row["k"]})
+            line[row["backend"]] = row.get("forward_mib")
+    title = f"Peak extra memory of the forward pass, MiB, {last.removeprefix('torch.')}"
+    return f"{title}\n{format_table({'tokens': 'N', 'k': 'k', **{n: n for n in names}}, list(table.values()))}"
+
+
+def _add(file: RowFile, case: Case, dtype: torch.dtype, backend: str, values: Row) -> Row:
+    shape = {"windows": case.windows, "tokens": case.tokens, "k": case.k, "heads": case.heads}
+    shape |= {"head_dim": case.head_dim}
+    return file.add(**shape, dtype=str(dtype).removeprefix("torch."), backend=backend, **values)
