@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipeline.errors import UserError
 
@@ -44,17 +44,22 @@ def total_resources() -> dict[str, float]:
 
 
 def map_tasks(
-    function: Callable[[Item], Result], items: Sequence[Item], num_cpus: float = 1, num_gpus: float = 0
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_cpus: float = 1,
+    num_gpus: float = 0,
+    at_once: int | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Run ``function`` on every item as Ray tasks; yields ``(index, result)`` as they finish.
 
-    At most twice as many tasks as the cluster has room for are in flight, so a long list costs no memory.
-    An exception of the function is raised here, as itself.
+    At most ``at_once`` tasks are in flight, and never more than twice what the cluster has room for, so a long list
+    costs no memory. An exception of the function is raised here, as itself.
     """
     import ray
 
     remote = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(function)
     room = 2 * max(1, int(total_resources()["CPU"] // max(num_cpus, 1)))
+    room = room if at_once is None else min(room, at_once)
     waiting = list(enumerate(items))[::-1]
     running: dict[Any, int] = {}
     while waiting or running:
@@ -68,6 +73,22 @@ def map_tasks(
                 yield index, ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause if isinstance(error.cause, UserError) else error from None
+
+
+class Shared(Generic[Item]):
+    """A value that is stored in the cluster once and read by any task that is given this handle."""
+
+    def __init__(self, value: Item) -> None:
+        import ray
+
+        self._reference: Any = ray.put(value)
+
+    def get(self) -> Item:
+        """The value, fetched to this node if it is elsewhere."""
+        import ray
+
+        value: Item = ray.get(self._reference)
+        return value
 
 
 class Board:

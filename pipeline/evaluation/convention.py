@@ -16,10 +16,14 @@ Channel = Literal["rgb", "gray", "y"]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricConvention:
-    """channel: "rgb" and "gray" are the values as they are, "y" MATLAB's luma. border: pixels cropped."""
+    """channel: "rgb" and "gray" are the values as they are, "y" MATLAB's luma. border: pixels cropped.
+
+    blocking: whether the task's tables also show PSNR-B.
+    """
 
     channel: Channel
     border: int = 0
+    blocking: bool = False
 
     def describe(self) -> str:
         """In words, for tables and model cards."""

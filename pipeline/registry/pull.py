@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,20 +38,37 @@ def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
     text = str(uri)
     if not text.startswith(("models:", "runs:")):
         return _local(text)
+    located = locate(text)
+    return _fetch(connect(), located.model_id, located.weights, Path(cache) if cache else default_cache())
+
+
+@dataclass(frozen=True)
+class Located:
+    """A registered or logged model: MLflow's id of it, and for a registered one name, version and weights' SHA-256."""
+
+    model_id: str
+    name: str | None = None
+    version: int | None = None
+    weights: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """An address that stays when an alias moves."""
+        return f"models:/{self.model_id}" if self.name is None else f"models:/{self.name}/{self.version}"
+
+
+def locate(uri: str) -> Located:
+    """Which model ``models:/…`` or ``runs:/…`` means now. Raises UserError when there is none, naming what is."""
     client = connect()
-    if match := _MODEL.fullmatch(text):
+    if match := _MODEL.fullmatch(uri):
         version = _find_version(client, match["name"], match["alias"], match["version"])
         logged = _LOGGED.fullmatch(version.source or "")
         if logged is None:
-            raise UserError(f"{text} was not registered by this project: its source is {version.source!r}")
-        model_id, weights = logged["model"], version.tags.get(WEIGHTS_TAG)
-    elif match := _RUN.fullmatch(text):
-        model_id, weights = _logged_model(client, match["run"]), None
-    else:
-        raise UserError(
-            f"model URI {text!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a folder"
-        )
-    return _fetch(client, model_id, weights, Path(cache) if cache else default_cache())
+            raise UserError(f"{uri} was not registered by this project: its source is {version.source!r}")
+        return Located(logged["model"], version.name, int(version.version), version.tags.get(WEIGHTS_TAG))
+    if match := _RUN.fullmatch(uri):
+        return Located(_logged_model(client, match["run"]))
+    raise UserError(f"model URI {uri!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a folder")
 
 
 def default_cache() -> Path:

@@ -45,5 +45,5 @@ def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) ->
     )
 
 
-JPEG_COLOR = _jpeg("jpeg_color", "JPEG artefacts (color)", 3, MetricConvention(channel="rgb"))
-JPEG_GRAY = _jpeg("jpeg_gray", "JPEG artefacts (gray)", 1, MetricConvention(channel="gray"))
+JPEG_COLOR = _jpeg("jpeg_color", "JPEG artefacts (color)", 3, MetricConvention(channel="rgb", blocking=True))
+JPEG_GRAY = _jpeg("jpeg_gray", "JPEG artefacts (gray)", 1, MetricConvention(channel="gray", blocking=True))

@@ -1,0 +1,177 @@
+"""The two things that the job does: evaluate a model or a baseline, and calibrate the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.config import deep_merge, parse_override
+from pipeline.errors import UserError
+from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
+from pipeline.evaluation.model_source import ModelSource, open_model
+from pipeline.evaluation.plan import Plan, describe_setting, make_plan
+from pipeline.evaluation.progress import show
+from pipeline.evaluation.run import Mapper, claim, run_plan, supply
+from pipeline.evaluation.summary import Mean, means, table
+from pipeline.evaluation.write import copy_to, write_key_maps, write_results
+from pipeline.registry.client import check_tracking_server, tracking_uri
+from pipeline.registry.evaluation_run import Figure, log_evaluation
+from pipeline.storage import check_access, open_storage
+from pipeline.tasks import TASKS, resolve_tasks
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where images are measured: ``mapper`` gives the jobs to workers, on Ray or here."""
+
+    mapper: Mapper
+    on_ray: bool
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asked for. model: an address, the name of a baseline, or "baselines" for all of the task's.
+
+    key_maps: (image's number, row, column), or None. experiment: MLflow's, None to log nothing there.
+    """
+
+    model: str
+    images: str
+    output: str
+    task: str | None = None
+    overrides: tuple[str, ...] = ()
+    dataset: str | None = None
+    ks: tuple[int, ...] = ()
+    tile: int | None = None
+    overlap: int = 32
+    self_ensemble: bool = False
+    pictures: int = 4
+    key_maps: tuple[int, int, int] | None = None
+    experiment: str | None = None
+
+
+def evaluate_model(request: Request, where: Where, console: Console) -> str:
+    """Measure, write the results, log them; returns the table.
+
+    Raises:
+        UserError: bad input, found before any image is measured where that is possible.
+        AlteredModelError: the model is not what was registered.
+    """
+    if request.experiment is not None:
+        check_tracking_server(tracking_uri())
+    check_access(request.output)
+    source = None if _is_baseline(request.model) else open_model(request.model)
+    plan = plan_request(request, source)
+    output = open_storage(request.output)
+    claim(plan, output)
+    extra = []
+    if request.key_maps is not None:
+        if source is None:
+            raise UserError("key maps need a model; a baseline has no keys")
+        index, *pixel = request.key_maps
+        if not 0 <= index < plan.num_images:
+            raise UserError(f"image {index} of --key-maps does not exist: the set has 0 to {plan.num_images - 1}")
+        extra.append(write_key_maps(plan, source.weights, index, (pixel[0], pixel[1]), output))
+    console.print(f"{plan.describe()}", highlight=False, markup=False)
+    weights = supply(source.weights if source else None, where.on_ray)
+    with show(console, "evaluating", plan.num_images) as progress:
+        rows = run_plan(plan, weights, output, where.mapper, device=where.device, progress=progress)
+    found, name = means(rows), source.uri if source else ""
+    keys = write_results(plan, rows, found, name, output) + extra
+    if request.experiment is not None:
+        with TemporaryDirectory() as folder:
+            copy_to(Path(folder), output, keys)
+            run_id = _log(request.experiment, plan, found, source, Path(folder))
+        console.print(f"MLflow run {run_id} in experiment {request.experiment}", highlight=False, markup=False)
+    return table(plan, found, name)
+
+
+def plan_request(request: Request, source: ModelSource | None) -> Plan:
+    """The plan of a request whose model was opened. Raises UserError as ``make_plan``."""
+    name = request.task or (source.task if source else None)
+    if name is None:
+        raise UserError(f"which task? {request.model} does not say: give --task, one of {', '.join(TASKS)}")
+    setting: dict[str, Any] = reduce(deep_merge, map(parse_override, request.overrides), {})
+    return make_plan(
+        task=resolve_tasks([name])[0],
+        setting=setting,
+        images=request.images,
+        dataset=request.dataset,
+        config=source.config if source else None,
+        weights=source.weights.digest if source else "",
+        ks=request.ks,
+        baselines=(request.model,) if _is_baseline(request.model) and request.model != ALL_BASELINES else None,
+        tile=request.tile,
+        overlap=request.overlap,
+        self_ensemble=request.self_ensemble,
+        pictures=request.pictures,
+    )
+
+
+def calibrate(sets: Sequence[str], output: str, where: Where, console: Console) -> tuple[str, list[str]]:
+    """Measure the model-free baselines on the sets at hand; returns the table and a line per unexplained difference."""
+    check_access(output)
+    planned = plan_calibration(sets, output)
+    measured: dict[str, list[Mean]] = {}
+    total = sum(plan.num_images for _, plan in planned)
+    before = 0
+    with show(console, "calibrating", total) as progress:
+        for _, plan in planned:
+            place = open_storage(f"{output.rstrip('/')}/runs/{plan.dataset}-{plan.task}-{plan.fingerprint()}")
+            start = before
+            rows = run_plan(plan, None, place, where.mapper, progress=lambda done, start=start: progress(start + done))  # type: ignore[misc]
+            measured[plan.fingerprint()] = means(rows)
+            before += plan.num_images
+    checks = check_all(planned, measured)
+    text = calibration_table(checks)
+    open_storage(output).write("calibration.md", text.encode())
+    return text, failures(checks)
+
+
+ALL_BASELINES = "baselines"
+
+
+def _is_baseline(model: str) -> bool:
+    return model == ALL_BASELINES or any(model in task.baselines for task in TASKS.values())
+
+
+def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource | None, folder: Path) -> str:
+    figures = []
+    for mean in found:
+        prefix = "" if mean.k is not None else f"{mean.method}_"
+        values = {"psnr_db": mean.psnr_db, "ssim_valid": mean.ssim_valid, "ssim_same": mean.ssim_same}
+        if mean.psnr_b_db is not None:
+            values["psnr_b_db"] = mean.psnr_b_db
+        figures += [
+            Figure(prefix + name, value, step=mean.k or 0, of_model=mean.k is not None)
+            for name, value in values.items()
+        ]
+    setting = describe_setting(plan.resolved_setting)
+    return log_evaluation(
+        experiment=experiment,
+        fingerprint=plan.fingerprint(),
+        title=f"evaluate {plan.task} on {plan.dataset}",
+        params={
+            "model": source.uri if source else ",".join(plan.baselines),
+            "task": plan.task,
+            "dataset": plan.dataset,
+            "images": plan.images,
+            "num_images": str(plan.num_images),
+            "protocol": plan.describe(),
+            "seed": str(plan.seed),
+            "self_ensemble": str(plan.self_ensemble),
+            **{f"setting.{name}": value for name, value in setting.items()},
+        },
+        figures=figures,
+        dataset=plan.dataset,
+        dataset_digest=plan.images_digest,
+        folder=folder,
+        model=source.located if source else None,
+    )

@@ -1,0 +1,70 @@
+"""Figures as PNG files: PSNR against k, and maps of the keys that one pixel uses."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.evaluation.key_maps import KeyMaps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_curve(points: Sequence[tuple[int, float]], baselines: Sequence[tuple[str, float]], title: str) -> bytes:
+    """Mean PSNR (dB) against k, the baselines as horizontal lines."""
+    figure = _figure(6.0, 4.0)
+    axes = figure.subplots()
+    axes.plot([k for k, _ in points], [psnr for _, psnr in points], marker="o", label="restored")
+    for number, (name, psnr) in enumerate(baselines):
+        axes.axhline(psnr, linestyle="--", color=f"C{number + 1}", label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([k for k, _ in points], labels=[str(k) for k, _ in points])
+    axes.set_xlabel("k (keys per token)")
+    axes.set_ylabel("PSNR (dB)")
+    axes.set_title(title, fontsize=8, wrap=True)
+    axes.legend()
+    return _png(figure)
+
+
+def draw_key_maps(maps: KeyMaps) -> bytes:
+    """A row per stage, a column per k: the keys (red) of the marked pixel's token (cross) over the dimmed input."""
+    rows, columns = len(maps.stages), len(maps.ks)
+    figure = _figure(2.4 * columns + 0.6, 2.5 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    gray = np.clip(maps.image.mean(axis=2), 0, 1)
+    y, x = maps.pixel
+    for row, stage in enumerate(maps.stages):
+        for column, k in enumerate(maps.ks):
+            axes, kept = grid[row][column], maps.kept[row][column]
+            shade = np.repeat(0.4 + 0.6 * gray[:, :, None], 3, axis=2)
+            # A deeper stage has fewer, larger tokens: each covers a square of pixels.
+            square = np.ones((maps.scales[row], maps.scales[row]), dtype=bool)
+            keys = np.kron(kept, square)[: gray.shape[0], : gray.shape[1]]
+            shade[keys] = 0.35 * shade[keys] + 0.65 * np.array([0.9, 0.1, 0.1])
+            axes.imshow(shade, interpolation="nearest")
+            axes.plot(x, y, marker="+", color="cyan", markersize=9, markeredgewidth=2)
+            axes.set_xlim(max(x - maps.reach, 0) - 0.5, min(x + maps.reach, gray.shape[1]) - 0.5)
+            axes.set_ylim(min(y + maps.reach, gray.shape[0]) - 0.5, max(y - maps.reach, 0) - 0.5)
+            axes.set_axis_off()
+            if row == 0:
+                axes.set_title(f"k = {k}", fontsize=9)
+            if column == 0:
+                axes.text(-0.06, 0.5, stage, rotation=90, transform=axes.transAxes, va="center", ha="right", fontsize=8)
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # The class itself, not pyplot: no display, no global state.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""All that is done with one image: observed once, restored by every method, measured, and pictured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.evaluation.image_set import read_image
+from pipeline.evaluation.pictures import Panel, draw_panels
+from pipeline.evaluation.plan import Plan
+from pipeline.evaluation.rows import RESTORED, Row
+from pipeline.evaluation.score import Image, measure, observe, restore_image
+from pipeline.evaluation.weights import Weights, build
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """One image of a plan. ``weights`` gives the model's files where the job runs; None for baselines alone."""
+
+    plan: Plan
+    index: int
+    weights: Callable[[], Weights] | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One row per method, and the picture (PNG) if the plan wants one of this image."""
+
+    index: int
+    key: str
+    rows: tuple[Row, ...]
+    picture: bytes | None = field(default=None, repr=False)
+
+
+def evaluate_image(job: ImageJob) -> ImageResult:
+    """Run one job. Raises UserError naming the image when it cannot be measured."""
+    plan, index = job.plan, job.index
+    task, setting = plan.resolved_task, plan.resolved_setting
+    key, clean, degraded = read_image(plan.images, index)
+    lq, gt = observe(task, setting, clean, degraded, index=index, key=key)
+    results: list[tuple[str, int | None, Image]] = [
+        (name, None, task.baselines[name](lq, setting)) for name in plan.baselines
+    ]
+    if job.weights is not None:
+        model, network_input = build(job.weights(), job.device), task.to_input(lq)
+        for k in plan.ks:
+            image = restore_image(model, network_input, k, plan.tile, plan.overlap, plan.self_ensemble)
+            results.append((RESTORED, k, image))
+    rows, panels = [], []
+    for method, number, image in results:
+        figures = measure(image, gt, task)
+        rows.append(
+            Row(index, key, method, number, figures.psnr, figures.ssim_valid, figures.ssim_same, figures.psnr_b)
+        )
+        title = method if number is None else f"k = {number}"
+        panels.append(Panel(f"{title}: {figures.psnr:.2f} dB", image))
+    picture = draw_panels([*panels, Panel("truth", gt)]) if index < plan.pictures else None
+    return ImageResult(index, key, tuple(rows), picture)

@@ -1,0 +1,56 @@
+"""What an evaluation leaves in its output: per-image Parquet, the table, the curve, the key maps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.evaluation.figures import draw_curve, draw_key_maps
+from pipeline.evaluation.image_set import read_image
+from pipeline.evaluation.key_maps import key_maps
+from pipeline.evaluation.plan import Plan
+from pipeline.evaluation.rows import Row, encode_rows
+from pipeline.evaluation.run import file_name
+from pipeline.evaluation.score import observe
+from pipeline.evaluation.summary import Mean, curve, table
+from pipeline.evaluation.weights import Weights, build
+from pipeline.storage import Storage
+
+
+def write_results(plan: Plan, rows: Sequence[Row], found: Sequence[Mean], model: str, output: Storage) -> list[str]:
+    """Write table and figures; returns the keys of all that a person or MLflow should keep."""
+    metadata = {"plan": json.dumps(asdict(plan)), "fingerprint": plan.fingerprint(), "model": model}
+    output.write("per_image.parquet", encode_rows(rows, metadata))
+    output.write("table.md", table(plan, found, model).encode())
+    keys = ["plan.json", "per_image.parquet", "table.md"]
+    points = curve(found)
+    if len(points) > 1:
+        baselines = [(mean.label, mean.psnr_db) for mean in found if mean.k is None]
+        output.write("psnr_against_k.png", draw_curve(points, baselines, plan.describe()))
+        keys.append("psnr_against_k.png")
+    names = {row.index: row.key for row in rows}
+    return keys + [f"pictures/{file_name(index, key)}.png" for index, key in names.items() if index < plan.pictures]
+
+
+def write_key_maps(plan: Plan, weights: Weights, index: int, pixel: tuple[int, int], output: Storage) -> str:
+    """Write the key maps of ``pixel`` (row, column of the network's input) of one image; returns the file's key.
+
+    Raises UserError for a pixel outside the image.
+    """
+    task = plan.resolved_task
+    key, clean, degraded = read_image(plan.images, index)
+    lq, _ = observe(task, plan.resolved_setting, clean, degraded, index=index, key=key)
+    maps = key_maps(build(weights, "cpu"), task.to_input(lq), pixel, plan.ks)
+    name = f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png"
+    output.write(name, draw_key_maps(maps))
+    return name
+
+
+def copy_to(folder: Path, output: Storage, keys: Sequence[str]) -> None:
+    """Copy results into a local folder, for those who take files only."""
+    for key in keys:
+        target = folder / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(output.read(key))

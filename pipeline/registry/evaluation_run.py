@@ -1,0 +1,69 @@
+"""An evaluation as an MLflow run: its files, and its figures linked to the model version they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.registry.client import connect
+from pipeline.registry.pull import Located
+
+EVALUATION_TAG = "semanir.evaluation"
+BATCH = 500  # metrics per request; MLflow's own limit is 1000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric. step: k for a model's figures, 0 for a baseline's. of_model: whether it is the model's own."""
+
+    name: str
+    value: float
+    step: int = 0
+    of_model: bool = False
+
+
+def log_evaluation(
+    *, experiment: str, fingerprint: str, title: str, params: Mapping[str, str], figures: Sequence[Figure],
+    dataset: str, dataset_digest: str, folder: Path, model: Located | None,
+) -> str:  # fmt: skip
+    """Log an evaluation and all files in ``folder``; returns the run's id.
+
+    The same evaluation (by ``fingerprint`` and model) is logged into the same run again. Figures of a model become
+    metrics of its logged model too, with the set's name and digest, and a registered version gets a tag
+    ``evaluated_<fingerprint>`` that names the run.
+
+    Raises:
+        UserError: MLFLOW_TRACKING_URI is not set, or no server answers there.
+    """
+    client = connect()
+    import mlflow
+    from mlflow.entities import LoggedModelInput, Metric, Param
+
+    experiment_id = mlflow.set_experiment(experiment).experiment_id
+    mark = fingerprint if model is None else f"{fingerprint}-{model.model_id}"
+    known = client.search_runs([experiment_id], filter_string=f"tags.`{EVALUATION_TAG}` = '{mark}'", max_results=1)
+    if known:
+        run = known[0]
+        client.update_run(run.info.run_id, status="RUNNING")
+    else:
+        run = client.create_run(experiment_id, run_name=title, tags={EVALUATION_TAG: mark, "dataset": dataset})
+    run_id, now = str(run.info.run_id), int(run.info.start_time)
+    model_id = None if model is None else model.model_id
+    metrics = [
+        Metric(
+            figure.name, figure.value, now, figure.step,
+            model_id=model_id if figure.of_model else None, dataset_name=dataset, dataset_digest=dataset_digest[:36],
+        )
+        for figure in figures
+    ]  # fmt: skip
+    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    if model_id is not None:
+        client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+    client.log_artifacts(run_id, str(folder))
+    if model is not None and model.name is not None:
+        client.set_model_version_tag(model.name, str(model.version), f"evaluated_{fingerprint}", run_id)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
