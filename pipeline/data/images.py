@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.data.png import decode_plain_png, plain_png_shape
+
 # Pillow's own "decompression bomb" limit: a quarter of a gigabyte as RGB.
 MAX_PIXELS = 89_478_485
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
@@ -21,21 +23,31 @@ class BadImage(ValueError):
     """The bytes are no image that can be used; the message says why."""
 
 
-def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def decode_image(
+    data: bytes, max_pixels: int = MAX_PIXELS, rows: int | None = None
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels as (H, W, C), C = 1 (gray) or 3 (RGB), upright.
 
     16-bit gray stays uint16; all else is uint8. Transparency is dropped, palettes and CMYK become RGB.
+
+    Args:
+        data: the file.
+        max_pixels: the most that is decoded.
+        rows: how many rows from the top are enough. Where that saves time, only those are returned.
 
     Raises:
         BadImage: not an image, cut short, of an unknown kind, or of more than ``max_pixels`` pixels
             (checked before any pixel is decoded).
     """
     try:
+        shape = plain_png_shape(data)
+        if shape is not None:
+            _check_pixels(shape[1], shape[0], max_pixels)
+            return decode_plain_png(data, shape, rows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > max_pixels:
-            raise BadImage(f"{image.width}x{image.height} is more than {max_pixels} pixels")
+        _check_pixels(image.width, image.height, max_pixels)
         # draft-free full decode; Pillow raises on truncation
         upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
         if upright.mode.startswith("I;16"):
@@ -49,6 +61,11 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
         raise
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise BadImage(f"not a readable image: {error}") from error
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise BadImage(f"{width}x{height} is more than {max_pixels} pixels")
 
 
 def encode_image(pixels: NDArray[np.uint8] | NDArray[np.uint16], codec: Codec = "png") -> bytes:

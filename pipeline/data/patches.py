@@ -16,18 +16,12 @@ from pipeline.data.images import to_float
 from pipeline.data.manifest import Manifest
 from pipeline.data.spans import Pixels
 from pipeline.data.stream import DecodedSample
-from pipeline.degradations.color import to_gray, to_rgb
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.tasks.base import Task
 
 Image = NDArray[np.float32]
-
-
-def with_channels(image: Image, channels: int) -> Image:
-    """The image as gray (rounded 8-bit luma of RGB) or as RGB (gray repeated), float32 (H, W, channels)."""
-    return to_gray(image) if channels == 1 else to_rgb(image)
 
 
 def to_tensor(image: Image) -> Tensor:
@@ -50,25 +44,38 @@ class PatchSampler:
     patch_sizes: tuple[int, ...]
 
     def __call__(self, sample: DecodedSample, rng: np.random.Generator) -> dict[str, Tensor]:
-        size = self.patch_sizes[min(sample.phase, len(self.patch_sizes) - 1)]
-        height, width = sample.clean.shape[:2]
+        height, width = sample.size
+        size = self.patch_size(sample.phase)
         if min(height, width) < size:
             raise UserError(
                 f"image {sample.key!r} is {width}x{height}, smaller than the patch size {size}; choose a smaller patch"
             )
-        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        top, left = _corner(height, width, size, rng)
         turn = int(rng.integers(8))
 
-        def cut(pixels: Pixels, channels: int) -> Image:
+        def cut(pixels: Pixels) -> Image:
             patch = to_float(pixels[top : top + size, left : left + size])
-            return np.ascontiguousarray(augment(with_channels(patch, channels), turn))
+            return np.ascontiguousarray(augment(self.task.to_gt_channels(patch), turn))
 
-        gt = cut(sample.clean, self.task.channels)
-        if sample.degraded is None:
-            lq = self.task.degrade(gt, rng, self.settings)
-        else:
-            lq = cut(sample.degraded, self.task.channels)
+        gt = cut(sample.clean)
+        lq = self.task.degrade(gt, rng, self.settings) if sample.degraded is None else cut(sample.degraded)
         return {"lq": to_tensor(self.task.to_input(lq)), "gt": to_tensor(gt)}
+
+    def patch_size(self, phase: int) -> int:
+        """Side of the ground-truth patch in a phase of the schedule; the last one also serves later phases."""
+        return self.patch_sizes[min(phase, len(self.patch_sizes) - 1)]
+
+    def rows_needed(self, height: int, width: int, phase: int, rng: np.random.Generator) -> int:
+        """The patch's bottom edge: nothing below it has to be decoded."""
+        size = self.patch_size(phase)
+        if min(height, width) < size:
+            return height  # refused by name when the sample is made
+        return _corner(height, width, size, rng)[0] + size
+
+
+def _corner(height: int, width: int, size: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Top and left of a random square: the first numbers that are drawn of a sample's generator."""
+    return int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
 
 
 def make_patch_sampler(task: Task, settings: BaseModel, patch_size: int | Sequence[int]) -> PatchSampler:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
+from pipeline.data.manifest import Row
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.order import Place
 from pipeline.data.reader import Cell, DatasetReader, Span
@@ -29,6 +31,13 @@ class BlockPrefetcher:
     Each stream's current block stays in memory, encoded, until the stream moves on; up to
     ``blocks_ahead`` further blocks are being read. So the bytes held are about (streams served +
     blocks_ahead) · block_size · mean sample.
+
+    Args:
+        readers: one per dataset.
+        order: where each position's sample lies.
+        rows_needed: (position, row) to how many pixel rows of the image it takes; None means all.
+        blocks_ahead: how many blocks are read ahead of need.
+        threads: how many read at the same time.
     """
 
     def __init__(
@@ -36,11 +45,13 @@ class BlockPrefetcher:
         readers: tuple[DatasetReader, ...],
         order: MixedOrder,
         *,
+        rows_needed: Callable[[int, Row], int | None],
         blocks_ahead: int = 8,
         threads: int = 4,
     ) -> None:
         self._readers = readers
         self._order = order
+        self._rows_needed = rows_needed
         self._blocks_ahead = blocks_ahead
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shard-reader")
         # (dataset, stream) -> its blocks in the order they will be used; the first is the current one.
@@ -89,4 +100,4 @@ class BlockPrefetcher:
             reached.discard((item.dataset, passed))
         cell = (item.place.shard, item.place.row)
         spans = queue[0][1].result()
-        return self._readers[item.dataset].decode(cell, spans[cell])
+        return self._readers[item.dataset].decode(cell, spans[cell], partial(self._rows_needed, item.position))

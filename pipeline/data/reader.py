@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.data.faults import DamagedSample, Fault, FaultPolicy, TooMuchDamage
-from pipeline.data.manifest import Manifest
+from pipeline.data.manifest import Manifest, Row
 from pipeline.data.spans import ImagePair, SpanReader
 from pipeline.storage import open_storage
 
 Cell = tuple[int, int]  # (shard, row)
 Span = bytes | DamagedSample  # what was read, or the proof that it is damaged
+RowsNeeded = Callable[[Row], int | None]  # of an image's pixel rows, how many from the top; None means all
+
+
+def all_rows(row: Row) -> None:
+    """The whole image."""
 
 
 class DatasetReader:
@@ -67,8 +72,10 @@ class DatasetReader:
                 found[shard, number] = damage
         return found
 
-    def decode(self, cell: Cell, span: Span) -> ImagePair:
+    def decode(self, cell: Cell, span: Span, rows_needed: RowsNeeded = all_rows) -> ImagePair:
         """The pixels of a fetched sample, or of its substitute when it is damaged and the policy says skip.
+
+        Rows below those that ``rows_needed`` asks for may be left out.
 
         Raises:
             DamagedSample: it is damaged and the policy says raise.
@@ -78,17 +85,18 @@ class DatasetReader:
             if candidate != cell:
                 span = self.fetch([candidate])[candidate]
             try:
-                return self._decode(candidate, span)
+                return self._decode(candidate, span, rows_needed)
             except DamagedSample as damage:
                 self._note(candidate, damage)
         raise TooMuchDamage(f"{self.manifest.uri}: no sound sample is left")
 
-    def _decode(self, cell: Cell, span: Span) -> ImagePair:
+    def _decode(self, cell: Cell, span: Span, rows_needed: RowsNeeded) -> ImagePair:
         if isinstance(span, DamagedSample):
             raise span
         shard, row = cell
         spans = SpanReader(self.manifest.uri, self.manifest.shards[shard].name)
-        return spans.decode(span, self.manifest.rows(shard)[row])
+        entry = self.manifest.rows(shard)[row]
+        return spans.decode(span, entry, rows_needed(entry))
 
     def _substitutes(self, cell: Cell) -> list[Cell]:
         """The sample itself, those after it in its shard, then the first of each other shard."""

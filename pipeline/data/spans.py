@@ -22,9 +22,13 @@ MEMBER_SUFFIXES = ("png", "webp", "jpg", "jpeg", "bmp", "tif", "tiff", "ppm", "p
 
 @dataclass(frozen=True)
 class ImagePair:
-    """A decoded sample as stored: (H, W, C) integer pixels, and its degraded partner if it has one."""
+    """A decoded sample as stored: (H, W, C) integer pixels, and its degraded partner if it has one.
+
+    height: of the stored image; the pixels may be only its upper rows.
+    """
 
     key: str
+    height: int
     clean: Pixels
     degraded: Pixels | None
 
@@ -68,8 +72,8 @@ class SpanReader:
         if hashlib.sha256(span).digest() != row.digest:
             raise self.damaged("altered", row.key, f"SHA-256 differs from the manifest's at offset {row.offset}")
 
-    def decode(self, span: bytes, row: Row) -> ImagePair:
-        """The pixels of a span whose bytes were checked.
+    def decode(self, span: bytes, row: Row, rows: int | None = None) -> ImagePair:
+        """The pixels of a span whose bytes were checked; with ``rows``, at least so many from the top.
 
         Raises:
             DamagedSample: members missing, doubled, of a refused kind, undecodable, or of another size
@@ -84,7 +88,7 @@ class SpanReader:
                         raise self.damaged("duplicate_key", row.key, f"two members called {name!r}")
                     file = tar.extractfile(member)
                     assert file is not None  # _member_name let only regular files pass
-                    images[name] = decode_image(file.read(), self.max_pixels)
+                    images[name] = decode_image(file.read(), self.max_pixels, rows)
         except tarfile.TarError as error:
             raise self.damaged("corrupt_member", row.key, f"no readable tar: {error}") from error
         except BadImage as error:
@@ -93,10 +97,10 @@ class SpanReader:
         if set(images) != wanted:
             raise self.damaged("corrupt_member", row.key, f"members {sorted(images)}, expected {sorted(wanted)}")
         for name, pixels in images.items():
-            if pixels.shape[:2] != (row.height, row.width):
+            if pixels.shape[1] != row.width or pixels.shape[0] not in (row.height, rows):
                 found = f"{pixels.shape[1]}x{pixels.shape[0]}"
                 raise self.damaged("absurd_size", row.key, f"{name} is {found}, expected {row.width}x{row.height}")
-        return ImagePair(row.key, images["clean"], images.get("degraded"))
+        return ImagePair(row.key, row.height, images["clean"], images.get("degraded"))
 
     def _member_name(self, member: tarfile.TarInfo, row: Row) -> str:
         if not member.isreg():

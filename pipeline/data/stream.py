@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from pipeline.data.faults import Fault, FaultPolicy
-from pipeline.data.manifest import Manifest
+from pipeline.data.manifest import Manifest, Row
 from pipeline.data.memory import DecodedDatasets, is_kept_decoded
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.order import sample_generator
@@ -26,6 +26,8 @@ class DecodedSample:
     """What a sample is made of: integer pixels (H, W, C) as stored, and where in the run it stands.
 
     phase: index of the schedule's phase, for patch sizes that grow.
+    height: of the stored image. The pixels may be only its upper rows, where a ``RowSaver`` said that they are
+        enough; None means that they are all.
     """
 
     key: str
@@ -34,6 +36,20 @@ class DecodedSample:
     phase: int
     clean: Pixels
     degraded: Pixels | None
+    height: int | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the stored image."""
+        return self.height or self.clean.shape[0], self.clean.shape[1]
+
+
+@runtime_checkable
+class RowSaver(Protocol):
+    """A ``MakeSample`` that knows, before an image is decoded, how far down it will look."""
+
+    def rows_needed(self, height: int, width: int, phase: int, rng: np.random.Generator) -> int:
+        """How many rows from the top of a (height, width) image it takes with this fresh generator."""
 
 
 MakeSample = Callable[[DecodedSample, np.random.Generator], dict[str, Tensor]]
@@ -104,17 +120,28 @@ class SampleStream(IterableDataset[StreamItem]):
         if is_kept_decoded(self.datasets, settings.decoded_cache_bytes):
             source = DecodedDatasets(readers, order)
         else:
-            source = BlockPrefetcher(readers, order, blocks_ahead=settings.blocks_ahead)
+            source = BlockPrefetcher(readers, order, rows_needed=self._rows_needed, blocks_ahead=settings.blocks_ahead)
         for position, dataset, pair in source.images(self._positions(number, workers)):
             phase = self.schedule.phase_at(position)
             samples = [
                 self.make_sample(
-                    DecodedSample(pair.key, position, crop, phase, pair.clean, pair.degraded),
+                    DecodedSample(pair.key, position, crop, phase, pair.clean, pair.degraded, pair.height),
                     sample_generator(settings.seed, position, crop),
                 )
                 for crop in range(crops)
             ]
             yield StreamItem(position, pair.key, samples, readers[dataset].news())
+
+    def _rows_needed(self, position: int, row: Row) -> int | None:
+        if not isinstance(self.make_sample, RowSaver):
+            return None
+        phase = self.schedule.phase_at(position)
+        return max(
+            self.make_sample.rows_needed(
+                row.height, row.width, phase, sample_generator(self.settings.seed, position, crop)
+            )
+            for crop in range(self.schedule.crops_per_image)
+        )
 
     def _positions(self, worker: int, workers: int) -> Iterator[int]:
         # Steps begin at multiples of the world size, so a rank's positions are equally spaced over all

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,19 @@ def test_stored_pairs_keep_their_degradation_aligned():
     sample = make_patch_sampler(task, task.settings(), 16)(decoded(degraded=True), sample_generator(0, 2))
     expected = torch.floor(torch.round(sample["gt"] * 255) / 2) / 255
     torch.testing.assert_close(sample["lq"], expected)
+
+
+def test_the_rows_that_a_patch_needs_are_known_before_the_image_is_decoded():
+    task = TASKS["denoising_color"]
+    sampler = make_patch_sampler(task, task.settings(), 16)
+    whole = decoded()
+    for position in range(20):
+        rows = sampler.rows_needed(64, 72, 0, sample_generator(0, position))
+        upper = replace(whole, clean=whole.clean[:rows], height=64)
+        found, wanted = (sampler(sample, sample_generator(0, position)) for sample in (upper, whole))
+        assert torch.equal(found["lq"], wanted["lq"])
+        short = replace(whole, clean=whole.clean[: rows - 1], height=64)
+        assert sampler(short, sample_generator(0, position))["gt"].numel() < wanted["gt"].numel()
 
 
 def test_patch_sizes_may_grow_with_the_phase():

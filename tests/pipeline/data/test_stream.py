@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from pipeline.data.loader import open_scheduled_stream, open_training_stream
+from pipeline.data.patches import make_patch_sampler
 from pipeline.data.schedule import Phase, Schedule
 from pipeline.data.stream import DecodedSample, StreamSettings
 from pipeline.errors import UserError
+from pipeline.tasks import TASKS
 
 STREAMS, BLOCK, BATCH = 8, 3, 8
 
@@ -91,6 +93,25 @@ def test_loader_workers_do_not_change_a_batch(small, workers):
 def test_images_kept_decoded_are_the_same_images(small):
     streamed, _ = global_batches(small, world=1, start=0, count=6)
     assert global_batches(small, world=1, start=0, count=6, cache=2**30)[0] == streamed
+
+
+def test_images_decoded_only_as_far_as_needed_give_the_same_patches(dataset):
+    task = TASKS["denoising_color"]
+    images = dataset(21, per_shard=6)
+
+    def patches(cache: int, crops: int):
+        settings = StreamSettings(
+            seed=5, start_position=0, rank=0, world_size=1, streams=8, block_size=3, decoded_cache_bytes=cache
+        )
+        schedule = Schedule((Phase(steps=9, global_batch_size=8, micro_batch_size=8),), crops)
+        sampler = make_patch_sampler(task, task.settings(), 8)
+        stream = open_scheduled_stream(
+            images, make_sample=sampler, schedule=schedule, settings=settings, loader_workers=0
+        )
+        return torch.stack([torch.stack((batch.lq, batch.gt)) for batch in stream])
+
+    for crops in (1, 2):
+        assert torch.equal(patches(0, crops), patches(2**30, crops))
 
 
 def test_crops_of_an_image_share_a_micro_batch_and_differ(small):
