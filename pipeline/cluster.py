@@ -96,11 +96,14 @@ class Board:
 
     def __init__(self) -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._actor: Any = ray.remote(num_cpus=0, max_restarts=0)(_Notices).remote()
+        # Beside the driver: on another node it would take the whole job with it when that node dies.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(_Notices).remote()
 
     def post(self, topic: str, notice: Any) -> None:
-        """Leave ``notice``; returns at once, and is lost only with the board's node."""
+        """Leave ``notice``; returns at once, and is lost only with the driver's node."""
         self._actor.post.remote(topic, notice)
 
     def collect(self) -> list[tuple[str, Any]]:
