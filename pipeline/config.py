@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -65,7 +65,9 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     """Where the shards are, and how samples are drawn from them (the order itself: pipeline.data.order)."""
 
-    train: str
+    train: str | Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        description="address of the training set, or addresses with whole-number weights"
+    )
     val: str
     test: str | None = None
     patch_size: int = Field(default=128, ge=8, description="side of a ground-truth patch, pixels")
@@ -75,6 +77,11 @@ class DataSettings(Settings):
     loader_workers: int = Field(default=0, ge=0, le=64)
     on_damage: Literal["raise", "skip"] = "raise"
     max_skipped_share: float = Field(default=0.01, ge=0, le=1)
+
+    @property
+    def train_sets(self) -> dict[str, int]:
+        """Addresses of the training sets with their weights, in the order of the addresses."""
+        return {self.train: 1} if isinstance(self.train, str) else dict(sorted(self.train.items()))
 
 
 class ScheduleSettings(Settings):

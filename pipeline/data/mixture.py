@@ -7,6 +7,8 @@ complete epochs.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -34,6 +36,14 @@ def open_datasets(datasets: Datasets) -> tuple[tuple[Manifest, int], ...]:
             name = dataset if isinstance(dataset, str) else dataset.uri
             raise UserError(f"dataset {name!r} has weight {weight!r}; weights are whole numbers from 1")
     return tuple((open_manifest(dataset), weight) for dataset, weight in datasets)
+
+
+def mixture_digest(datasets: Sequence[tuple[Manifest, int]]) -> str:
+    """Identity of the data of weighted datasets; of one alone, that dataset's own digest."""
+    if len(datasets) == 1:
+        return datasets[0][0].digest
+    table = [[manifest.digest, weight] for manifest, weight in datasets]
+    return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()
 
 
 class MixedOrder:

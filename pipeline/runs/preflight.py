@@ -63,9 +63,9 @@ def check_data(config: RunConfig) -> None:
     """What the data sets' manifests can tell."""
     for uri in _datasets(config):
         manifest = load_manifest(uri)
-        if uri == config.data.train:
+        if uri in config.data.train_sets:
             check_patch_fits(manifest, config.data.patch_size)
 
 
 def _datasets(config: RunConfig) -> list[str]:
-    return [uri for uri in (config.data.train, config.data.val, config.data.test) if uri]
+    return [uri for uri in (*config.data.train_sets, config.data.val, config.data.test) if uri]

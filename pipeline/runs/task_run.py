@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.data.manifest import load_manifest
+from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
 from pipeline.runs.progress import Progress
@@ -34,7 +35,8 @@ class TaskRun:
         self.config = config
         self._experiment_id, self._commit = experiment_id, commit
         self._board, self._room, self._progress = board, room, progress
-        self._data_digest = load_manifest(config.data.train).digest
+        self._train_sets = open_datasets(list(config.data.train_sets.items()))
+        self._data_digest = mixture_digest(self._train_sets)
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
         finished = find_registered(config.task, self.fingerprint)
         self._finished: Registered | None = finished[-1] if finished and not retrain else None
@@ -104,7 +106,11 @@ class TaskRun:
         return ModelCard(
             task=task.name,
             setting=f"{task.title}: {setting}" if setting else task.title,
-            trained_on=f"{load_manifest(config.data.train).num_samples} images of {config.data.train}.",
+            trained_on=" and ".join(
+                f"{manifest.num_samples} images of {manifest.uri}" + (f" (weight {weight})" if weight > 1 else "")
+                for manifest, weight in self._train_sets
+            )
+            + ".",
             # The images' digest, not their address: the same set in another bucket is the same protocol.
             protocol=f"PSNR ({task.convention.describe()}) of {len(outcome.figures)} images, set "
             f"{load_manifest(config.data.test or config.data.val).digest[:12]}, {setting or 'default setting'}",

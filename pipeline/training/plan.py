@@ -33,7 +33,7 @@ class TrainingPlan:
     @cached_property
     def datasets(self) -> tuple[tuple[Manifest, int], ...]:
         """The training sets with their weights, opened."""
-        return open_datasets(self.config.data.train)
+        return open_datasets(list(self.config.data.train_sets.items()))
 
     @cached_property
     def schedule(self) -> Schedule:
