@@ -19,11 +19,13 @@ from pipeline.evaluation.plan import Plan, describe_setting, make_plan
 from pipeline.evaluation.progress import show
 from pipeline.evaluation.run import Mapper, claim, run_plan, supply
 from pipeline.evaluation.summary import Mean, means, table
-from pipeline.evaluation.write import copy_to, write_key_maps, write_results
+from pipeline.evaluation.write import copy_to, key_maps_picture, write_results
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.evaluation_run import Figure, log_evaluation
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS, resolve_tasks
+
+ALL_BASELINES = "baselines"
 
 
 @dataclass(frozen=True)
@@ -69,22 +71,17 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
     check_access(request.output)
     source = None if _is_baseline(request.model) else open_model(request.model)
     plan = plan_request(request, source)
+    extra = {} if request.key_maps is None else dict([_key_maps(request.key_maps, plan, source)])
     output = open_storage(request.output)
     claim(plan, output)
-    extra = []
-    if request.key_maps is not None:
-        if source is None:
-            raise UserError("key maps need a model; a baseline has no keys")
-        index, *pixel = request.key_maps
-        if not 0 <= index < plan.num_images:
-            raise UserError(f"image {index} of --key-maps does not exist: the set has 0 to {plan.num_images - 1}")
-        extra.append(write_key_maps(plan, source.weights, index, (pixel[0], pixel[1]), output))
-    console.print(f"{plan.describe()}", highlight=False, markup=False)
+    for key, picture in extra.items():
+        output.write(key, picture)
+    console.print(plan.describe(), highlight=False, markup=False)
     weights = supply(source.weights if source else None, where.on_ray)
     with show(console, "evaluating", plan.num_images) as progress:
         rows = run_plan(plan, weights, output, where.mapper, device=where.device, progress=progress)
     found, name = means(rows), source.uri if source else ""
-    keys = write_results(plan, rows, found, name, output) + extra
+    keys = write_results(plan, rows, found, name, output) + list(extra)
     if request.experiment is not None:
         with TemporaryDirectory() as folder:
             copy_to(Path(folder), output, keys)
@@ -135,7 +132,10 @@ def calibrate(sets: Sequence[str], output: str, where: Where, console: Console) 
     return text, failures(checks)
 
 
-ALL_BASELINES = "baselines"
+def _key_maps(chosen: tuple[int, int, int], plan: Plan, source: ModelSource | None) -> tuple[str, bytes]:
+    if source is None:
+        raise UserError("key maps need a model; a baseline has no keys")
+    return key_maps_picture(plan, source.weights, chosen[0], chosen[1:])
 
 
 def _is_baseline(model: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.evaluation.figures import draw_curve, draw_key_maps
 from pipeline.evaluation.image_set import read_image
 from pipeline.evaluation.key_maps import key_maps
@@ -34,18 +35,18 @@ def write_results(plan: Plan, rows: Sequence[Row], found: Sequence[Mean], model:
     return keys + [f"pictures/{file_name(index, key)}.png" for index, key in names.items() if index < plan.pictures]
 
 
-def write_key_maps(plan: Plan, weights: Weights, index: int, pixel: tuple[int, int], output: Storage) -> str:
-    """Write the key maps of ``pixel`` (row, column of the network's input) of one image; returns the file's key.
+def key_maps_picture(plan: Plan, weights: Weights, index: int, pixel: tuple[int, int]) -> tuple[str, bytes]:
+    """File name and PNG of the key maps of ``pixel`` (row, column of the network's input) of one image.
 
-    Raises UserError for a pixel outside the image.
+    Raises UserError for an image or pixel that does not exist.
     """
+    if not 0 <= index < plan.num_images:
+        raise UserError(f"image {index} of --key-maps does not exist: the set has 0 to {plan.num_images - 1}")
     task = plan.resolved_task
     key, clean, degraded = read_image(plan.images, index)
     lq, _ = observe(task, plan.resolved_setting, clean, degraded, index=index, key=key)
     maps = key_maps(build(weights, "cpu"), task.to_input(lq), pixel, plan.ks)
-    name = f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png"
-    output.write(name, draw_key_maps(maps))
-    return name
+    return f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png", draw_key_maps(maps)
 
 
 def copy_to(folder: Path, output: Storage, keys: Sequence[str]) -> None:
