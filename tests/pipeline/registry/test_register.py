@@ -126,6 +126,19 @@ def test_altered_files_are_refused(weights: Weights, make_card: Card, new_run: N
     assert pull(registered.uri, cache=cache) == folder  # the damaged copy is gone: fetched again
 
 
+def test_mlflow_itself_refuses_weights_altered_by_a_byte(
+    weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
+) -> None:
+    registered = register(weights("jpeg_gray", 7), make_card("jpeg_gray", restored=24.0), run_id=new_run())
+    stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path / "all")))
+    (file,) = stored.rglob("model.safetensors")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(Exception, match=r"model\.safetensors was altered"):
+        mlflow.pyfunc.load_model(str(stored))
+
+
 def test_what_does_not_exist_is_named_beside_what_does(
     weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
 ) -> None:
