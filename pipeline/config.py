@@ -44,6 +44,7 @@ class ModelSettings(Settings):
     """Which SemanIR, and the fields of ``semanir.ModelConfig`` to override (None keeps the model's own)."""
 
     name: str | None = None  # None: the task's published model
+    init: str | None = Field(default=None, description="folder of weights to start from (a checkpoint's best/)")
     embed_dim: int | None = None
     depths: tuple[int, ...] | None = None
     num_heads: int | None = None
@@ -59,7 +60,7 @@ class ModelSettings(Settings):
 
     def overrides(self) -> dict[str, Any]:
         """The fields that were set, as keyword arguments of ``semanir.create_model``."""
-        return self.model_dump(exclude={"name"}, exclude_none=True)
+        return self.model_dump(exclude={"name", "init"}, exclude_none=True)
 
 
 class DataSettings(Settings):
@@ -94,12 +95,28 @@ class ScheduleSettings(Settings):
     gamma: float = Field(default=0.5, gt=0, le=1)
 
 
+class PhaseSettings(Settings):
+    """A part of a recipe: what it sets replaces the run's own value for its steps.
+
+    A learning rate or schedule given here counts the phase's own steps; without either, the phase stays on the
+    run's schedule over all steps.
+    """
+
+    steps: int = Field(ge=1)
+    patch_size: int | None = Field(default=None, ge=8)
+    global_batch_size: int | None = Field(default=None, ge=1)
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    schedule: ScheduleSettings | None = None
+
+
 class TrainingSettings(Settings):
     """Steps, batch, optimizer, ZeRO and the cluster share of one run."""
 
     steps: int = Field(ge=1, description="optimizer steps")
     global_batch_size: int = Field(ge=1)
     micro_batch_size: int | None = Field(default=None, ge=1, description="per worker; None: no accumulation")
+    phases: tuple[PhaseSettings, ...] = Field(default=(), description="in turn; their steps add up to ``steps``")
     num_workers: int = Field(default=2, ge=1)
     cpus_per_worker: int = Field(default=1, ge=1)
     use_gpu: bool = False
@@ -110,6 +127,8 @@ class TrainingSettings(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     gradient_clipping: float = Field(default=0.0, ge=0, description="global norm; 0: off")
     loss: str | None = None  # None: the task's published loss
+    perceptual_weights: str | None = Field(default=None, description="VGG16 as safetensors, torchvision's key names")
+    ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the weights that are validated; 0: no average")
     random_k: tuple[int, ...] = ()  # drawn per step; empty: the model's own k
     precision: Literal["fp32", "bf16"] = "fp32"
     zero_stage: int = Field(default=1, ge=0, le=3)
@@ -131,16 +150,30 @@ class TrainingSettings(Settings):
         return self.global_batch_size // (world_size * self.micro_batch(world_size))
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> TrainingSettings:
-        total, workers, micro = self.global_batch_size, self.num_workers, self.micro_batch_size
-        if total % workers:
-            raise ValueError(f"global_batch_size {total} does not divide by num_workers {workers}")
-        if micro and (total // workers) % micro:
-            raise ValueError(
-                f"micro_batch_size {micro} does not divide the {total // workers} samples each worker takes "
-                f"(global_batch_size {total} / num_workers {workers})"
-            )
+    def _batches_divide(self) -> TrainingSettings:
+        for total, micro in [(self.global_batch_size, self.micro_batch_size)] + [
+            (phase.global_batch_size or self.global_batch_size, phase.micro_batch_size or self.micro_batch_size)
+            for phase in self.phases
+        ]:
+            _check_batch(total, micro, self.num_workers)
         return self
+
+    @model_validator(mode="after")
+    def _phases_add_up(self) -> TrainingSettings:
+        total = sum(phase.steps for phase in self.phases)
+        if self.phases and total != self.steps:
+            raise ValueError(f"the phases have {total} steps together, but steps is {self.steps}: make them equal")
+        return self
+
+
+def _check_batch(total: int, micro: int | None, workers: int) -> None:
+    if total % workers:
+        raise ValueError(f"global_batch_size {total} does not divide by num_workers {workers}")
+    if micro and (total // workers) % micro:
+        raise ValueError(
+            f"micro_batch_size {micro} does not divide the {total // workers} samples each worker takes "
+            f"(global_batch_size {total} / num_workers {workers})"
+        )
 
 
 class RunConfig(Settings):
@@ -180,7 +213,7 @@ def parse_override(text: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise UserError(f"--set {text!r}: expected a.b=value, for example --set training.steps=100")
     try:
-        nested: Any = yaml.load(value, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        nested = read_value(value)
     except yaml.YAMLError as error:
         raise UserError(f"--set {text!r}: the value is not valid YAML ({_first_line(error)})") from None
     for key in reversed(keys):
@@ -188,20 +221,32 @@ def parse_override(text: str) -> dict[str, Any]:
     return nested
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read a configuration file; raises UserError when it is missing, too large, not YAML or has other keys."""
+def read_value(text: str) -> Any:
+    """One YAML value, as ``--set`` takes it."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+
+
+def read_yaml(path: str | Path, what: str = "configuration file") -> dict[str, Any]:
+    """A YAML file whose top is a mapping; raises UserError when it is missing, too large, or anything else."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"configuration file {path} does not exist")
+        raise UserError(f"{what} {path} does not exist")
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise UserError(f"configuration file {path} is larger than {MAX_CONFIG_BYTES} bytes")
+        raise UserError(f"{what} {path} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration file {path} is not valid YAML: {_first_line(error)}") from None
-    if not isinstance(document, dict) or not set(document) <= {"defaults", "tasks"}:
-        found = sorted(document) if isinstance(document, dict) else type(document).__name__
-        raise UserError(f"configuration file {path}: the top keys are 'defaults' and 'tasks', found {found}")
+        raise UserError(f"{what} {path} is not valid YAML: {_first_line(error)}") from None
+    if not isinstance(document, dict):
+        raise UserError(f"{what} {path}: expected a mapping of keys, found {type(document).__name__}")
+    return document
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a configuration file; raises UserError when it is missing, too large, not YAML or has other keys."""
+    document = read_yaml(path)
+    if not set(document) <= {"defaults", "tasks"}:
+        raise UserError(f"configuration file {path}: the top keys are 'defaults' and 'tasks', found {sorted(document)}")
     for key in ("defaults", "tasks"):
         if not isinstance(document.get(key) or {}, dict):
             raise UserError(f"configuration file {path}: {key!r} must be a mapping")

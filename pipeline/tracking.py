@@ -6,16 +6,20 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.registry.client import connect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BATCH = 500  # metrics per request; MLflow's own limit is 1000
 FLUSH_EVERY_S = 2.0
@@ -25,13 +29,19 @@ RUN_NAME_TAG = "semanir.run_name"
 class Tracker:
     """An MLflow run that outlives both a killed driver (it is found again by name) and a short server outage.
 
-    Metrics are queued and sent by a thread, which keeps what the server did not take and offers it again until
+    With a ``parent`` it is shown below that run. Metrics are queued and sent by a thread, which keeps what the server
+    did not take and offers it again until
     ``deadline_s`` after :meth:`finish` was called.
     """
 
-    def __init__(self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
+        parent: Tracker | None = None,
+    ) -> None:  # fmt: skip
         self._client = connect()
-        self.run_id = self._find_or_create(experiment_id, run_name, tags)
+        if parent is not None:
+            tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id}
+        self.run_id: str = self._find_or_create(experiment_id, run_name, tags)
         self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
         self._queue: list[Metric] = []
         self._lock = threading.Lock()
@@ -53,6 +63,10 @@ class Tracker:
         """Log images (H, W, C) in [0, 1] of one size side by side as ``pictures/<name>.png``."""
         row = np.concatenate([_as_rgb(image) for image in pictures.values()], axis=1)
         self._client.log_image(self.run_id, Image.fromarray(row), artifact_file=f"pictures/{name}.png")
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Log a matplotlib figure as ``name`` (its ending tells the format)."""
+        self._client.log_figure(self.run_id, figure, name)
 
     def document(self, name: str, content: str) -> None:
         """Log a text file."""

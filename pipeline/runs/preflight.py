@@ -12,7 +12,9 @@ from pipeline.errors import UserError
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.storage import check_access
 from pipeline.tasks import TASKS
-from pipeline.training.losses import get_loss
+from pipeline.training.engine import check_zero_block
+from pipeline.training.losses import check_loss
+from pipeline.training.phases import training_phases
 from pipeline.training.plan import model_config
 
 
@@ -35,7 +37,9 @@ def check_config(config: RunConfig) -> None:
     """What the configuration alone can tell."""
     task, data, training = TASKS[config.task], config.data, config.training
     task.parse_settings(config.setting)
-    get_loss(training.loss or task.loss)
+    check_loss(training.loss or task.loss, training.perceptual_weights)
+    if training.zero_optimization:
+        check_zero_block(training.zero_optimization, training.zero_stage)
     model = model_config(config)
     for k in training.random_k:
         if not 1 <= k <= model.window_size**2:
@@ -44,12 +48,15 @@ def check_config(config: RunConfig) -> None:
                 f"(window_size {model.window_size} squared)"
             )
     multiple = patch_multiple(config)
-    if data.patch_size % multiple:
-        raise UserError(
-            f"{config.task}: data.patch_size {data.patch_size} is not a multiple of {multiple}, which the scale and "
-            f"the model's downsampling need; the nearest is {max(1, round(data.patch_size / multiple)) * multiple}"
-        )
-    check_world_size(training.num_workers, data.streams, training.global_batch_size // data.crops_per_image)
+    phases = training_phases(config)
+    for size in (phase.patch_size for phase in phases):
+        if size % multiple:
+            raise UserError(
+                f"{config.task}: patch_size {size} is not a multiple of {multiple}, which the scale and the model's "
+                f"downsampling need; the nearest is {max(1, round(size / multiple)) * multiple}"
+            )
+    batches = [phase.global_batch_size // data.crops_per_image for phase in phases]
+    check_world_size(training.num_workers, data.streams, batches)
 
 
 def patch_multiple(config: RunConfig) -> int:
@@ -64,7 +71,7 @@ def check_data(config: RunConfig) -> None:
     for uri in _datasets(config):
         manifest = load_manifest(uri)
         if uri in config.data.train_sets:
-            check_patch_fits(manifest, config.data.patch_size)
+            check_patch_fits(manifest, max(phase.patch_size for phase in training_phases(config)))
 
 
 def _datasets(config: RunConfig) -> list[str]:

@@ -4,6 +4,7 @@ A checkpoint's folder, once the ranks' parts are merged::
 
     engine/        DeepSpeed's own files (weights, optimizer), one part per rank
     weights/       the current weights: model.safetensors + config.json
+    ema/           the weights' moving average, when there is one
     best/          the best weights so far on the validation images
     state.json     step, data position, best score (pipeline.training.state)
     config.json    the resolved configuration of the run
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import semanir
 from pipeline.training.context import StopRun, WorkerContext
+from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
@@ -23,11 +25,13 @@ from pipeline.training.validate import Validator
 
 
 def save_checkpoint(
-    folder: Path, state: TrainingState, engine: Engine, validator: Validator, plan: TrainingPlan,
+    folder: Path, state: TrainingState, engine: Engine, ema: Ema | None, validator: Validator, plan: TrainingPlan,
     context: WorkerContext,
 ) -> None:  # fmt: skip
     """Write this rank's part of a checkpoint into the empty ``folder``. Collective."""
     engine.save(folder)
+    if ema is not None:
+        ema.save(folder, plan, context.rank)
     weights = engine.full_state_dict()
     if context.rank == 0:
         semanir.save(weights, folder / "weights", config=plan.model_config)
@@ -36,8 +40,10 @@ def save_checkpoint(
         (folder / "config.json").write_text(plan.config.model_dump_json(indent=2), encoding="utf-8")
 
 
-def load_checkpoint(folder: Path, engine: Engine, validator: Validator, plan: TrainingPlan) -> TrainingState:
-    """Restore engine and best weights from the merged ``folder``, and return the loop's state. Collective.
+def load_checkpoint(
+    folder: Path, engine: Engine, ema: Ema | None, validator: Validator, plan: TrainingPlan
+) -> TrainingState:
+    """Restore engine, average and best weights from the merged ``folder``, and return the loop's state. Collective.
 
     Raises:
         StopRun: the checkpoint's samples come from another data set or order.
@@ -49,5 +55,7 @@ def load_checkpoint(folder: Path, engine: Engine, validator: Validator, plan: Tr
             "seed, data.streams, block_size or crops_per_image changed; start a new run under another storage"
         )
     engine.load(folder)
+    if ema is not None:
+        ema.load(folder)
     validator.load_best(folder / "best")
     return state

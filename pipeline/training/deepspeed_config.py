@@ -11,7 +11,8 @@ def build_deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[
     """DeepSpeed's configuration for ``settings`` in a world of ``world_size`` workers.
 
     The user's ``zero_optimization`` block is merged deeply, so that naming one of its keys keeps the others.
-    The learning rate given here is the peak; the loop sets each step's own (pipeline.training.schedule).
+    Batch sizes are those of the run; a phase with sizes of its own sets them anew (Engine.step). The learning rate
+    given here is the peak; the loop sets each step's own (pipeline.training.phases).
     """
     zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.use_gpu}
     return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.config import TrainingSettings
+from pipeline.errors import UserError
 from pipeline.training.context import WorkerContext
 from pipeline.training.deepspeed_config import build_deepspeed_config
 from pipeline.training.losses import Loss
@@ -57,7 +59,8 @@ class Engine:
         as before, and the optimizer's moments have seen a zero gradient for the dropped micro-batch.
         """
         total: float | None = 0.0
-        for lq, gt in micro_batches:
+        self._accumulate(len(micro_batches), len(micro_batches[0][0]))
+        for number, (lq, gt) in enumerate(micro_batches, start=1):
             value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
             mean = self._mean_over_ranks(value.detach())
             if math.isfinite(mean):
@@ -66,6 +69,7 @@ class Engine:
                 # Every ZeRO stage keeps gradients elsewhere; a zero gradient through the same graph suits them all.
                 total, value = None, self.forward(torch.zeros_like(lq), k).sum() * 0
             self._set_learning_rate(0.0 if total is None else learning_rate)
+            self._engine.set_gradient_accumulation_boundary(number == len(micro_batches))
             self._engine.backward(value)
             self._engine.step()
         return None if total is None else total / len(micro_batches)
@@ -91,6 +95,33 @@ class Engine:
             state[name] = buffer.detach().cpu().clone()
         return {name: state[name] for name in self.module.state_dict() if name in state}
 
+    def master_tensors(self) -> list[Tensor]:
+        """This rank's share of the full-precision weights, as ZeRO lays them out; writing to them trains the model."""
+        optimizer = self._engine.optimizer
+        for name in ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition"):
+            if hasattr(optimizer, name):
+                return list(getattr(optimizer, name))
+        return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    @torch.no_grad()
+    def set_master_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Write weights by name into :meth:`master_tensors`. Collective; the model itself follows at the next step."""
+        from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
+
+        parameter: Any
+        for name, parameter in self.module.named_parameters():
+            value = state[name].to(self.device, torch.float32)
+            if hasattr(parameter, "ds_id"):
+                # Stage 3 pads the last rank's part, which its own function for whole tensors does not.
+                size = parameter.ds_tensor.ds_numel
+                padded = value.new_zeros(size * dist.get_world_size())
+                padded[: value.numel()] = value.flatten()
+                safe_set_local_fp32_param(parameter, padded.narrow(0, size * dist.get_rank(), size))
+            elif hasattr(parameter, "_hp_mapping"):
+                safe_set_full_fp32_param(parameter, value)
+            else:
+                parameter.copy_(value)
+
     def save(self, folder: Path) -> None:
         """Write this rank's part of the engine's state into ``folder``. Collective."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +135,15 @@ class Engine:
         if path is None:
             raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
 
+    def _accumulate(self, micro_batches: int, micro_batch_size: int) -> None:
+        """Tell DeepSpeed the size of this step; phases may differ."""
+        if self._engine.gradient_accumulation_steps() != micro_batches:
+            self._engine.set_train_batch_size(
+                micro_batches * self._engine.train_micro_batch_size_per_gpu() * dist.get_world_size()
+            )
+        if self._engine.train_micro_batch_size_per_gpu() != micro_batch_size:
+            self._engine.set_train_micro_batch_size(micro_batch_size)
+
     def _set_learning_rate(self, value: float) -> None:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = value
@@ -113,6 +153,31 @@ class Engine:
         if dist.get_world_size() > 1:
             dist.all_reduce(value)
         return value.item() / dist.get_world_size()
+
+
+def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
+    """Refuse a ``training.zero_optimization`` block that DeepSpeed would, before workers start.
+
+    Raises:
+        UserError: naming the key.
+    """
+    _import_deepspeed(torch.device("cpu"))
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+    from pydantic import ValidationError
+
+    if block.get("stage", stage) != stage:
+        raise UserError(f"training.zero_optimization.stage is {block['stage']}, but training.zero_stage is {stage}")
+    try:
+        DeepSpeedZeroConfig(**{"stage": stage, **block})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        known = ""
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            close = difflib.get_close_matches(key, DeepSpeedZeroConfig.model_fields, n=3)
+            known = f"; did you mean {' or '.join(close)}?" if close else ""
+        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise UserError(f"training.zero_optimization.{key}: {what}{known}") from None
 
 
 def _import_deepspeed(device: torch.device) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,10 @@ class RayContext:
                 yield Path(folder)
 
 
-def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
+def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
     """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
+
+    ``callbacks`` (``ray.train.UserCallback``) hear of each checkpoint (a sweep passes its metrics on to Ray Tune).
 
     Raises:
         UserError: what a worker refused.
@@ -81,6 +83,7 @@ def run_training(config: RunConfig, run_name: str, board: Board) -> TrainedRun:
             storage_filesystem=filesystem,
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=settings.num_to_keep),
             failure_config=ray.train.FailureConfig(max_failures=settings.max_failures),
+            callbacks=list(callbacks),
         ),
     )
     try:

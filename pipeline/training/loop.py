@@ -12,10 +12,12 @@ from pipeline.config import RunConfig
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.training.context import StopRun, WorkerContext
+from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
+from pipeline.training.phases import learning_rate_at
 from pipeline.training.plan import TrainingPlan
-from pipeline.training.schedule import draw_k, learning_rate
+from pipeline.training.schedule import draw_k
 from pipeline.training.state import TrainingState
 from pipeline.training.validate import Validator
 
@@ -42,28 +44,31 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
     settings = config.training
     plan = TrainingPlan(config, context)
     engine = Engine(plan.build_model(), settings, context)
-    validator = Validator(plan, engine, context)
-    loss = get_loss(plan.loss)
+    ema = Ema(engine, settings.ema_decay) if settings.ema_decay else None
+    validator = Validator(plan, ema or engine, context)
+    loss = get_loss(plan.loss, settings.perceptual_weights, context.device)
     state = TrainingState(data_digest=plan.data_digest)
     with context.latest_checkpoint() as folder:
         if folder is not None:
-            state = load_checkpoint(folder, engine, validator, plan)
+            state = load_checkpoint(folder, engine, ema, validator, plan)
 
     stream = plan.open_stream(start_position=state.position)
     micro_batches = iter(stream)
-    meter = Meter(settings.global_batch_size)
+    meter = Meter()
     while state.step < settings.steps:
         batches = list(take_step(micro_batches))
         meter.data_arrived()
         value = engine.step(
             [(batch.lq, batch.gt) for batch in batches],
             loss,
-            learning_rate(state.step, settings.steps, settings.learning_rate, settings.schedule),
+            learning_rate_at(plan.phases, state.step),
             draw_k(config.seed, state.step, settings.random_k),
         )
         state.step += 1
         state.position = position_after(batches)
-        meter.step_done()
+        if ema is not None:
+            ema.update()
+        meter.step_done(plan.phases[batches[-1].phase].global_batch_size)
         if value is None:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
@@ -81,7 +86,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             meter.pause_over()
         if state.step % settings.checkpoint_every == 0 or last:
             with TemporaryDirectory() as folder_name:
-                save_checkpoint(Path(folder_name), state, engine, validator, plan, context)
+                save_checkpoint(Path(folder_name), state, engine, ema, validator, plan, context)
                 context.save(state.step, {"best_psnr": state.best_psnr}, Path(folder_name))
             meter.pause_over()
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
@@ -113,14 +118,13 @@ def _diverged(state: TrainingState, keys: list[str]) -> str:
 class Meter:
     """Where the time of a step goes, in samples per second and as the share spent waiting for data."""
 
-    def __init__(self, samples_per_step: int) -> None:
-        self._samples = samples_per_step
-        self._total_s, self._total_steps = 0.0, 0
+    def __init__(self) -> None:
+        self._total_s, self._total_samples = 0.0, 0
         self._mark = time.perf_counter()
         self._clear()
 
     def _clear(self) -> None:
-        self._waited_s, self._busy_s, self._steps = 0.0, 0.0, 0
+        self._waited_s, self._busy_s, self._samples = 0.0, 0.0, 0
 
     def _lap(self) -> float:
         now = time.perf_counter()
@@ -130,9 +134,9 @@ class Meter:
     def data_arrived(self) -> None:
         self._waited_s += self._lap()
 
-    def step_done(self) -> None:
+    def step_done(self, samples: int) -> None:
         self._busy_s += self._lap()
-        self._steps += 1
+        self._samples += samples
 
     def pause_over(self) -> None:
         """Validation and checkpoints are not steps."""
@@ -142,14 +146,14 @@ class Meter:
         """Since the last call: samples/s of all workers, and the share of time that waited for data."""
         elapsed = self._waited_s + self._busy_s
         rates = {
-            "samples_per_second": self._samples * self._steps / elapsed,
+            "samples_per_second": self._samples / elapsed,
             "data_wait_share": self._waited_s / elapsed,
         }
-        self._total_s, self._total_steps = self._total_s + elapsed, self._total_steps + self._steps
+        self._total_s, self._total_samples = self._total_s + elapsed, self._total_samples + self._samples
         self._clear()
         return rates
 
     def average(self) -> float:
         """Samples per second over the whole run so far; 0 before the first step."""
         seconds = self._total_s + self._waited_s + self._busy_s
-        return self._samples * (self._total_steps + self._steps) / seconds if seconds else 0.0
+        return (self._total_samples + self._samples) / seconds if seconds else 0.0

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from pipeline.errors import UserError
+from pipeline.training.perceptual import smooth_l1_vgg
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -27,13 +28,25 @@ def charbonnier(restored: Tensor, gt: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {"l1": l1_loss, "charbonnier": charbonnier, "pseudo_huber": pseudo_huber}
+PERCEPTUAL = "smooth_l1_vgg"
 
 
-def get_loss(name: str) -> Loss:
-    """The loss called ``name``; raises UserError listing what exists."""
-    if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r} (there are: {', '.join(sorted(LOSSES))})")
-    loss = LOSSES[name]
+def check_loss(name: str, perceptual_weights: str | None) -> None:
+    """Raise UserError for an unknown loss, listing what exists, or one whose weights file is not given."""
+    known = [*LOSSES, PERCEPTUAL]
+    if name not in known:
+        raise UserError(f"unknown loss {name!r} (there are: {', '.join(sorted(known))})")
+    if name == PERCEPTUAL and not perceptual_weights:
+        raise UserError(
+            f"loss {name} compares VGG16's features: give its weights as training.perceptual_weights, a safetensors "
+            "file with torchvision's key names (features.0.weight, …), or set training.loss"
+        )
+
+
+def get_loss(name: str, perceptual_weights: str | None = None, device: torch.device | None = None) -> Loss:
+    """The loss called ``name``, computed in float32; raises UserError as :func:`check_loss` does."""
+    check_loss(name, perceptual_weights)
+    loss = LOSSES[name] if name in LOSSES else smooth_l1_vgg(str(perceptual_weights), device or torch.device("cpu"))
 
     def in_float32(restored: Tensor, gt: Tensor) -> Tensor:
         # Squares of 8-bit-sized differences vanish in bf16.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -13,11 +15,13 @@ from pipeline.data.loader import TrainingStream, open_scheduled_stream
 from pipeline.data.manifest import Manifest
 from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
-from pipeline.data.schedule import Phase, Schedule, data_position_digest
+from pipeline.data.schedule import Schedule, data_position_digest
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
+from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.training.context import WorkerContext
+from pipeline.training.phases import training_phases
 
 
 class TrainingPlan:
@@ -29,6 +33,7 @@ class TrainingPlan:
         self.setting = self.task.parse_settings(config.setting)
         self.loss = config.training.loss or self.task.loss
         self.model_config = model_config(config)
+        self.phases = training_phases(config)
 
     @cached_property
     def datasets(self) -> tuple[tuple[Manifest, int], ...]:
@@ -38,19 +43,17 @@ class TrainingPlan:
     @cached_property
     def schedule(self) -> Schedule:
         """How positions become this world's steps and micro-batches."""
-        training, world_size = self.config.training, self.context.world_size
-        phase = Phase(
-            steps=training.steps,
-            global_batch_size=training.global_batch_size,
-            micro_batch_size=training.micro_batch(world_size),
-        )
-        return Schedule((phase,), self.config.data.crops_per_image)
+        phases = tuple(phase.data_phase(self.context.world_size) for phase in self.phases)
+        return Schedule(phases, self.config.data.crops_per_image)
 
     def build_model(self) -> semanir.SemanIR:
-        """A fresh model, with the same initial weights on every rank and at every start."""
+        """A fresh model, the same on every rank and at every start; with the weights of ``model.init``, if given."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            return semanir.build_model(self.model_config)
+            model = semanir.build_model(self.model_config)
+        if self.config.model.init is not None:
+            load_initial(model, self.config.model.init)
+        return model
 
     @cached_property
     def data_digest(self) -> str:
@@ -69,7 +72,7 @@ class TrainingPlan:
         data = self.config.data
         return open_scheduled_stream(
             self.datasets,
-            make_sample=make_patch_sampler(self.task, self.setting, data.patch_size),
+            make_sample=make_patch_sampler(self.task, self.setting, [phase.patch_size for phase in self.phases]),
             schedule=self.schedule,
             settings=StreamSettings(
                 seed=self.config.seed,
@@ -84,11 +87,31 @@ class TrainingPlan:
         )
 
 
+def load_initial(model: semanir.SemanIR, uri: str) -> None:
+    """Copy the weights in the folder ``uri`` into ``model``: a fine-tuning run's start.
+
+    A convolution of another scale has another shape, so weights must match in name and shape one by one.
+
+    Raises:
+        UserError: nothing there, or the weights are another model's.
+    """
+    with TemporaryDirectory() as folder:
+        given = semanir.load(fetch_folder(uri, Path(folder) / "weights"))
+    try:
+        model.load_state_dict(given.state_dict())
+    except RuntimeError as error:
+        raise UserError(f"model.init {uri}: not this model's weights ({str(error).splitlines()[-1].strip()})") from None
+
+
 def model_config(config: RunConfig) -> semanir.ModelConfig:
     """The SemanIR that ``config`` asks for; raises UserError naming the field that cannot be."""
     task = TASKS[config.task]
     fixed = {"in_channels": task.input_channels, "out_channels": task.channels, "upscale": task.upscale}
+    name, depths = config.model.name or task.model, config.model.depths
     try:
-        return semanir.model_config(config.model.name or task.model, **fixed, **config.model.overrides())
+        stages = len(semanir.model_config(name).depths)
+        if depths is not None and len(depths) != stages:
+            raise ValueError(f"depths {list(depths)} has {len(depths)} entries, but {name} has {stages} stages")
+        return semanir.model_config(name, **fixed, **config.model.overrides())
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{config.task}: model: {error.args[0] if error.args else error}") from None

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 import torch.distributed as dist
+from torch import Tensor
 
 import semanir
 from pipeline.data.whole import iter_whole_images
 from pipeline.evaluation.score import score_image
 from pipeline.training.context import WorkerContext
-from pipeline.training.engine import Engine
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
 
 GATHER_TIMEOUT = timedelta(hours=2)  # ranks finish their images at different times; a dead peer still shows at once
 
 
+class Weights(Protocol):
+    """What is validated: the engine's own weights, or their moving average."""
+
+    def full_state_dict(self) -> dict[str, Tensor]:
+        """By name, in float32 on the CPU. Collective."""
+
+
 class Validator:
     """Scores a plain full-precision copy of the model, so that no forward pass is a collective (ZeRO-3's is)."""
 
-    def __init__(self, plan: TrainingPlan, engine: Engine, context: WorkerContext) -> None:
-        self._plan, self._engine, self._context = plan, engine, context
+    def __init__(self, plan: TrainingPlan, weights: Weights, context: WorkerContext) -> None:
+        self._plan, self._weights, self._context = plan, weights, context
         self.model = plan.build_model().to(context.device).eval().requires_grad_(False)
         self.best = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
         self._group = dist.new_group(backend="gloo", timeout=GATHER_TIMEOUT) if context.world_size > 1 else None
@@ -50,8 +58,8 @@ class Validator:
         return psnr
 
     def refresh(self) -> None:
-        """Copy the engine's full-precision weights into the plain model. Collective."""
-        self.model.load_state_dict(self._engine.full_state_dict())
+        """Copy the full-precision weights into the plain model. Collective."""
+        self.model.load_state_dict(self._weights.full_state_dict())
 
     def save_best(self, folder: Path) -> None:
         """Write the best weights and their configuration, as ``semanir.load`` reads them."""

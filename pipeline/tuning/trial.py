@@ -1,0 +1,69 @@
+"""One trial: a training run like any other, whose checkpoints report to Ray Tune."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import ray.tune
+import torch
+from ray.tune.integration.ray_train import TuneReportCallback
+
+import semanir
+from pipeline.cluster import Board
+from pipeline.config import RunConfig
+from pipeline.training.launch import run_training
+from pipeline.training.plan import model_config
+from pipeline.tuning.space import SweepSettings, trial_config, unlabeled
+
+PSNR, STEP, MACS, PARAMETERS, CHECKPOINT = "best_psnr", "step", "macs", "parameters", "checkpoint_uri"
+START = "start"  # the board's topic under which a trial says that it begins
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What all trials of a sweep share: the sweep and the configuration file as JSON, and where they report."""
+
+    name: str
+    sweep: str
+    document: str
+    board: Board
+
+    def config(self, values: dict[str, Any]) -> RunConfig:
+        """The run of one trial; its checkpoints go below the sweep's name."""
+        sweep = SweepSettings.model_validate_json(self.sweep)
+        config = trial_config(json.loads(self.document), sweep, values)
+        return config.model_copy(update={"storage": trial_storage(config.storage, self.name)})
+
+
+def trial_storage(storage: str, name: str) -> str:
+    """Where the training runs of sweep ``name`` keep their checkpoints, beside Ray Tune's own folder."""
+    return f"{storage.rstrip('/')}/{name}-trials"
+
+
+def run_trial(chosen: dict[str, Any], job: TrialJob) -> None:
+    """The trainable: train, and report PSNR with the model's cost. A trial that starts again continues."""
+    values = unlabeled(chosen)
+    config = job.config(values)
+    trial = ray.tune.get_context().get_trial_id()
+    job.board.post(START, (trial, values))
+    trained = run_training(config, trial, job.board, callbacks=[TuneReportCallback()])
+    macs, parameters = cost(config, SweepSettings.model_validate_json(job.sweep).macs_size)
+    ray.tune.report(
+        {
+            PSNR: trained.summary.best_psnr,
+            STEP: trained.summary.steps,
+            MACS: macs,
+            PARAMETERS: parameters,
+            CHECKPOINT: trained.checkpoint_uri,
+        }
+    )
+
+
+def cost(config: RunConfig, size: int) -> tuple[int, int]:
+    """Multiply-accumulates on a network input of ``size`` x ``size`` pixels at the model's own k, and parameters."""
+    with torch.device("meta"):
+        model = semanir.build_model(model_config(config))
+    description = semanir.describe(model, size, size)
+    return description.macs, description.parameters
