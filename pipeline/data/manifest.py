@@ -75,7 +75,7 @@ class DatasetSummary:
     has_degraded: bool
     fingerprint: str  # of the sources and settings that were packed
     skipped: tuple[tuple[str, str], ...] = ()  # (source, reason)
-    credits: tuple[tuple[str, str], ...] = ()  # (key, whom to thank)
+    credits: tuple[tuple[str, str], ...] = ()  # (key or number of images, whom to thank)
 
 
 @dataclass(eq=False)

@@ -88,10 +88,18 @@ def pack_dataset(
         draft.store(buffer, len(sources))
     if not draft.shards:
         raise _too_many(draft.skipped, len(sources), settings)
-    credits = tuple((source.key, source.credit) for source in sources if source.credit)
-    storage.write(MANIFEST_NAME, encode_manifest(draft.summary(credits), draft.rows))
+    storage.write(MANIFEST_NAME, encode_manifest(draft.summary(credits_of(sources)), draft.rows))
     draft.sweep()
     return load_manifest(output, storage)
+
+
+def credits_of(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
+    """(whose, whom to thank): by key, or by number where several images share their credit."""
+    keys: dict[str, list[str]] = {}
+    for source in sources:
+        if source.credit:
+            keys.setdefault(source.credit, []).append(source.key)
+    return tuple((own[0] if len(own) == 1 else f"{len(own)} images", credit) for credit, own in keys.items())
 
 
 def _too_many(skipped: Sequence[Skipped], total: int, settings: PackSettings) -> UserError:

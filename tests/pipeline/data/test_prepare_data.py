@@ -57,3 +57,23 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, arguments, message
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert message in said
+
+
+def test_a_known_dataset_becomes_its_splits(images, tmp_path, capsys):
+    root = images(4).rename(tmp_path / "kodak")
+    for number, path in enumerate(sorted(root.iterdir()), start=1):
+        path.rename(root / f"kodim{number:02d}.png")
+    output = str(tmp_path / "out")
+    assert main(["--dataset", "kodak", str(root), "--output", output]) == 2
+    assert "has 4 samples, expected 24" in capsys.readouterr().err
+    assert main(["--dataset", "kodak", str(root), "--output", output, "--incomplete"]) == 0
+    assert load_manifest(f"{output}/test").num_samples == 4
+    assert "4 images: Kodak lossless true color image suite" in capsys.readouterr().out
+
+
+def test_the_known_datasets_are_listed_with_their_terms(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--list-datasets"])
+    said = capsys.readouterr().out
+    assert "gopro: GoPro (GOPRO_Large)" in said
+    assert said.count("licence: ") == 21

@@ -1,0 +1,31 @@
+"""The field's public datasets by name: how their folders look, how images pair, what is a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pipeline.data.importers.blur_sets import BLUR_SETS
+from pipeline.data.importers.layout import Dataset
+from pipeline.data.importers.photograph_sets import PHOTOGRAPH_SETS
+from pipeline.data.importers.test_sets import TEST_SETS
+from pipeline.data.importers.weather_sets import WEATHER_SETS
+from pipeline.errors import UserError
+
+__all__ = ["DATASETS", "Dataset", "get_dataset"]
+
+DATASETS: Mapping[str, Dataset] = MappingProxyType(
+    {dataset.name: dataset for dataset in (*PHOTOGRAPH_SETS, *BLUR_SETS, *WEATHER_SETS, *TEST_SETS)}
+)
+"""Name -> dataset."""
+
+
+def get_dataset(name: str) -> Dataset:
+    """The dataset of that name.
+
+    Raises:
+        UserError: lists the names there are.
+    """
+    if name not in DATASETS:
+        raise UserError(f"unknown dataset {name!r}; there are: {', '.join(DATASETS)}")
+    return DATASETS[name]
