@@ -27,11 +27,16 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1's safe loader, taught that 2e-4 is a number, as people write learning rates."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes what :class:`_Loader` reads back: text that looks like such a number is quoted."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
 
 
 class Settings(BaseModel):
@@ -224,6 +229,11 @@ def parse_override(text: str) -> dict[str, Any]:
 def read_value(text: str) -> Any:
     """One YAML value, as ``--set`` takes it."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+
+
+def write_yaml(value: Any) -> str:
+    """``value`` as YAML that :func:`read_yaml` reads back as it is."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
 
 
 def read_yaml(path: str | Path, what: str = "configuration file") -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from pipeline.config import (
@@ -100,10 +99,8 @@ class SweepSettings(Settings):
 
 def label(value: Any) -> str:
     """A value on one line of YAML, as ``--set`` reads it and as plots name it."""
-    if isinstance(value, float):
-        return repr(value)
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
-    return text.removesuffix("\n").removesuffix("\n...")
+    bare = isinstance(value, str) and value.isidentifier() and read_value(value) == value
+    return str(value) if bare else json.dumps(value)
 
 
 def unlabeled(values: Mapping[str, Any]) -> dict[str, Any]:

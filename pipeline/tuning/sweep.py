@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import ray.tune
-import yaml
 from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
+from pipeline.config import write_yaml
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
@@ -131,7 +131,7 @@ def _winner_yaml(document: Mapping[str, Any], sweep: SweepSettings, results: Seq
     best = winner(results)
     if best is None:
         return None
-    text = yaml.safe_dump(sweep_document(document, sweep, best.values), sort_keys=False)
+    text = write_yaml(sweep_document(document, sweep, best.values))
     return (
         f"# Trial {best.trial}: {best.psnr:.2f} dB on the validation images, {best.macs / 1e9:.3f} GMACs "
         f"on {sweep.macs_size} x {sweep.macs_size} pixels.\n"

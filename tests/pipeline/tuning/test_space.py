@@ -24,8 +24,9 @@ from pipeline.tuning.space import (
 
 CONFIGS = Path(__file__).resolve().parents[3] / "jobs/configs"
 
-plain = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.text(max_size=8)
-values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner))
+words = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=6)
+plain = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | words
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner))
 
 
 @given(values)
