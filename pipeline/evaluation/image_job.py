@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.data.faults import DamagedSample
+from pipeline.errors import UserError
 from pipeline.evaluation.image_set import read_image
 from pipeline.evaluation.pictures import Panel, draw_panels
 from pipeline.evaluation.plan import Plan
@@ -34,10 +36,13 @@ class ImageResult:
 
 
 def evaluate_image(job: ImageJob) -> ImageResult:
-    """Run one job. Raises UserError naming the image when it cannot be measured."""
+    """Run one job. Raises UserError naming the image when it is damaged or cannot be measured."""
     plan, index = job.plan, job.index
     task, setting = plan.resolved_task, plan.resolved_setting
-    key, clean, degraded = read_image(plan.images, index)
+    try:
+        key, clean, degraded = read_image(plan.images, index)
+    except DamagedSample as damage:
+        raise UserError(str(damage)) from None
     lq, gt = observe(task, setting, clean, degraded, index=index, key=key)
     results: list[tuple[str, int | None, Image]] = [
         (name, None, task.baselines[name](lq, setting)) for name in plan.baselines

@@ -127,6 +127,20 @@ def test_bad_input_is_one_line_and_nothing_is_measured(
         assert not (Path(out) / "parts").exists()
 
 
+def test_a_damaged_set_is_named_and_gives_no_table(
+    packed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shard,) = Path(packed).glob("*.tar")
+    content = bytearray(shard.read_bytes())
+    content[7000] ^= 1  # inside the second of two noisy images of more than 4 KiB
+    shard.write_bytes(content)
+    call = ["bicubic", "--task", "sr_x2", "--images", packed, "--output", str(tmp_path / "out"), *HERE]
+    assert main(call) == 2
+    assert "sample 'two'" in (error := capsys.readouterr().err)
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "table.md").exists()
+
+
 def test_sets_with_missing_or_unequal_pairs_are_refused_when_packed(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
