@@ -1,0 +1,58 @@
+# One file, two images:
+#   docker build -t semanir-on-ray .                          Ray nodes and jobs (the last stage)
+#   docker build -t semanir-mlflow --target mlflow .          the MLflow server, with users and PostgreSQL
+# Tags are exact; for a byte-exact base, give the digest that your registry shows:
+#   --build-arg CUDA_IMAGE=nvidia/cuda@sha256:…
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-base-ubuntu24.04
+ARG PYTHON_IMAGE=python:3.12.11-slim-bookworm
+
+FROM ${CUDA_IMAGE} AS build
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Ubuntu keeps only the newest build of a package: an exact version here would stop building within weeks.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ python3-dev python3-venv \
+ && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+WORKDIR /src
+# The packages first: they change seldom, and are most of the image.
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+RUN mkdir -p semanir pipeline \
+ && touch semanir/__init__.py pipeline/__init__.py \
+ && pip install --no-cache-dir -c constraints.txt . \
+ && pip uninstall -y semanir-on-ray
+COPY semanir semanir
+COPY pipeline pipeline
+RUN pip install --no-cache-dir --no-deps .
+
+FROM ${PYTHON_IMAGE} AS mlflow
+WORKDIR /srv/mlflow
+COPY constraints.txt ./
+# The server needs neither torch nor this project.
+RUN pip install --no-cache-dir -c constraints.txt "mlflow[auth]" boto3 psycopg2-binary \
+ && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mlflow
+COPY infra/mlflow/start.sh /usr/local/bin/start-mlflow
+USER 10001:10001
+ENV MLFLOW_DISABLE_TELEMETRY=true \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+    HOME=/tmp
+EXPOSE 5000
+ENTRYPOINT ["/bin/sh", "/usr/local/bin/start-mlflow"]
+
+FROM ${CUDA_IMAGE} AS ray
+# gcc and Python's headers stay: Triton builds its launchers when a kernel first runs. KubeRay's probes call wget.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev wget \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10000 --create-home --shell /bin/bash ray
+COPY --from=build /opt/venv /opt/venv
+COPY --chown=10000:10000 jobs /home/ray/semanir/jobs
+ENV PATH=/opt/venv/bin:$PATH \
+    RAY_USAGE_STATS_ENABLED=0 \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    PYTHONUNBUFFERED=1
+USER 10000:10000
+WORKDIR /home/ray/semanir
+CMD ["bash"]

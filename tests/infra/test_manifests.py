@@ -1,0 +1,227 @@
+"""Every manifest, policy and build file is read by the validator of its kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from compose_spec import PyCompose
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.runtime_env import RuntimeEnv
+
+from infra.local.layout import PROJECT_ROOT
+
+INFRA = PROJECT_ROOT / "infra"
+KUBERNETES = "1.34"
+# KubeRay's resource definitions as JSON Schema, rayjob-v1.schema.json and raycluster-v1.schema.json.
+KUBERAY_SCHEMAS = Path(os.environ.get("KUBERAY_SCHEMAS", PROJECT_ROOT.parent / "shared/k8s"))
+OVERLAYS = ("local", "production")
+MANIFESTS = [path for path in sorted((INFRA / "k8s").rglob("*.yaml")) if path.name != "kustomization.yaml"]
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def rendered(overlay: str) -> list[dict[str, Any]]:
+    """What `kubectl apply -k` would send."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is missing: the overlays cannot be rendered (its client alone suffices)")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(INFRA / "k8s/overlays" / overlay)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return documents(done.stdout)
+
+
+def check(document: Mapping[str, Any]) -> None:
+    """Raises when the document is not of its kind; KubeRay's are left to the tests below."""
+    if not document["apiVersion"].startswith("ray.io/"):
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def strict(schema: Any) -> Any:
+    """The schema with unknown fields refused, as `kubectl apply --validate=strict` does."""
+    if isinstance(schema, list):
+        return [strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: strict(value) for key, value in schema.items()}
+    open_ended = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not open_ended:
+        closed["additionalProperties"] = False
+    return closed
+
+
+def check_kuberay(document: Mapping[str, Any]) -> None:
+    path = KUBERAY_SCHEMAS / f"{document['kind'].lower()}-v1.schema.json"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in {KUBERAY_SCHEMAS}: set KUBERAY_SCHEMAS to a folder that has it")
+    schema = strict(json.loads(path.read_text())["properties"]["spec"])
+    jsonschema.Draft202012Validator(schema).validate(document["spec"])
+    for pod in pods(document):
+        template = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
+        kubernetes_validate.validate(template, KUBERNETES, strict=True)
+
+
+def pods(node: Any) -> Iterator[dict[str, Any]]:
+    """Every pod spec in a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("containers"), list):
+            yield node
+        for value in node.values():
+            yield from pods(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from pods(value)
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(INFRA / "k8s")))
+def test_plain_manifests_are_kubernetes(path: Path) -> None:
+    for document in documents(path.read_text()):
+        check(document)
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MANIFESTS if "ray" in p.stem or p.parent.name == "jobs"], ids=lambda p: p.stem
+)
+def test_ray_manifests_are_kuberay(path: Path) -> None:
+    found = [document for document in documents(path.read_text()) if document["apiVersion"] == "ray.io/v1"]
+    assert found
+    for document in found:
+        check_kuberay(document)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays_render_to_what_kubernetes_and_kuberay_take(overlay: str) -> None:
+    everything = rendered(overlay)
+    for document in everything:
+        check(document)
+    (cluster,) = [document for document in everything if document["kind"] == "RayCluster"]
+    check_kuberay(cluster)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_are_restricted_and_bounded(overlay: str) -> None:
+    found = [pod for document in rendered(overlay) for pod in pods(document)]
+    assert len(found) >= 3
+    for pod in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+            assert not container["image"].endswith(":latest")
+            assert ":" in container["image"].rpartition("/")[2]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_secrets_are_named_and_never_given(overlay: str) -> None:
+    everything = rendered(overlay)
+    assert not [document for document in everything if document["kind"] == "Secret"]
+    for pod in (pod for document in everything for pod in pods(document)):
+        for variable in (entry for container in pod["containers"] for entry in container.get("env", [])):
+            secret = any(word in variable["name"] for word in ("SECRET", "PASSWORD", "TOKEN", "ACCESS_KEY"))
+            assert not (secret and "value" in variable), variable["name"]
+
+
+def test_a_typing_error_is_refused() -> None:
+    cluster = documents((INFRA / "k8s/base/raycluster.yaml").read_text())[0]
+    cluster["spec"]["workerGroupSpecs"][0]["maxReplica"] = 4
+    with pytest.raises(jsonschema.ValidationError, match="maxReplica"):
+        check_kuberay(cluster)
+    policy = documents((INFRA / "k8s/base/network.yaml").read_text())[0]
+    policy["spec"]["podSelectors"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        check(policy)
+
+
+def test_every_config_map_and_secret_of_a_pod_is_made_somewhere() -> None:
+    guide = (INFRA / "OPERATIONS.md").read_text()
+    for overlay in OVERLAYS:
+        everything = rendered(overlay)
+        maps = {document["metadata"]["name"] for document in everything if document["kind"] == "ConfigMap"}
+        for reference in references(everything):
+            kind, name = reference
+            assert name in maps if kind == "configMap" else f"generic {name} " in guide, f"{overlay}: {reference}"
+
+
+def references(node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("configMapRef", "configMap") and "name" in value:
+                yield "configMap", value["name"]
+            elif key in ("secretRef", "secretKeyRef"):
+                yield "secret", value["name"]
+            elif key == "secret" and "secretName" in value:
+                yield "secret", value["secretName"]
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_jobs_start_what_exists() -> None:
+    for path in sorted((INFRA / "k8s/jobs").glob("*.yaml")):
+        (job,) = documents(path.read_text())
+        for word in job["spec"]["entrypoint"].split():
+            assert not word.startswith("jobs/") or (PROJECT_ROOT / word).is_file(), f"{path.name}: {word}"
+
+
+def test_compose_file() -> None:
+    text = (INFRA / "compose/compose.yaml").read_text()
+    PyCompose.from_yaml(text).validate()
+    with pytest.raises(ValueError, match="shm_sizes"):
+        PyCompose.from_yaml(text.replace("shm_size:", "shm_sizes:"))
+    ports = [port for service in yaml.safe_load(text)["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_autoscaler_file() -> None:
+    config = yaml.safe_load((INFRA / "ray/cluster-aws.yaml").read_text())
+    validate_config(prepare_config(config))
+    with pytest.raises(Exception, match="max_worker"):
+        validate_config({**config, "max_worker": 4})
+
+
+def test_runtime_environment() -> None:
+    document = yaml.safe_load((INFRA / "ray/runtime-env.yaml").read_text())
+    RuntimeEnv(**document, working_dir="s3://bucket/code.zip")
+    pinned = set((PROJECT_ROOT / "constraints.txt").read_text().splitlines())
+    lines = (INFRA / "ray/requirements.txt").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#") and line not in pinned] == []
+
+
+@pytest.mark.parametrize("path", sorted((INFRA / "s3").glob("*.json")), ids=lambda path: path.stem)
+def test_policies_are_iam_and_least_privilege(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it reads its tables through a module that setuptools will drop
+        from parliament import analyze_policy_string
+    assert [str(finding) for finding in analyze_policy_string(path.read_text()).findings] == []
+    wide = path.read_text().replace('"s3:GetObject"', '"s3:*"', 1).replace("arn:aws:s3:::semanir", "*")
+    assert analyze_policy_string(wide).findings
+
+
+def test_dockerfile(tmp_path: Path) -> None:
+    hadolint = str(Path(sys.prefix) / "bin" / "hadolint")
+    done = subprocess.run([hadolint, str(PROJECT_ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    (tmp_path / "Dockerfile").write_text("FROM ubuntu\nRUN cd /tmp && sudo make\n")
+    assert subprocess.run([hadolint, str(tmp_path / "Dockerfile")], capture_output=True, check=False).returncode != 0
+    stages = [
+        line for line in (PROJECT_ROOT / "Dockerfile").read_text().splitlines() if line.startswith(("FROM", "USER"))
+    ]
+    assert [line.split()[0] for line in stages] == ["FROM", "FROM", "USER", "FROM", "USER"]  # what runs is never root
