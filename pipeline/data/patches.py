@@ -45,21 +45,27 @@ class PatchSampler:
 
     def __call__(self, sample: DecodedSample, rng: np.random.Generator) -> dict[str, Tensor]:
         height, width = sample.size
-        size = self.patch_size(sample.phase)
+        size, side = self.patch_size(sample.phase), self._side(height, width, sample.phase)
         if min(height, width) < size:
             raise UserError(
                 f"image {sample.key!r} is {width}x{height}, smaller than the patch size {size}; choose a smaller patch"
             )
-        top, left = _corner(height, width, size, rng)
+        top, left = _corner(height, width, side, rng)
         turn = int(rng.integers(8))
 
         def cut(pixels: Pixels) -> Image:
-            patch = to_float(pixels[top : top + size, left : left + size])
-            return np.ascontiguousarray(augment(self.task.to_gt_channels(patch), turn))
+            square = to_float(pixels[top : top + side, left : left + side])
+            return np.ascontiguousarray(augment(self.task.to_gt_channels(square), turn))
 
         gt = cut(sample.clean)
         lq = self.task.degrade(gt, rng, self.settings) if sample.degraded is None else cut(sample.degraded)
-        return {"lq": to_tensor(self.task.to_input(lq)), "gt": to_tensor(gt)}
+        edge = (side - size) // 2  # only tasks that keep the size have a margin
+        inner = (slice(edge, edge + size),) * 2 if edge else (slice(None),) * 2
+        return {"lq": to_tensor(self.task.to_input(lq[inner])), "gt": to_tensor(gt[inner])}
+
+    def _side(self, height: int, width: int, phase: int) -> int:
+        """Side of the square to cut: the patch, and around it what the degradation reaches, as far as it fits."""
+        return min(self.patch_size(phase) + 2 * self.task.margin(self.settings), height, width)
 
     def patch_size(self, phase: int) -> int:
         """Side of the ground-truth patch in a phase of the schedule; the last one also serves later phases."""
@@ -67,10 +73,10 @@ class PatchSampler:
 
     def rows_needed(self, height: int, width: int, phase: int, rng: np.random.Generator) -> int:
         """The patch's bottom edge: nothing below it has to be decoded."""
-        size = self.patch_size(phase)
-        if min(height, width) < size:
+        side = self._side(height, width, phase)
+        if side < self.patch_size(phase):
             return height  # refused by name when the sample is made
-        return _corner(height, width, size, rng)[0] + size
+        return _corner(height, width, side, rng)[0] + side
 
 
 def _corner(height: int, width: int, size: int, rng: np.random.Generator) -> tuple[int, int]:

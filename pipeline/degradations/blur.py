@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.motion_kernel import Kernel
@@ -25,6 +24,8 @@ def blur(image: Image, kernel: Kernel) -> Image:
     """Convolve every channel with ``kernel`` (n, n), n odd; edges are continued by mirroring. Same shape
     back.
     """
+    from scipy.signal import fftconvolve  # here: it brings scipy.stats along, seconds that other tasks need not wait
+
     check_image(image)
     check_kernel(kernel)
     radius = kernel.shape[0] // 2

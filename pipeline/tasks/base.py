@@ -19,6 +19,12 @@ Degrade = Callable[[Image, Generator, Any], Image]
 Baseline = Callable[[Image, Any], Image]
 
 
+def no_margin(settings: TaskSettings) -> int:
+    """A patch is degraded by what is inside it."""
+    del settings
+    return 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One row of the published tables, as data. Images are float32 (H, W, C) in [0, 1]."""
@@ -55,6 +61,8 @@ class Task:
     """Name of the published training loss."""
     size_multiple: int = 1
     """Ground-truth sides must be a multiple of this."""
+    margin: Callable[[Any], int] = no_margin
+    """settings -> pixels around a patch that its degradation reaches; only for tasks that keep the size."""
 
     def crop_gt(self, gt: Image) -> Image:
         """Cut the bottom and right edges so that both sides are a multiple of ``size_multiple``.

@@ -62,6 +62,11 @@ def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:
     return quantize(noisy)
 
 
+def kernel_reach(settings: DeblurringSettings) -> int:
+    """Pixels from which light may travel: without them a patch's edges would show mirrored motion."""
+    return settings.max_size // 2
+
+
 DEBLURRING = Task(
     name="deblurring",
     group="deblurring",
@@ -77,4 +82,5 @@ DEBLURRING = Task(
     model="ushape_base",
     tiny_model="ushape_tiny",
     loss="charbonnier",
+    margin=kernel_reach,
 )

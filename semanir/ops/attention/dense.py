@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semanir.ops.dictionary.bits import additive_mask
+from semanir.ops.opaque import opaque_op
 from semanir.ops.precision import no_autocast
 
 # Scores of one chunk of windows, all heads.
@@ -37,7 +38,14 @@ def _chunk(scores_shape: tuple[int, int, int], device: torch.device) -> int:
     return max(1, _CHUNK_BYTES.get(device.type, 64 << 20) // (4 * num_heads * rows * columns))
 
 
-@torch.library.custom_op("semanir::masked_softmax_infer", mutates_args=())
+def _fake_infer(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> Tensor:
+    return value.new_empty(value.shape)
+
+
+@opaque_op(
+    "semanir::masked_softmax_infer(Tensor query, Tensor key, Tensor value, Tensor dictionary, Tensor bias) -> Tensor",
+    fake=_fake_infer,
+)
 def masked_softmax_infer(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> Tensor:
     """softmax(query @ key.T + bias, kept keys only) @ value, float32; (M, H, N, d) -> (M, H, N, d)."""
     out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
@@ -50,35 +58,18 @@ def masked_softmax_infer(query: Tensor, key: Tensor, value: Tensor, dictionary: 
     return out
 
 
-@masked_softmax_infer.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> Tensor:
-    return value.new_empty(value.shape)
+def _fake_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    empty = [t.new_empty(t.shape) for t in (query, key, value)]
+    return empty[0], empty[1], empty[2], weights.new_empty(weights.shape[1:])
 
 
-@torch.library.custom_op("semanir::masked_softmax_train", mutates_args=())
-def masked_softmax_train(
-    query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor]:
-    """As :func:`masked_softmax_infer`; also returns the weights (M, H, N, N) for the backward pass."""
-    num_windows, num_heads, num_tokens, _head_dim = query.shape
-    weights = torch.empty(num_windows, num_heads, num_tokens, num_tokens, device=query.device)
-    out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
-    step = _chunk((num_heads, num_tokens, num_tokens), query.device)
-    for start in range(0, num_windows, step):
-        part = slice(start, start + step)
-        scores = additive_mask(dictionary[part], num_tokens)[:, None] + bias
-        scores.flatten(0, 1).baddbmm_(query[part].flatten(0, 1), key[part].flatten(0, 1).mT)
-        torch.softmax(scores, -1, out=weights[part])
-        torch.bmm(weights[part].flatten(0, 1), value[part].flatten(0, 1), out=out[part].flatten(0, 1))
-    return out, weights
-
-
-@masked_softmax_train.register_fake
-def _(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    return value.new_empty(value.shape), query.new_empty(*query.shape[:3], query.shape[2])
-
-
-@torch.library.custom_op("semanir::masked_softmax_backward", mutates_args=())
+@opaque_op(
+    "semanir::masked_softmax_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor weights)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+    fake=_fake_backward,
+)
 def masked_softmax_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -99,12 +90,8 @@ def masked_softmax_backward(
     return grads[0], grads[1], grads[2], grad_bias
 
 
-@masked_softmax_backward.register_fake
-def _(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    empty = [t.new_empty(t.shape) for t in (query, key, value)]
-    return empty[0], empty[1], empty[2], weights.new_empty(weights.shape[1:])
+def _fake_train(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    return value.new_empty(value.shape), query.new_empty(*query.shape[:3], query.shape[2])
 
 
 def _setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple) -> None:
@@ -120,4 +107,25 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor, _: Tensor)
     return grad_query, grad_key, grad_value, None, grad_bias
 
 
-masked_softmax_train.register_autograd(_backward, setup_context=_setup_context)
+@opaque_op(
+    "semanir::masked_softmax_train(Tensor query, Tensor key, Tensor value, Tensor dictionary, Tensor bias)"
+    " -> (Tensor, Tensor)",
+    fake=_fake_train,
+    backward=_backward,
+    setup_context=_setup_context,
+)
+def masked_softmax_train(
+    query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As :func:`masked_softmax_infer`; also returns the weights (M, H, N, N) for the backward pass."""
+    num_windows, num_heads, num_tokens, _head_dim = query.shape
+    weights = torch.empty(num_windows, num_heads, num_tokens, num_tokens, device=query.device)
+    out = torch.empty(value.shape, dtype=value.dtype, device=value.device)
+    step = _chunk((num_heads, num_tokens, num_tokens), query.device)
+    for start in range(0, num_windows, step):
+        part = slice(start, start + step)
+        scores = additive_mask(dictionary[part], num_tokens)[:, None] + bias
+        scores.flatten(0, 1).baddbmm_(query[part].flatten(0, 1), key[part].flatten(0, 1).mT)
+        torch.softmax(scores, -1, out=weights[part])
+        torch.bmm(weights[part].flatten(0, 1), value[part].flatten(0, 1), out=out[part].flatten(0, 1))
+    return out, weights

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from semanir.ops.dictionary.bits import num_words, pack_bits
+from semanir.ops.opaque import opaque_op
 from semanir.ops.precision import no_autocast
 
 # Scores of one chunk of windows: small enough for a CPU's cache, large enough to fill a GPU.
@@ -20,7 +21,12 @@ _CHUNK_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 _HAS_NUMPY = find_spec("numpy") is not None
 
 
-@torch.library.custom_op("semanir::build_dictionary", mutates_args=())
+def _fake(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
+    num_windows, num_tokens, _ = windows.shape
+    return windows.new_empty(num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32)
+
+
+@opaque_op("semanir::build_dictionary(Tensor windows, SymInt k, Tensor? regions) -> Tensor", fake=_fake)
 def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
     """(M, N, C), k, (R, N) or None -> (M, N, ceil(N / 32)) int32; see ``key_semantic_dictionary``."""
     num_windows, num_tokens, _ = windows.shape
@@ -40,12 +46,6 @@ def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
                 scores.masked_fill_(~allowed, -torch.inf)
             words[start : start + chunk] = pack_bits(keep_top(scores, k, allowed))
     return words
-
-
-@build_dictionary.register_fake
-def _(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
-    num_windows, num_tokens, _ = windows.shape
-    return windows.new_empty(num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32)
 
 
 def keep_top(scores: Tensor, k: int, allowed: Tensor | None) -> Tensor:

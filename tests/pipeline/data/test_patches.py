@@ -102,3 +102,19 @@ def test_patches_that_cannot_be_cut_are_refused(dataset):
     with pytest.raises(UserError, match=r"larger than the smallest image side .* 8 pixels; choose at most 8"):
         check_patch_fits(dataset(3), 9)
     check_patch_fits(dataset(3, name="other"), 8)
+
+
+def test_a_blurred_patch_is_cut_from_the_blurred_surroundings():
+    task = TASKS["deblurring"]
+    settings = task.parse_settings({"kernel_seed": 0, "max_size": 15, "length": 20})
+    image = decoded()
+    sample = make_patch_sampler(task, settings, 16)(image, sample_generator(0, 5))
+    # Every symmetry of the image, blurred whole: away from its edges, the patch must be found in one of them.
+    whole = [augment(task.to_gt_channels(image.clean.astype(np.float32) / 255), turn) for turn in range(8)]
+    lq = sample["lq"].numpy().transpose(1, 2, 0)
+    found = False
+    for turned in whole:
+        blurred = task.degrade(np.ascontiguousarray(turned), sample_generator(0, 0), settings)
+        windows = np.lib.stride_tricks.sliding_window_view(blurred, (16, 16, 3)).squeeze(2)
+        found |= bool((np.abs(windows - lq).max(axis=(2, 3, 4)) < 1.5 / 255).any())
+    assert found
