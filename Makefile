@@ -49,16 +49,17 @@ data: up ## Pack the built-in images into shards, if that was not done
 train: data ## Train, evaluate and register a model per task (ARGS="--tasks denoising …" chooses)
 	@infra/submit.sh train python jobs/train_all_tasks.py $(ARGS)
 
-test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k order" chooses)
-	@$(BIN)/python -m pytest -m "not slow and not gpu and not netns" $(PYTEST)
+test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k order" chooses); over a network as root
+	@$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST)
 
-test-slow: install ## Run the long tests, and those that need a GPU or network namespaces
-	@$(BIN)/python -m pytest -m "slow or gpu or netns" $(PYTEST)
+test-slow: install ## Run the long tests, and those that need a GPU
+	@$(BIN)/python -m pytest -m "slow or gpu" $(PYTEST)
 
-lint: install ## Check style and types
+lint: install ## Check style, types, and the pinned packages for known vulnerabilities
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/python -m infra.audit
 
 format: install ## Mend what `make lint` can mend by itself
 	@$(BIN)/ruff check --fix

@@ -1,0 +1,149 @@
+"""Training over a network: a head, three workers and the servers on hosts of their own, and a cable that is cut.
+
+Every node sees the third-party packages, and of this project only what `ray job submit --working-dir` brought.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local import processes
+from infra.local.layout import BUCKET, PROJECT_ROOT, write_private
+from tests.infra.network import Host, Network, why_impossible
+from tests.infra.ray_nodes import CODE, PATIENCE_S, RayNodes
+from tests.infra.services import BIN, Services, plain_environ
+
+STEPS, CHECKPOINT_EVERY, BATCH = 60, 15, 4
+CONFIG = f"""
+defaults:
+  storage: s3://{BUCKET}/runs
+  data: {{train: s3://{BUCKET}/datasets/builtin/train, val: s3://{BUCKET}/datasets/builtin/val,
+         patch_size: 32, block_size: 8}}
+  model: {{name: ushape_tiny}}
+  training: {{steps: {STEPS}, global_batch_size: {BATCH}, num_workers: 2, zero_stage: 1, learning_rate: 2e-3,
+             loss: pseudo_huber, log_every: 1, validate_every: {STEPS}, checkpoint_every: {CHECKPOINT_EVERY},
+             collective_timeout_s: 20}}
+"""
+TRAIN = ["python", "jobs/train_all_tasks.py", "--tasks", "denoising_color", "--config", "two_hosts.yaml"]
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A person's checkout, with a configuration of theirs."""
+    folder = tmp_path_factory.mktemp("laptop") / "project"
+    for name in CODE:
+        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "two_hosts.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    network: Network | None, services: Services, laptop: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RayNodes]:
+    """A head and three workers of one CPU each, and the shards packed from the laptop meanwhile."""
+    if network is None:
+        pytest.skip(why_impossible() or "no network")
+    # Ray's sockets lie in these folders, and a socket's path has at most 107 bytes.
+    folder = Path(f"/tmp/smr{tmp_path_factory.getbasetemp().stat().st_ino}")
+    folder.mkdir()
+    hosts = [network.add(name) for name in ("head", "w1", "w2", "w3")]
+    made = RayNodes(network, services, folder, hosts[0], hosts[1:])
+    write_private(folder / "token", secrets.token_hex(32))
+    try:
+        made.start_head()
+        for host in made.workers:
+            made.start_worker(host)
+        packed = subprocess.run(
+            [str(BIN / "python"), "jobs/prepare_data.py", "--builtin", "--output", f"s3://{BUCKET}/datasets/builtin"],
+            env=plain_environ() | services.s3_environ("prepare") | {"no_proxy": "*"},
+            cwd=laptop, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert packed.returncode == 0, packed.stdout + packed.stderr
+        until("four living nodes", lambda: len(made.living()) == 4)
+        yield made
+    finally:
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            list(pool.map(lambda host: processes.end(folder, host.name), hosts))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def until(what: str, condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S} s"
+        time.sleep(0.5)
+
+
+def loss_histories(services: Services) -> list[dict[int, list[float]]]:
+    """The losses of each step of each run; more than one where a step was trained again after the cut."""
+    runs = services.ask_mlflow("runs/search", "admin", {"experiment_ids": ["1"], "max_results": 10}).get("runs", [])
+    query = "metrics/get-history?run_id={}&metric_key=loss&max_results=1000"
+    histories = []
+    for run in runs:
+        steps: dict[int, list[float]] = {}
+        for metric in services.ask_mlflow(query.format(run["info"]["run_id"]), "admin").get("metrics", []):
+            steps.setdefault(metric["step"], []).append(metric["value"])
+        histories.append(steps)
+    return histories
+
+
+def last_step(services: Services) -> int:
+    return max((step for steps in loss_histories(services) for step in steps), default=0)
+
+
+def final_positions(services: Services) -> list[int]:
+    """How many samples each finished run has trained on, by its last checkpoint."""
+    s3 = services.s3("admin")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="runs/")["Contents"]]
+    states = [json.load(s3.get_object(Bucket=BUCKET, Key=k)["Body"]) for k in keys if k.endswith("/state.json")]
+    return [state["position"] for state in states if state["step"] == STEPS]
+
+
+def moved(nodes: RayNodes, lost: Host, before: set[str]) -> set[str]:
+    """The hosts that train now, once they are others than before."""
+    now = nodes.hosts_of_workers() - {lost.name}
+    return now if len(now) == 2 and now != before else set()
+
+
+def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop: Path) -> None:
+    job = nodes.submit(laptop, TRAIN)
+    job.until("steps after a checkpoint", lambda: last_step(services) > CHECKPOINT_EVERY + 1)
+    before = nodes.hosts_of_workers()
+    assert len(before) == 2, before
+    lost = next(host for host in nodes.workers if host.name in before)
+    nodes.network.cut(lost)
+    job.until("workers on the hosts that are left", lambda: moved(nodes, lost, before))
+    assert "semanir-denoising-color v1 @champion" in job.finish()
+
+    nodes.submit(laptop, [*TRAIN, "--retrain"]).finish()
+    whole_run, cut_run = sorted(loss_histories(services), key=lambda steps: max(map(len, steps.values())))
+    assert set(cut_run) == set(whole_run) == set(range(1, STEPS + 1))
+    assert all(len(losses) == 1 for losses in whole_run.values())
+    for step, (loss,) in whole_run.items():
+        assert cut_run[step] == pytest.approx([loss] * len(cut_run[step]), rel=1e-5), step
+    assert final_positions(services) == [STEPS * BATCH] * 2
+
+    nodes.network.mend(lost)
+    until("the lost node's own end", lambda: not processes.find(nodes.folder, lost.name))
+    until("the end of all training workers", lambda: not nodes.hosts_of_workers())
+
+
+def test_a_job_without_the_token_is_refused_over_the_network(nodes: RayNodes, laptop: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        opener.open(f"{nodes.environ['RAY_API_SERVER_ADDRESS']}/api/jobs/", timeout=10)
+    assert refusal.value.code == 401
