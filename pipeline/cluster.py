@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import UserError
@@ -89,6 +91,19 @@ class Shared(Generic[Item]):
 
         value: Item = ray.get(self._reference)
         return value
+
+
+def show_figures(run: str, figures: Mapping[str, float]) -> None:
+    """Offer figures to Prometheus as ``ray_semanir_<name>{run="…"}``, on the metrics port of the driver's node."""
+    for name, value in figures.items():
+        _gauge("semanir_" + re.sub(r"\W", "_", name)).set(float(value), tags={"run": run})
+
+
+@cache
+def _gauge(name: str) -> Any:
+    from ray.util.metrics import Gauge
+
+    return Gauge(name, description="A training run's latest figure.", tag_keys=("run",))
 
 
 class Board:

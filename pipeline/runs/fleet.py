@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from rich.console import Console
 
-from pipeline.cluster import Board, connect, total_resources
+from pipeline.cluster import Board, connect, show_figures, total_resources
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.runs.preflight import check_runs
@@ -44,6 +44,7 @@ def run_fleet(
             _, pending = wait(pending, timeout=POLL_S)
             for topic, (step, metrics) in board.collect():
                 by_topic[topic].heard(step, metrics)
+                show_figures(topic, {"step": step, **metrics})
     return [_outcome(config, future, console) for config, future in zip(configs, futures, strict=True)]
 
 
