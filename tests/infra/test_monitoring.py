@@ -1,0 +1,54 @@
+"""The dashboard asks for metrics that exist: Ray's own by their definitions, ours by what the loop logs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+
+import yaml
+from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
+from ray.train.v2._internal.metrics.controller import ControllerMetrics
+from ray.train.v2._internal.metrics.worker import WorkerMetrics
+
+from infra.local.layout import PROJECT_ROOT
+
+FOLDER = PROJECT_ROOT / "infra/monitoring"
+
+
+def asked() -> set[str]:
+    """Names of all metrics in the dashboard's queries, less Ray's prefix."""
+    dashboard = json.loads((FOLDER / "grafana-dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    plain = [re.sub(r"\{[^}]*\}|by \([^)]*\)", "", query) for query in queries]
+    return {name for query in plain for name in re.findall(r"\bray_(\w+)", query)}
+
+
+def logged() -> set[str]:
+    """Keys of the figures that the training loop sends on."""
+    tree = ast.parse((PROJECT_ROOT / "pipeline/training/loop.py").read_text())
+    keys = [key for node in ast.walk(tree) if isinstance(node, ast.Dict) for key in node.keys]
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)} | {"step"}
+
+
+def test_every_metric_of_the_dashboard_exists() -> None:
+    train = {value for kind in (ControllerMetrics, WorkerMetrics) for value in vars(kind).values()}
+    ours = {f"semanir_{name}" for name in logged()}
+    names = asked()
+    assert len(names) > 10
+    assert names <= set(METRICS_GAUGES) | {name for name in train if isinstance(name, str)} | ours
+
+
+def test_panels_have_names_and_places_of_their_own() -> None:
+    panels = json.loads((FOLDER / "grafana-dashboard.json").read_text())["panels"]
+    for of in (lambda p: p["id"], lambda p: p["title"], lambda p: (p["gridPos"]["x"], p["gridPos"]["y"])):
+        assert len({of(panel) for panel in panels}) == len(panels)
+
+
+def test_prometheus_finds_the_ports_that_the_pods_name() -> None:
+    (scrape,) = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    wanted = {rule["regex"] for rule in scrape["relabel_configs"] if "port_name" in rule["source_labels"][0]}
+    cluster = yaml.safe_load((PROJECT_ROOT / "infra/k8s/base/raycluster.yaml").read_text())["spec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for container in (group["template"]["spec"]["containers"][0] for group in groups):
+        assert wanted <= {port["name"] for port in container["ports"]}
