@@ -18,6 +18,7 @@ from tests.infra.network import INTERFACE, Host, Network
 from tests.infra.services import BIN, Services, plain_environ, start
 
 CODE = ("semanir", "pipeline", "jobs", "infra")
+METRICS_PORT = 8080
 PATIENCE_S = 300  # for each thing that is waited for, on a busy machine
 # Ray's defaults find a lost node in about a minute; see infra/OPERATIONS.md.
 LOST_NODE = {
@@ -77,7 +78,8 @@ class RayNodes:
         }
 
     def start_head(self) -> None:
-        self._start(self.head, "--head", "--port=6379", "--num-cpus=0", f"--dashboard-host={self.head.address}")
+        ports = ("--port=6379", f"--metrics-export-port={METRICS_PORT}")
+        self._start(self.head, "--head", "--num-cpus=0", f"--dashboard-host={self.head.address}", *ports)
 
     def start_worker(self, host: Host) -> None:
         self._start(host, f"--address={self.head.address}:6379", "--num-cpus=1")
@@ -114,6 +116,12 @@ class RayNodes:
         except OSError:
             return set()
         return {node["node_ip"] for node in nodes if node["state"] == "ALIVE"}
+
+    def metrics(self) -> str:
+        """What Prometheus would scrape from the head."""
+        url = f"http://{self.head.address}:{METRICS_PORT}/metrics"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
+            return str(answer.read().decode())
 
     def hosts_of_workers(self) -> set[str]:
         """Hosts on which training workers run now."""

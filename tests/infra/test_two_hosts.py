@@ -126,6 +126,7 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
     assert len(before) == 2, before
     lost = next(host for host in nodes.workers if host.name in before)
     nodes.network.cut(lost)
+    job.until("figures for Prometheus", lambda: "ray_semanir_samples_per_second{" in nodes.metrics())
     job.until("workers on the hosts that are left", lambda: moved(nodes, lost, before))
     assert "semanir-denoising-color v1 @champion" in job.finish()
 
