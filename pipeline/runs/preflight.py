@@ -10,7 +10,7 @@ from pipeline.data.patches import check_patch_fits
 from pipeline.data.schedule import check_world_size
 from pipeline.errors import UserError
 from pipeline.registry.client import check_tracking_server, tracking_uri
-from pipeline.storage import check_access
+from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS
 from pipeline.training.engine import check_zero_block
 from pipeline.training.losses import check_loss
@@ -67,7 +67,10 @@ def patch_multiple(config: RunConfig) -> int:
 
 
 def check_data(config: RunConfig) -> None:
-    """What the data sets' manifests can tell."""
+    """What the data sets' manifests, and the weights to start from, can tell."""
+    init = config.model.init
+    if init is not None and not open_storage(init).exists("config.json"):
+        raise UserError(f"{config.task}: model.init {init} holds no weights (no config.json); name a best/ folder")
     for uri in _datasets(config):
         manifest = load_manifest(uri)
         if uri in config.data.train_sets:

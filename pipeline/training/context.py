@@ -33,10 +33,21 @@ class WorkerContext(Protocol):
         """Send figures on their way without waiting; only rank 0 calls it."""
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
-        """Persist this rank's part of a checkpoint; every rank calls it, each with a folder of its own."""
+        """Persist this rank's part of a checkpoint; every rank calls it, each with a folder of its own.
+
+        The folder is given away: it is removed once its files are safe, perhaps after this call returned.
+        """
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """A local folder holding the latest checkpoint's files of all ranks, or None at a fresh start."""
+
+
+CHECKPOINT_PREFIX = "step-"
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder of the checkpoint after ``step`` optimizer steps: a resumed run writes a lost one under its name."""
+    return f"{CHECKPOINT_PREFIX}{step:09d}"
 
 
 class PlainContext:
@@ -54,10 +65,11 @@ class PlainContext:
         self.logged.append((step, dict(metrics)))
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
-        shutil.copytree(folder, self.storage / f"step-{step:09d}", dirs_exist_ok=True)
+        shutil.copytree(folder, self.storage / checkpoint_name(step), dirs_exist_ok=True)
+        shutil.rmtree(folder)
         if self.world_size > 1:
             torch.distributed.barrier()
 
     @contextmanager
     def latest_checkpoint(self) -> Iterator[Path | None]:
-        yield max(self.storage.glob("step-*"), default=None)
+        yield max(self.storage.glob(f"{CHECKPOINT_PREFIX}*"), default=None)

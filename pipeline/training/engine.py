@@ -49,6 +49,10 @@ class Engine:
             config=build_deepspeed_config(settings, context.world_size),
             dist_init_required=False,
         )
+        # DeepSpeed casts the parameters alone: a float32 buffer would lift the activations again.
+        for buffer in self.module.buffers():
+            if buffer.is_floating_point():
+                buffer.data = buffer.data.to(self.dtype)
 
     def step(
         self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs
 import ray.train
 import torch
+from ray.train import CheckpointUploadMode
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem
-from pipeline.training.context import StopRun
+from pipeline.training.context import CHECKPOINT_PREFIX, StopRun, checkpoint_name
 from pipeline.training.loop import Summary, train
 
 
@@ -35,6 +37,7 @@ class RayContext:
     rank: int
     world_size: int
     device: torch.device
+    config: RunConfig
     topic: str
     board: Board
 
@@ -42,16 +45,37 @@ class RayContext:
         self.board.post(self.topic, (step, dict(metrics)))
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
-        ray.train.report(dict(metrics, step=step), checkpoint=ray.train.Checkpoint.from_directory(folder))
+        # Uploaded by a thread of every rank while training goes on, and only then counted as the latest.
+        ray.train.report(
+            dict(metrics, step=step),
+            checkpoint=ray.train.Checkpoint.from_directory(folder),
+            checkpoint_dir_name=checkpoint_name(step),
+            checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+            delete_local_checkpoint_after_upload=True,
+        )
 
     @contextmanager
     def latest_checkpoint(self) -> Iterator[Path | None]:
         checkpoint = ray.train.get_checkpoint()
+        if self.rank == 0:
+            remove_orphans(self.config.storage, self.topic, checkpoint and Path(checkpoint.path).name)
         if checkpoint is None:
             yield None
         else:
             with checkpoint.as_directory() as folder:
                 yield Path(folder)
+
+
+def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
+    """Delete what a crash left half-written: checkpoints later than ``latest``, the last complete one of the run.
+
+    Ray Train knows nothing of them, so its ``num_to_keep`` would never remove them.
+    """
+    filesystem, path = arrow_filesystem(storage)
+    selector = pyarrow.fs.FileSelector(f"{path}/{run_name}", allow_not_found=True)
+    for entry in filesystem.get_file_info(selector):
+        if entry.base_name.startswith(CHECKPOINT_PREFIX) and entry.base_name > (latest or ""):
+            filesystem.delete_dir(entry.path)
 
 
 def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
@@ -111,6 +135,7 @@ def _work(loop_config: dict[str, Any]) -> Any:
         rank=worker.get_world_rank(),
         world_size=worker.get_world_size(),
         device=get_device(),
+        config=config,
         topic=loop_config["topic"],
         board=loop_config["board"],
     )

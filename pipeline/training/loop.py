@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from pipeline.config import RunConfig
 from pipeline.data.loader import Batch
@@ -85,9 +85,9 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
                 context.log(state.step, {"val_psnr": psnr})
             meter.pause_over()
         if state.step % settings.checkpoint_every == 0 or last:
-            with TemporaryDirectory() as folder_name:
-                save_checkpoint(Path(folder_name), state, engine, ema, validator, plan, context)
-                context.save(state.step, {"best_psnr": state.best_psnr}, Path(folder_name))
+            folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
+            save_checkpoint(folder, state, engine, ema, validator, plan, context)
+            context.save(state.step, {"best_psnr": state.best_psnr}, folder)
             meter.pause_over()
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
 

@@ -11,8 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+import semanir
 from pipeline.config import RunConfig, TrainingSettings
 from pipeline.training.context import PlainContext
+from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
@@ -79,6 +81,60 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
     }
 
 
+def run_phases(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """Per stage, losses of steps whose (global batch, micro-batch) sizes are ``job["sizes"]``."""
+    losses: dict[str, list[float | None]] = {}
+    for stage in job["stages"]:
+        settings = TrainingSettings(**{**job["settings"], "zero_stage": stage})
+        engine = Engine(small_net(), settings, context)
+        losses[str(stage)] = []
+        for step, (total, micro) in enumerate(job["sizes"]):
+            lq, gt = (part[context.rank :: context.world_size] for part in global_batch(step, total))
+            batches = list(zip(lq.split(micro), gt.split(micro), strict=True))
+            losses[str(stage)].append(engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None))
+    return losses
+
+
+def run_averages(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """Each case's moving average against the same recursion on consolidated weights; saved and loaded again."""
+    return {name: run_average(case, Path(job["folder"]) / name, context) for name, case in job["cases"].items()}
+
+
+def run_average(case: dict[str, Any], folder: Path, context: PlainContext) -> dict[str, Any]:
+    settings = TrainingSettings(**case)
+    torch.manual_seed(0)
+    model = semanir.create_model("columnar_tiny", depths=(1, 1), embed_dim=12, window_size=4, k=4)
+    engine = Engine(model, settings, context)
+    ema = Ema(engine, settings.ema_decay)
+    expected = engine.full_state_dict()
+    for step in range(settings.steps):
+        lq = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(2 * step + context.rank))
+        gt = lq.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        engine.step([(lq, gt)], get_loss("charbonnier"), settings.learning_rate, None)
+        ema.update()
+        for name, value in engine.full_state_dict().items():
+            expected[name] = torch.lerp(expected[name], value, 1 - settings.ema_decay)
+    weights, average = engine.full_state_dict(), ema.full_state_dict()
+    if context.rank == 0:
+        semanir.save(average, folder / "ema", config=model.config)
+    dist.barrier()
+    fresh = Ema(engine, settings.ema_decay)
+    fresh.load(folder)
+    loaded, after = fresh.full_state_dict(), engine.full_state_dict()
+    copy = semanir.build_model(model.config)
+    copy.load_state_dict(weights)
+    probe = torch.rand(1, 3, 9, 11, generator=torch.Generator().manual_seed(99))
+    with torch.no_grad():
+        copied, kept = copy.to(engine.dtype)(probe.to(engine.dtype)), engine.forward(probe)
+    return {
+        "error": max((average[name] - expected[name]).abs().max().item() for name in expected),
+        "moved": max((average[name] - weights[name]).abs().max().item() for name in expected),
+        "copy_equal": torch.equal(copied, kept),
+        "loaded_equal": all(torch.equal(loaded[name], average[name]) for name in average),
+        "weights_kept": all(torch.equal(after[name], weights[name]) for name in weights),
+    }
+
+
 def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     """The real loop on the configuration of the job."""
     summary = train(RunConfig.model_validate_json(job["config"]), context)
@@ -92,7 +148,8 @@ def main() -> None:
     rendezvous = f"file://{job['folder']}/rendezvous"
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world_size)
     context = PlainContext(Path(job["folder"]) / "checkpoints", rank, world_size)
-    result = {"engines": run_engines, "loop": run_loop}[job["kind"]](job, context)
+    kinds = {"engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop}
+    result = kinds[job["kind"]](job, context)
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
 
 

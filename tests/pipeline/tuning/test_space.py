@@ -123,6 +123,9 @@ def test_a_sweep_is_named_by_what_it_searches(document: dict[str, Any], sweep_va
     assert len({name(), name(num_trials=4), name(seed=1), name(fixed={})}) == 4
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+SWEEPS = sorted([*(CONFIGS / "sweeps").glob("*.yaml"), *(CONFIGS / "ablations").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_shipped_sweeps_are_sound(path: Path) -> None:
     assert len(check_space(read_config(CONFIGS / "first_run.yaml"), read_sweep(path))) > 1

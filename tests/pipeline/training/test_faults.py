@@ -1,0 +1,106 @@
+"""A worker killed in a real run, on the real servers: the run ends by itself, as if nothing had happened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pyarrow.fs
+from mlflow import MlflowClient
+
+# The end-to-end test's run: when that ran first, its model is there and is not trained again.
+STEPS, HALF = 30, 15
+SHORT = [
+    "--tasks", "denoising_color", "--set", f"training.steps={STEPS}", "--set", f"training.validate_every={HALF}",
+    "--set", f"training.checkpoint_every={HALF}", "--set", "training.schedule.warmup_steps=5",
+]  # fmt: skip
+
+
+def run(stack: Any, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=stack.root, env=stack.env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
+    until = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < until, f"waited {timeout_s} s for {what}"
+        time.sleep(0.05)
+    return value
+
+
+def training_workers(stack: Any) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            title = " ".join(process.cmdline())
+            ours = process.environ().get("RAY_AUTH_TOKEN_PATH") == stack.env["RAY_AUTH_TOKEN_PATH"]
+        except psutil.Error:
+            continue
+        if title.startswith("ray::") and "RayTrainWorker" in title and ours:
+            found.append(process)
+    return found
+
+
+def runs_and_losses(stack: Any) -> list[tuple[str, dict[int, float]]]:
+    """Name and loss (last value per step) of each training run, oldest first."""
+    client = MlflowClient(stack.env["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("semanir")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"], max_results=100)
+    chosen = [run for run in runs if run.data.params.get("training.steps") == str(STEPS)]
+    return [
+        (
+            run.data.tags["semanir.run_name"],
+            {metric.step: metric.value for metric in client.get_metric_history(run.info.run_id, "loss")},
+        )
+        for run in chosen
+    ]
+
+
+def checkpoints(stack: Any, run_name: str) -> dict[str, list[str]]:
+    """Checkpoint folder → its entries, of one run."""
+    filesystem = pyarrow.fs.S3FileSystem(
+        access_key=stack.env["AWS_ACCESS_KEY_ID"], secret_key=stack.env["AWS_SECRET_ACCESS_KEY"],
+        endpoint_override=stack.env["AWS_ENDPOINT_URL_S3"], region=stack.env["AWS_REGION"],
+    )  # fmt: skip
+    root = f"semanir/runs/{run_name}"
+    found: dict[str, list[str]] = {}
+    for entry in filesystem.get_file_info(pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True)):
+        parts = entry.path.removeprefix(root + "/").split("/")
+        if parts[0].startswith("step-"):
+            found.setdefault(parts[0], []).append("/".join(parts[1:]))
+    return found
+
+
+def test_a_killed_worker_changes_no_loss(stack: Any) -> None:
+    run(stack, sys.executable, "jobs/prepare_data.py", "--builtin", "--output", "s3://semanir/datasets/builtin")
+    job = ["ray", "job", "submit", "--", "python", "jobs/train_all_tasks.py", *SHORT]
+    run(stack, *job)
+    (whole_name, whole), *_ = runs_and_losses(stack)
+    name = f"{whole_name}-1"
+
+    again = subprocess.Popen(
+        [*job, "--retrain"], cwd=stack.root, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        wait_for(lambda: checkpoints(stack, name) or again.poll() is not None, "the first checkpoint")
+        victim = training_workers(stack)[0]
+        victim.kill()
+        output, _ = again.communicate(timeout=240)
+    finally:
+        again.kill()
+    assert again.returncode == 0, output
+    losses = dict(runs_and_losses(stack))
+    assert sorted(losses[name]) == [1, 10, 20, 30]
+    assert losses[name] == whole  # to the last bit
+    # Nothing half-written is left: each checkpoint that stands can be loaded.
+    for folder, files in checkpoints(stack, name).items():
+        assert "state.json" in files, folder
+        assert "best/model.safetensors" in files, folder

@@ -1,0 +1,65 @@
+"""Losses by name, and VGG16's from a weights file with the standard key names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn.functional import smooth_l1_loss
+
+from pipeline.errors import UserError
+from pipeline.training.losses import check_loss, get_loss
+from pipeline.training.perceptual import PERCEPTUAL_WEIGHT, Vgg16Features
+
+SHAPES = [(0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128), (10, 256, 128), (12, 256, 256), (14, 256, 256)]
+
+
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights under torchvision's names, a key of the classifier among them."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {"classifier.0.bias": torch.zeros(3)}
+    for index, out_channels, in_channels in SHAPES:
+        weight = torch.randn(out_channels, in_channels, 3, 3, generator=generator) * (2 / (9 * in_channels)) ** 0.5
+        tensors |= {f"features.{index}.weight": weight, f"features.{index}.bias": torch.zeros(out_channels)}
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def test_the_loss_is_smooth_l1_plus_features(vgg_file: Path) -> None:
+    from safetensors.torch import load_file
+
+    loss = get_loss("smooth_l1_vgg", str(vgg_file))
+    generator = torch.Generator().manual_seed(1)
+    gt = torch.rand(2, 3, 16, 16, generator=generator)
+    restored = (gt + 0.1 * torch.randn(gt.shape, generator=generator)).requires_grad_()
+    assert loss(gt, gt).item() == 0
+    value = loss(restored, gt)
+    vgg = Vgg16Features(load_file(vgg_file))
+    taps = [(a - b).square().mean() for a, b in zip(vgg(restored), vgg(gt), strict=True)]
+    assert [tuple(tap.shape) for tap in vgg(gt)] == [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4)]
+    assert all(tap.min() >= 0 for tap in vgg(gt))  # after the ReLU
+    expected = smooth_l1_loss(restored, gt) + PERCEPTUAL_WEIGHT * sum(taps) / 3
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    assert restored.grad is not None
+    assert restored.grad.abs().sum() > 0
+
+
+def test_weights_that_are_not_vgg16s_are_refused(vgg_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("no")
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name, said in [
+        ("none", "does not exist"),
+        ("text", "not a safetensors"),
+        ("other", r"features\.0\.weight has"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            get_loss("smooth_l1_vgg", str(tmp_path / f"{name}.safetensors"))
+    with pytest.raises(UserError, match=r"training\.perceptual_weights"):
+        check_loss("smooth_l1_vgg", None)
+    with pytest.raises(UserError, match="charbonnier, l1, pseudo_huber, smooth_l1_vgg"):
+        check_loss("l2", None)
