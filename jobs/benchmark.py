@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # --help, and imports nothing heavy at its top.
 SUBCOMMANDS = {
     "attention": "pipeline.benchmarks.attention",
+    "loader": "pipeline.benchmarks.loader",
 }
 
 

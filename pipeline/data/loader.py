@@ -42,7 +42,7 @@ class Batch:
         return Batch(lq, gt, self.keys, self.positions, self.phase, self.next_position)
 
 
-def _as_is(item: StreamItem) -> StreamItem:
+def _as_is(item: Any) -> Any:
     return item
 
 
@@ -61,11 +61,17 @@ class TrainingStream:
 
     def __iter__(self) -> Iterator[Batch]:
         schedule, settings = self.stream.schedule, self.stream.settings
-        options: dict[str, Any] = {"collate_fn": _as_is}
+        items: Iterator[StreamItem] = iter(self.stream)
         if self.loader_workers:
-            options["prefetch_factor"] = 8
-        loader = DataLoader(self.stream, batch_size=None, num_workers=self.loader_workers, **options)
-        items = iter(loader)
+            items = iter(
+                DataLoader(
+                    self.stream,
+                    batch_size=None,
+                    num_workers=self.loader_workers,
+                    collate_fn=_as_is,
+                    prefetch_factor=8,
+                )
+            )
         position = settings.start_position
         while (step := schedule.step_at(position)) is not None:
             images = (step.end - step.start) // settings.world_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from pipeline.data.faults import DamagedSample, Fault, FaultPolicy, TooMuchDamage
 from pipeline.data.manifest import Manifest, Row
@@ -33,6 +34,7 @@ class DatasetReader:
         self._storage = open_storage(manifest.uri, deadline_s)
         self._damaged: dict[Cell, Fault] = {}
         self._news: list[Fault] = []
+        self._first_with_key = lru_cache(maxsize=manifest.cached_shards)(self._find_first_with_key)
 
     def fetch(self, cells: Sequence[Cell]) -> dict[Cell, Span]:
         """The checked spans of some samples: one ranged read per shard from the first to the last of them.
@@ -58,7 +60,7 @@ class DatasetReader:
             data = self._storage.read_range(spans.shard, start, end - start)
         except FileNotFoundError:
             return {(shard, n): spans.damaged("missing_shard", row.key, "no such object") for n, row in rows.items()}
-        first_with_key = {row.key: number for number, row in reversed(list(enumerate(table)))}
+        first_with_key = self._first_with_key(shard)
         found: dict[Cell, Span] = {}
         for number, row in rows.items():
             span = data[row.offset - start : row.offset - start + row.length]
@@ -71,6 +73,9 @@ class DatasetReader:
             except DamagedSample as damage:
                 found[shard, number] = damage
         return found
+
+    def _find_first_with_key(self, shard: int) -> dict[str, int]:
+        return {row.key: number for number, row in reversed(list(enumerate(self.manifest.rows(shard))))}
 
     def decode(self, cell: Cell, span: Span, rows_needed: RowsNeeded = all_rows) -> ImagePair:
         """The pixels of a fetched sample, or of its substitute when it is damaged and the policy says skip.
