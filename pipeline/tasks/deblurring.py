@@ -6,17 +6,20 @@ from functools import cache
 from typing import Annotated
 
 from numpy.random import Generator, Philox
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.degradations.blur import blur
 from pipeline.degradations.image import Image
+from pipeline.degradations.kernel_file import parse_kernels
 from pipeline.degradations.motion_kernel import Kernel, random_motion_kernel
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.degradations.quantize import quantize
-from pipeline.degradations.ranges import Range
+from pipeline.degradations.ranges import Range, draw_int
+from pipeline.errors import UserError
 from pipeline.evaluation.convention import MetricConvention
+from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, number_range
+from pipeline.tasks.settings import TaskSettings, as_tuple, number_range
 
 
 class DeblurringSettings(TaskSettings):
@@ -30,6 +33,10 @@ class DeblurringSettings(TaskSettings):
     """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its
     own.
     """
+    kernel_files: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Addresses of files with measured kernels (.mat, .npy, .png): each image gets one of all of them, equally likely,
+    in place of a synthetic one. See ``pipeline.degradations.kernel_file``.
+    """
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 0.0)
     """Sensor noise after the blur."""
 
@@ -40,9 +47,22 @@ class DeblurringSettings(TaskSettings):
             raise ValueError(f"wanted an odd kernel size, got {value}")
         return value
 
+    @model_validator(mode="after")
+    def _one_origin(self) -> DeblurringSettings:
+        if self.kernel_files and self.kernel_seed is not None:
+            raise ValueError("kernel_files and kernel_seed exclude each other; set one of them")
+        return self
+
 
 def kernel_of(rng: Generator, settings: DeblurringSettings) -> Kernel:
-    """The kernel for one image (n, n): the settings' fixed one, or the next that ``rng`` draws."""
+    """The kernel for one image (n, n): the settings' fixed one, one of their files', or the next that ``rng`` draws.
+
+    Raises:
+        UserError: a kernel file is missing or holds no blur kernel.
+    """
+    if settings.kernel_files:
+        kernels = measured_kernels(settings.kernel_files)
+        return kernels[draw_int(rng, (0, len(kernels) - 1))]
     if settings.kernel_seed is None:
         return random_motion_kernel(rng, settings.length, settings.max_size)
     return _fixed_kernel(settings.kernel_seed, settings.length, settings.max_size)
@@ -53,6 +73,25 @@ def _fixed_kernel(seed: int, length: Range, max_size: int) -> Kernel:
     kernel = random_motion_kernel(Generator(Philox(key=seed)), length, max_size)
     kernel.flags.writeable = False
     return kernel
+
+
+@cache
+def measured_kernels(files: tuple[str, ...]) -> tuple[Kernel, ...]:
+    """The kernels of all files, in their order; read once per process.
+
+    Raises:
+        UserError: a file is missing, or holds no blur kernel.
+    """
+    kernels: list[Kernel] = []
+    for address in files:
+        folder, _, name = address.rpartition("/")
+        try:
+            kernels += parse_kernels(open_storage(folder or ".").read(name), name)
+        except FileNotFoundError as error:
+            raise UserError(f"kernel file {address!r} does not exist") from error
+        except ValueError as error:
+            raise UserError(f"{address}: {error}") from error
+    return tuple(kernels)
 
 
 def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:

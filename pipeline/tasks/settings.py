@@ -17,6 +17,11 @@ class NoSettings(TaskSettings):
     """For tasks whose degradation has no knob."""
 
 
+def as_tuple(value: Any) -> Any:
+    """Lets a list, as YAML has it, stand for a tuple; for ``BeforeValidator``."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def number_range(least: float, most: float, unit: str) -> BeforeValidator:
     """Annotates a ``Range`` field: one number or [low, high], both in [least, most]; held as (low, high)."""
     return BeforeValidator(_RangeReader("a number", (int, float), float, least, most, unit))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from numpy.random import Generator
 from pydantic import BeforeValidator, Field
@@ -17,7 +17,7 @@ from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, integer_range, number_range
+from pipeline.tasks.settings import TaskSettings, as_tuple, integer_range, number_range
 
 Kind = Literal["rain", "snow", "raindrops"]
 Share = number_range(0, 1, "share")
@@ -65,14 +65,10 @@ class RaindropSettings(TaskSettings):
     brightness: Annotated[Range, number_range(0, 2, "gain")] = Raindrops.brightness
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 class WeatherSettings(TaskSettings):
     """Each image gets one of ``kinds``, all equally likely; the AllWeather training set mixes all three."""
 
-    kinds: Annotated[tuple[Kind, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (
+    kinds: Annotated[tuple[Kind, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (
         "rain",
         "snow",
         "raindrops",
