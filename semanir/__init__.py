@@ -1,6 +1,7 @@
 """SemanIR: image restoration with a key-semantic dictionary shared by the transformer layers of a stage.
 
-Usable alone: needs PyTorch (and safetensors for :func:`save` and :func:`load`).
+Usable alone: needs PyTorch, and safetensors for :func:`save` and :func:`load`. Where Triton is installed its kernels
+serve GPUs; where NumPy is, its partition speeds the dictionary's build on a CPU (the result is the same without).
 Paper: Ren et al., "Sharing Key Semantics in Transformer Makes Efficient Image Restoration", NeurIPS 2024.
 """
 

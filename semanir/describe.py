@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ def describe(model: SemanIR, height: int, width: int, k: int | None = None) -> M
     k = model.config.k if k is None else k
     check_k(k, model.config.window_size)
     with torch.device("meta"):
-        twin = build_model(model.config)
+        twin = build_model(replace(model.config, attention="mask"))  # kernels do not run on the meta device
         image = torch.empty(1, model.config.in_channels, height, width)
     counter = _Counter(k)
     for module in twin.modules():

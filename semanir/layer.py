@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from semanir.config import ModelConfig
+from semanir.heads import HeadsToOutput, TokensToHeads, aligned_head_dim
 from semanir.ops.attention import key_semantic_attention
 from semanir.position_bias import PositionBias
 from semanir.windows import WindowGrid
@@ -20,23 +21,22 @@ class KeySemanticAttention(nn.Module):
 
     def __init__(self, config: ModelConfig, dim: int, num_heads: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
         self.backend = config.attention
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = TokensToHeads(dim, num_heads)
+        self.proj = HeadsToOutput(dim, num_heads)
         # Starts at log 10, clamped at log 100, as in GRL's and SwinV2's code.
         self.logit_scale = nn.Parameter(torch.full((num_heads,), math.log(10.0)))
         self.position_bias = PositionBias(num_heads, config.window_size, config.bias_hidden_dim)
 
     def forward(self, windows: Tensor, dictionary: Tensor, window: tuple[int, int]) -> Tensor:
-        num_windows, num_tokens, dim = windows.shape
-        qkv = self.qkv(windows).view(num_windows, num_tokens, 3, self.num_heads, dim // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        head_dim = aligned_head_dim(self.head_dim, self.backend, windows.device)
+        query, key, value = self.qkv(windows, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
         out = key_semantic_attention(
             query, key, value, dictionary, scale=scale, bias=self.position_bias(window), backend=self.backend
         )
-        return self.proj(out.transpose(1, 2).reshape(num_windows, num_tokens, dim))
+        return self.proj(out)
 
 
 class TransformerLayer(nn.Module):

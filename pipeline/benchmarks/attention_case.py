@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,50 +29,45 @@ class Case:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Leaves that need gradients (qkv projection, scale, bias), the dictionary and a gradient of the output."""
+    """query, key, value, scale and bias, which need gradients; the dictionary; a gradient of the output."""
 
-    qkv: Tensor
-    scale: Tensor
-    bias: Tensor
+    leaves: list[Tensor]
     dictionary: Tensor
     grad: Tensor
 
-    @property
-    def leaves(self) -> list[Tensor]:
-        return [self.qkv, self.scale, self.bias]
-
     def to(self, dtype: torch.dtype) -> Inputs:
         """Copies in another type, again leaves; the scale stays float32, as autocast leaves a parameter."""
-        qkv, bias = (t.detach().to(dtype).requires_grad_() for t in (self.qkv, self.bias))
-        scale = self.scale.detach().clone().requires_grad_()
-        return Inputs(qkv, scale, bias, self.dictionary, self.grad.to(dtype))
+        *tokens, scale, bias = self.leaves
+        low = [t.detach().to(dtype) for t in tokens]
+        leaves = [*low, scale.detach().clone(), bias.detach().to(dtype)]
+        return Inputs([leaf.requires_grad_() for leaf in leaves], self.dictionary, self.grad.to(dtype))
 
 
 def make_inputs(case: Case, device: str, seed: int = 0) -> Inputs:
-    """Fresh random float32 inputs; the dictionary is built from random features of the layer's width."""
+    """Fresh random float32 inputs in the memory layout of the layer's one qkv projection."""
     generator = torch.Generator(device).manual_seed(seed)
     random = partial(torch.randn, generator=generator, device=device)
-    qkv = random(case.windows, case.tokens, 3, case.heads, case.head_dim)
+    qkv = random(case.windows, case.tokens, 3, case.heads, case.head_dim).permute(2, 0, 3, 1, 4)
     scale = torch.rand(case.heads, generator=generator, device=device) * 20 + 5
     bias = 16 * torch.sigmoid(random(case.heads, case.tokens, case.tokens))
     features = random(case.windows, case.tokens, case.heads * case.head_dim)
-    grad = random(case.windows, case.heads, case.tokens, case.head_dim)
-    leaves = (t.requires_grad_() for t in (qkv, scale, bias))
-    return Inputs(*leaves, key_semantic_dictionary(features, case.k), grad)
+    grad = random(case.windows, case.tokens, case.heads, case.head_dim).transpose(1, 2)
+    leaves = [leaf.detach().requires_grad_() for leaf in (*qkv.unbind(0), scale, bias)]
+    return Inputs(leaves, key_semantic_dictionary(features, case.k), grad)
 
 
-def backends(names: list[str]) -> dict[str, Attend]:
+def backends(names: Sequence[str]) -> dict[str, Attend]:
     """Name → function of (query, key, value, dictionary, scale=, bias=)."""
     return {n: sdpa_attention if n == "sdpa" else partial(key_semantic_attention, backend=n) for n in names}
 
 
 def forward(attend: Attend, inputs: Inputs) -> Tensor:
-    query, key, value = inputs.qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    return attend(query, key, value, inputs.dictionary, scale=inputs.scale, bias=inputs.bias)
+    query, key, value, scale, bias = inputs.leaves
+    return attend(query, key, value, inputs.dictionary, scale=scale, bias=bias)
 
 
 def forward_backward(attend: Attend, inputs: Inputs) -> list[Tensor]:
-    """The output and the gradients of qkv, scale and bias."""
+    """The output and the gradients of query, key, value, scale and bias."""
     out = forward(attend, inputs)
     return [out.detach(), *torch.autograd.grad(out, inputs.leaves, inputs.grad)]
 

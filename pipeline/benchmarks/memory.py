@@ -29,7 +29,7 @@ def _peak_on_gpu(work: Callable[[], object]) -> int:
 def _peak_on_cpu(work: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
-    results = profiler.profiler.kineto_results  # type: ignore[union-attr]
+    results = profiler.profiler.kineto_results
     changes = [(e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]"]
     live = peak = 0
     for _, change in sorted(changes, key=lambda event: event[0]):

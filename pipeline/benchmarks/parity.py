@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-NAMES = ("output", "qkv gradient", "scale gradient", "bias gradient")
+NAMES = ("output", *(f"gradient of {name}" for name in ("query", "key", "value", "scale", "bias")))
 FLOAT32_TOLERANCE = 1e-5
 ZERO_TOLERANCE = 1e-6  # absolute, where the reference is zero (k = 1: the softmax is constant)
 LOW_PRECISION_FACTOR = 2.0  # times the error of the readable reference in the same low precision

@@ -12,9 +12,15 @@ from semanir.ops.attention.choose import check_backend, choose_backend
 from semanir.ops.attention.dense import dense_attention
 from semanir.ops.attention.gather import gather_attention
 from semanir.ops.attention.mask import mask_attention
+from semanir.ops.attention.triton.operator import triton_attention
 from semanir.ops.dictionary.bits import num_words
 
-_BACKENDS = {"mask": mask_attention, "gather": gather_attention, "dense": dense_attention}
+_BACKENDS = {
+    "mask": mask_attention,
+    "gather": gather_attention,
+    "dense": dense_attention,
+    "triton": triton_attention,
+}
 
 
 def key_semantic_attention(
@@ -35,17 +41,24 @@ def key_semantic_attention(
     scale: positive factor per head (H,), the exponential of the learned logit scale.
     bias: position bias (H, N, N), [head, query, key].
     backend: ``mask`` (readable reference), ``gather`` (k keys per query), ``dense`` (chunks of windows),
-        ``triton`` (a GPU kernel), or ``auto``.
+        ``triton`` (GPU kernels over tiles), or ``auto`` (see :func:`semanir.ops.attention.choose.choose_backend`).
 
     Returns (M, H, N, d) in value's type. Differentiable in query, key, value, scale and bias.
     Raises ValueError for a wrong shape, type, device or an unknown backend; RuntimeError for one that cannot
     run.
     """
-    check_backend(backend)
     _check_shapes(query, key, value, dictionary, scale, bias)
-    if backend == "auto":
-        backend = choose_backend(query.device, query.shape[2])
+    needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, scale, bias))
+    backend = resolve_backend(backend, query.device, query.dtype, query.shape[2], query.shape[3], needs_grad)
     return _BACKENDS[backend](query, key, value, dictionary, scale, bias)
+
+
+def resolve_backend(
+    backend: str, device: torch.device, dtype: torch.dtype, num_tokens: int, head_dim: int, needs_grad: bool
+) -> str:
+    """The backend that ``backend`` means for such tensors. Raises as :func:`key_semantic_attention` does."""
+    check_backend(backend, device, dtype, head_dim)
+    return choose_backend(device, dtype, num_tokens, head_dim, needs_grad) if backend == "auto" else backend
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor) -> None:
@@ -54,6 +67,8 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor,
             "query, key and value must share one shape (windows, heads, tokens, channels), got "
             f"{tuple(query.shape)}, {tuple(key.shape)}, {tuple(value.shape)}"
         )
+    if not query.dtype == key.dtype == value.dtype:
+        raise ValueError(f"query, key and value must share one type, got {query.dtype}, {key.dtype}, {value.dtype}")
     num_windows, num_heads, num_tokens, _ = query.shape
     for name, tensor, expected in (
         ("dictionary", dictionary, (num_windows, num_tokens, num_words(num_tokens))),

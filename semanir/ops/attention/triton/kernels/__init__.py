@@ -1,0 +1,1 @@
+"""The GPU kernels, one per file; importing them imports Triton."""
