@@ -84,6 +84,8 @@ class BlockPrefetcher:
                 yield item.position, item.dataset, self._take(item, reached)
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
+            for reader in self._readers:
+                reader.close()
 
     def _request(self, dataset: int, block: Block) -> int:
         queue = self._blocks.setdefault((dataset, block[1]), deque())

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from pipeline.data.faults import DamagedSample, Fault, FaultPolicy, TooMuchDamage
 from pipeline.data.manifest import Manifest, Row
+from pipeline.data.shard_cache import CacheSettings, ShardCache
 from pipeline.data.spans import ImagePair, SpanReader
 from pipeline.storage import open_storage
 
@@ -26,12 +27,20 @@ class DatasetReader:
         manifest: the dataset.
         policy: what to do with damage.
         deadline_s: how long an S3 outage is waited out; None takes the storage's default.
+        cache: where shards are kept on local disk; None keeps none.
     """
 
-    def __init__(self, manifest: Manifest, policy: FaultPolicy | None = None, deadline_s: float | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        policy: FaultPolicy | None = None,
+        deadline_s: float | None = None,
+        cache: CacheSettings | None = None,
+    ) -> None:
         self.manifest = manifest
         self.policy = policy or FaultPolicy()
         self._storage = open_storage(manifest.uri, deadline_s)
+        self._cache = ShardCache(self._storage, manifest, cache) if cache else None
         self._damaged: dict[Cell, Fault] = {}
         self._news: list[Fault] = []
         self._first_with_key = lru_cache(maxsize=manifest.cached_shards)(self._find_first_with_key)
@@ -47,8 +56,17 @@ class DatasetReader:
         found: dict[Cell, Span] = {}
         for shard in {shard for shard, _ in cells}:
             rows = sorted(row for other, row in cells if other == shard)
-            found.update(self._fetch_shard(shard, rows))
+            part = self._fetch_shard(shard, rows)
+            damaged = any(isinstance(span, DamagedSample) for span in part.values())
+            if damaged and self._cache is not None and self._cache.drop(self.manifest.shards[shard].name):
+                part = self._fetch_shard(shard, rows)  # only what the store itself holds can be called damaged
+            found.update(part)
         return found
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        if self._cache is not None:
+            self._cache.close()
 
     def _fetch_shard(self, shard: int, numbers: Sequence[int]) -> dict[Cell, Span]:
         table = self.manifest.rows(shard)
@@ -57,7 +75,7 @@ class DatasetReader:
         start = min(row.offset for row in rows.values())
         end = max(row.offset + row.length for row in rows.values())
         try:
-            data = self._storage.read_range(spans.shard, start, end - start)
+            data = (self._cache or self._storage).read_range(spans.shard, start, end - start)
         except FileNotFoundError:
             return {(shard, n): spans.damaged("missing_shard", row.key, "no such object") for n, row in rows.items()}
         first_with_key = self._first_with_key(shard)

@@ -18,6 +18,7 @@ from pipeline.data.order import sample_generator
 from pipeline.data.prefetch import BlockPrefetcher
 from pipeline.data.reader import DatasetReader
 from pipeline.data.schedule import Schedule
+from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.spans import Pixels
 
 
@@ -75,6 +76,7 @@ class StreamSettings:
     blocks_ahead: how many blocks are read ahead of need, per loader worker.
     buffer_bytes: the most that a rank's blocks may hold in memory, encoded, over all its loader workers.
     storage_deadline_s: how long an S3 outage is waited out; None takes the storage's default.
+    cache: where shards that were read are kept on local disk; None keeps none.
     """
 
     seed: int
@@ -87,6 +89,7 @@ class StreamSettings:
     blocks_ahead: int = 8
     buffer_bytes: int = 4 * 2**30
     storage_deadline_s: float | None = None
+    cache: CacheSettings | None = None
     faults: FaultPolicy = field(default_factory=FaultPolicy)
 
 
@@ -111,7 +114,8 @@ class SampleStream(IterableDataset[StreamItem]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         settings, crops = self.settings, self.schedule.crops_per_image
         readers = tuple(
-            DatasetReader(manifest, settings.faults, settings.storage_deadline_s) for manifest, _ in self.datasets
+            DatasetReader(manifest, settings.faults, settings.storage_deadline_s, settings.cache)
+            for manifest, _ in self.datasets
         )
         order = MixedOrder.of(
             self.datasets, seed=settings.seed, streams=settings.streams, block_size=settings.block_size
