@@ -136,6 +136,7 @@ class TrainingSettings(Settings):
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the weights that are validated; 0: no average")
     random_k: tuple[int, ...] = ()  # drawn per step; empty: the model's own k
     precision: Literal["fp32", "bf16"] = "fp32"
+    peak_tflops: float | None = Field(default=None, gt=0, description="of one worker's device; given, MFU is reported")
     zero_stage: int = Field(default=1, ge=0, le=3)
     zero_optimization: dict[str, Any] = Field(default_factory=dict, description="merged deeply over ours")
     log_every: int = Field(default=20, ge=1)
@@ -195,7 +196,15 @@ class RunConfig(Settings):
     def fingerprint(self) -> str:
         """Twelve hex digits that change when the resulting model would: cluster shape and cadence stay out."""
         dump = self.model_dump(mode="json")
-        for key in ("num_workers", "cpus_per_worker", "use_gpu", "log_every", "num_to_keep", "max_failures"):
+        for key in (
+            "num_workers",
+            "cpus_per_worker",
+            "use_gpu",
+            "log_every",
+            "num_to_keep",
+            "max_failures",
+            "peak_tflops",
+        ):
             dump["training"].pop(key)
         dump["data"].pop("loader_workers")
         return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()[:12]

@@ -6,7 +6,7 @@ import difflib
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,12 @@ class Engine:
                 buffer.data = buffer.data.to(self.dtype)
 
     def step(
-        self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None
-    ) -> float | None:
+        self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None,
+        lap: Callable[[str], None] = lambda part: None,
+    ) -> float | None:  # fmt: skip
         """One optimizer step over this rank's ``(lq, gt)`` micro-batches of a global batch.
+
+        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done.
 
         Returns the mean loss over all ranks, or None when any rank's loss was not finite: the weights are then
         as before, and the optimizer's moments have seen a zero gradient for the dropped micro-batch.
@@ -72,10 +75,13 @@ class Engine:
             else:
                 # Every ZeRO stage keeps gradients elsewhere; a zero gradient through the same graph suits them all.
                 total, value = None, self.forward(torch.zeros_like(lq), k).sum() * 0
+            lap("forward")
             self._set_learning_rate(0.0 if total is None else learning_rate)
             self._engine.set_gradient_accumulation_boundary(number == len(micro_batches))
             self._engine.backward(value)
+            lap("backward")
             self._engine.step()
+            lap("step")
         return None if total is None else total / len(micro_batches)
 
     def forward(self, lq: Tensor, k: int | None = None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
+from pipeline.training.meter import Meter, flops_per_sample, memory_mib
 from pipeline.training.phases import learning_rate_at
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.schedule import draw_k
@@ -55,40 +55,45 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
     stream = plan.open_stream(start_position=state.position)
     micro_batches = iter(stream)
     meter = Meter()
+    flops = [flops_per_sample(config, validator.model, phase) for phase in plan.phases] if settings.peak_tflops else []
+    meter.lap("start")
     while state.step < settings.steps:
         batches = list(take_step(micro_batches))
-        meter.data_arrived()
+        meter.lap("data")
         value = engine.step(
             [(batch.lq, batch.gt) for batch in batches],
             loss,
             learning_rate_at(plan.phases, state.step),
             draw_k(config.seed, state.step, settings.random_k),
+            meter.lap,
         )
         state.step += 1
         state.position = position_after(batches)
         if ema is not None:
             ema.update()
-        meter.step_done(plan.phases[batches[-1].phase].global_batch_size)
+            meter.lap("average")
+        phase = batches[-1].phase
+        samples = plan.phases[phase].global_batch_size
+        meter.count(samples, samples * flops[phase] / context.world_size if flops else 0.0)
         if value is None:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
         if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            context.log(
-                state.step,
-                {"loss": value, **meter.rates(), "damaged_samples": stream.faults.metrics()["total"]},
-            )
+            damaged, memory = stream.faults.metrics()["total"], memory_mib(context.device)
+            figures = {"loss": value, "damaged_samples": damaged, "memory_mib": memory}
+            context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
             psnr = validator.validate(state)
             if context.rank == 0:
                 context.log(state.step, {"val_psnr": psnr})
-            meter.pause_over()
+            meter.lap("validation")
         if state.step % settings.checkpoint_every == 0 or last:
             folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
             save_checkpoint(folder, state, engine, ema, validator, plan, context)
             context.save(state.step, {"best_psnr": state.best_psnr}, folder)
-            meter.pause_over()
+            meter.lap("checkpoint")
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
 
 
@@ -113,47 +118,3 @@ def _diverged(state: TrainingState, keys: list[str]) -> str:
         f"{', '.join(keys[:8])}{' …' if len(keys) > 8 else ''}: lower training.learning_rate, set "
         "training.gradient_clipping, or look at these images"
     )
-
-
-class Meter:
-    """Where the time of a step goes, in samples per second and as the share spent waiting for data."""
-
-    def __init__(self) -> None:
-        self._total_s, self._total_samples = 0.0, 0
-        self._mark = time.perf_counter()
-        self._clear()
-
-    def _clear(self) -> None:
-        self._waited_s, self._busy_s, self._samples = 0.0, 0.0, 0
-
-    def _lap(self) -> float:
-        now = time.perf_counter()
-        lap, self._mark = now - self._mark, now
-        return lap
-
-    def data_arrived(self) -> None:
-        self._waited_s += self._lap()
-
-    def step_done(self, samples: int) -> None:
-        self._busy_s += self._lap()
-        self._samples += samples
-
-    def pause_over(self) -> None:
-        """Validation and checkpoints are not steps."""
-        self._lap()
-
-    def rates(self) -> dict[str, float]:
-        """Since the last call: samples/s of all workers, and the share of time that waited for data."""
-        elapsed = self._waited_s + self._busy_s
-        rates = {
-            "samples_per_second": self._samples / elapsed,
-            "data_wait_share": self._waited_s / elapsed,
-        }
-        self._total_s, self._total_samples = self._total_s + elapsed, self._total_samples + self._samples
-        self._clear()
-        return rates
-
-    def average(self) -> float:
-        """Samples per second over the whole run so far; 0 before the first step."""
-        seconds = self._total_s + self._waited_s + self._busy_s
-        return (self._total_samples + self._samples) / seconds if seconds else 0.0
