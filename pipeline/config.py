@@ -81,6 +81,8 @@ class DataSettings(Settings):
     block_size: int = Field(default=64, ge=1, description="samples shuffled together within a stream")
     crops_per_image: int = Field(default=1, ge=1)
     loader_workers: int = Field(default=0, ge=0, le=64)
+    cache_folder: str | None = Field(default=None, description="local disk that keeps copies of shards; None: no copies")
+    cache_gib: float = Field(default=64, gt=0, description="the most that the copies on a machine take together")
     on_damage: Literal["raise", "skip"] = "raise"
     max_skipped_share: float = Field(default=0.01, ge=0, le=1)
 
@@ -206,7 +208,8 @@ class RunConfig(Settings):
             "peak_tflops",
         ):
             dump["training"].pop(key)
-        dump["data"].pop("loader_workers")
+        for key in ("loader_workers", "cache_folder", "cache_gib"):
+            dump["data"].pop(key)
         return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()[:12]
 
 

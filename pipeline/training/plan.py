@@ -16,6 +16,7 @@ from pipeline.data.manifest import Manifest
 from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
 from pipeline.data.schedule import Schedule, data_position_digest
+from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
 from pipeline.storage.fetch import fetch_folder
@@ -81,6 +82,7 @@ class TrainingPlan:
                 world_size=self.context.world_size,
                 streams=data.streams,
                 block_size=data.block_size,
+                cache=CacheSettings(data.cache_folder, int(data.cache_gib * 2**30)) if data.cache_folder else None,
                 faults=FaultPolicy(data.on_damage, data.max_skipped_share),
             ),
             loader_workers=data.loader_workers,

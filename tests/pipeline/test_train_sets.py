@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline.config import RunConfig, resolve
 from pipeline.data.pack import pack_dataset
+from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.sources import folder_sources
 from pipeline.errors import UserError
 from pipeline.runs.preflight import check_data
@@ -63,3 +64,14 @@ def test_the_plan_streams_the_mixture(tmp_path):
     assert sum(key.startswith("often") for key in keys) == 24
     alone = TrainingPlan(config(next(iter(sets))), PlainContext(tmp_path / "runs", 0, 1))
     assert plan.data_digest != alone.data_digest
+
+
+def test_the_plan_keeps_shards_on_local_disk_when_told(tmp_path):
+    uri = packed(tmp_path, "some", 32, 3)
+    plan = TrainingPlan(config(uri, uri), PlainContext(tmp_path / "runs", 0, 1))
+    assert plan.open_stream(0).stream.settings.cache is None
+    run = config(uri, uri)
+    kept = run.model_copy(update={"data": run.data.model_copy(update={"cache_folder": "c", "cache_gib": 0.5})})
+    assert kept.fingerprint() == run.fingerprint()
+    cache = TrainingPlan(kept, PlainContext(tmp_path / "runs", 0, 1)).open_stream(0).stream.settings.cache
+    assert cache == CacheSettings("c", 2**29)
