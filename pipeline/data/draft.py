@@ -6,13 +6,24 @@ The records lie in ``unfinished/`` and go away once the manifest is written.
 from __future__ import annotations
 
 import hashlib
-import io
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import webdataset as wds
 
 from pipeline.data.encode import Encoded, Skipped
-from pipeline.data.manifest import DatasetSummary, Row, Shard, encode_manifest, load_manifest
+from pipeline.data.manifest import (
+    MANIFEST_NAME,
+    DatasetSummary,
+    Row,
+    Shard,
+    encode_manifest,
+    load_manifest,
+    write_manifest,
+)
 from pipeline.errors import UserError
 from pipeline.storage import Storage
 
@@ -21,14 +32,14 @@ RECORDS = "unfinished/"
 
 
 class ShardBuffer:
-    """One tar being filled in memory; its size is bounded by the target size and one source's samples."""
+    """One tar being filled in a temporary file, so that a shard may be larger than memory."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.decoded_bytes = 0
-        self._buffer = io.BytesIO()
+        self._file = tempfile.NamedTemporaryFile(prefix="shard-", suffix=".tar")  # noqa: SIM115 - closed by close()
         # Fixed time and owner: equal images make equal bytes (a float time would add a PAX header each).
-        self._writer = wds.TarWriter(self._buffer, encoder=False, compress=False, mtime=0, user="", group="")
+        self._writer = wds.TarWriter(self._file, encoder=False, compress=False, mtime=0, user="", group="")
 
     @property
     def length(self) -> int:
@@ -53,14 +64,22 @@ class ShardBuffer:
             )
         )
 
-    def close(self) -> tuple[bytes, list[Row]]:
-        """The tar's bytes, and its rows with the SHA-256 of their spans."""
+    def finish(self) -> tuple[Path, int, str]:
+        """Complete the tar: its file, size and SHA-256. The rows get the SHA-256 of their spans."""
         self._writer.close()
-        data = self._buffer.getvalue()
-        return data, [
-            replace(row, digest=hashlib.sha256(data[row.offset : row.offset + row.length]).digest())
-            for row in self.rows
-        ]
+        self._file.flush()
+        path, whole = Path(self._file.name), hashlib.sha256()
+        with open(path, "rb") as file:
+            for number, row in enumerate(self.rows):
+                span = file.read(row.length)  # spans follow one another from the start
+                whole.update(span)
+                self.rows[number] = replace(row, digest=hashlib.sha256(span).digest())
+            whole.update(file.read())  # the two empty blocks at the end
+        return path, os.path.getsize(path), whole.hexdigest()
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._file.close()
 
 
 @dataclass
@@ -68,15 +87,18 @@ class Draft:
     """What of a dataset is stored already.
 
     mark: fingerprint of sources and settings; records of other sources are not continued.
+    min_height, min_width, all_degraded: over the rows, which stay in the records until the manifest is written.
     sources_done: how many sources, from the first, the stored shards and the skipped images account for.
     """
 
     storage: Storage
     mark: str
     shards: list[Shard] = field(default_factory=list)
-    rows: list[list[Row]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     decoded_bytes: int = 0
+    min_height: int = 2**31 - 1
+    min_width: int = 2**31 - 1
+    all_degraded: bool = True
     sources_done: int = 0
     _recorded_skips: int = 0
 
@@ -91,36 +113,63 @@ class Draft:
                     return
             except (UserError, FileNotFoundError):
                 return
-            self.shards.append(record.shards[0])
-            self.rows.append(list(record.rows(0)))
             self.skipped += [Skipped(*item) for item in record.summary.skipped]
-            self.decoded_bytes += record.summary.decoded_bytes
+            self._account(record.summary)
             self.sources_done = int(done)
             self._recorded_skips = len(self.skipped)
 
     def store(self, buffer: ShardBuffer, sources_done: int) -> None:
         """Write a filled shard, then its record."""
-        data, rows = buffer.close()
-        shard = Shard(self._shard_name(), len(data), hashlib.sha256(data).hexdigest(), len(rows))
-        self.storage.write(shard.name, data)
-        record = _summary(
-            [shard],
-            [rows],
-            buffer.decoded_bytes,
+        path, size, sha256 = buffer.finish()
+        rows = buffer.rows
+        shard = Shard(self._shard_name(), size, sha256, len(rows))
+        self.storage.write_file(shard.name, path)
+        buffer.close()
+        record = DatasetSummary(
+            shards=(shard,),
+            min_height=min(row.height for row in rows),
+            min_width=min(row.width for row in rows),
+            decoded_bytes=buffer.decoded_bytes,
+            has_degraded=all(row.degraded for row in rows),
             fingerprint=f"{self.mark}/{sources_done}",
-            skipped=self.skipped[self._recorded_skips :],
+            skipped=_as_pairs(self.skipped[self._recorded_skips :]),
         )
         self.storage.write(self._record_name(shard.name), encode_manifest(record, [rows]))
-        self.shards.append(shard)
-        self.rows.append(rows)
-        self.decoded_bytes += buffer.decoded_bytes
+        self._account(record)
         self.sources_done = sources_done
         self._recorded_skips = len(self.skipped)
 
-    def summary(self, credits: tuple[tuple[str, str], ...]) -> DatasetSummary:
-        """The whole dataset's summary."""
-        whole = _summary(self.shards, self.rows, self.decoded_bytes, fingerprint=self.mark, skipped=self.skipped)
-        return replace(whole, credits=credits)
+    def finish(self, credits: tuple[tuple[str, str], ...]) -> None:
+        """Write the manifest of all shards, last and at once, then remove the records.
+
+        The rows pass from the records to the manifest shard by shard: their number is not bounded by memory.
+        """
+        summary = DatasetSummary(
+            shards=tuple(self.shards),
+            min_height=self.min_height,
+            min_width=self.min_width,
+            decoded_bytes=self.decoded_bytes,
+            has_degraded=self.all_degraded,
+            fingerprint=self.mark,
+            skipped=_as_pairs(self.skipped),
+            credits=credits,
+        )
+        with tempfile.TemporaryDirectory(prefix="manifest-") as folder:
+            path = Path(folder, MANIFEST_NAME)
+            write_manifest(str(path), summary, self._recorded_rows())
+            self.storage.write_file(MANIFEST_NAME, path)
+        self.sweep()
+
+    def _recorded_rows(self) -> Iterator[tuple[Row, ...]]:
+        for shard in self.shards:
+            yield load_manifest(self.storage.uri, self.storage, self._record_name(shard.name)).rows(0)
+
+    def _account(self, record: DatasetSummary) -> None:
+        self.shards += record.shards
+        self.decoded_bytes += record.decoded_bytes
+        self.min_height = min(self.min_height, record.min_height)
+        self.min_width = min(self.min_width, record.min_width)
+        self.all_degraded = self.all_degraded and record.has_degraded
 
     def sweep(self) -> None:
         """Remove the records, and shards of earlier attempts that the dataset does not have."""
@@ -138,21 +187,5 @@ class Draft:
         return f"{RECORDS}{shard}.parquet"
 
 
-def _summary(
-    shards: list[Shard],
-    rows: list[list[Row]],
-    decoded_bytes: int,
-    *,
-    fingerprint: str,
-    skipped: list[Skipped],
-) -> DatasetSummary:
-    flat = [row for group in rows for row in group]
-    return DatasetSummary(
-        shards=tuple(shards),
-        min_height=min(row.height for row in flat),
-        min_width=min(row.width for row in flat),
-        decoded_bytes=decoded_bytes,
-        has_degraded=all(row.degraded for row in flat),
-        fingerprint=fingerprint,
-        skipped=tuple((item.source, item.reason) for item in skipped),
-    )
+def _as_pairs(skipped: list[Skipped]) -> tuple[tuple[str, str], ...]:
+    return tuple((item.source, item.reason) for item in skipped)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,8 +156,14 @@ def dataset_digest(shards: Sequence[Shard]) -> str:
     return hashlib.sha256(json.dumps(table, separators=(",", ":")).encode()).hexdigest()
 
 
-def encode_manifest(summary: DatasetSummary, rows_per_shard: Sequence[Sequence[Row]]) -> bytes:
-    """The Parquet file's bytes: one row group per shard, in the order of ``summary.shards``."""
+def write_manifest(sink: Any, summary: DatasetSummary, rows_per_shard: Iterable[Sequence[Row]]) -> None:
+    """Write the Parquet file: one row group per shard, in the order of ``summary.shards``, one in memory at a time.
+
+    Args:
+        sink: a path, or a binary file object.
+        summary: what goes into the file's metadata.
+        rows_per_shard: each shard's rows.
+    """
     shards = summary.shards
     metadata = {
         "version": FORMAT_VERSION,
@@ -176,7 +182,6 @@ def encode_manifest(summary: DatasetSummary, rows_per_shard: Sequence[Sequence[R
         "credits": summary.credits,
     }
     schema = ROWS_SCHEMA.with_metadata({METADATA_KEY: json.dumps(metadata, separators=(",", ":")).encode()})
-    sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink, schema, compression="zstd", write_statistics=False, write_page_checksum=True, store_schema=True
     ) as writer:
@@ -185,6 +190,12 @@ def encode_manifest(summary: DatasetSummary, rows_per_shard: Sequence[Sequence[R
             for name in ROWS_SCHEMA.names[1:]:
                 columns[name] = [getattr(row, name) for row in rows]
             writer.write_table(pa.Table.from_pydict(columns, schema=schema), row_group_size=max(1, len(rows)))
+
+
+def encode_manifest(summary: DatasetSummary, rows_per_shard: Iterable[Sequence[Row]]) -> bytes:
+    """``write_manifest`` as bytes, for few rows."""
+    sink = pa.BufferOutputStream()
+    write_manifest(sink, summary, rows_per_shard)
     return sink.getvalue().to_pybytes()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.data.draft import Draft, ShardBuffer
 from pipeline.data.encode import Encoded, PackSettings, Skipped, encode_source
-from pipeline.data.manifest import MANIFEST_NAME, Manifest, encode_manifest, load_manifest
+from pipeline.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from pipeline.data.sources import Source, check_unique, fingerprint
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
@@ -88,8 +88,7 @@ def pack_dataset(
         draft.store(buffer, len(sources))
     if not draft.shards:
         raise _too_many(draft.skipped, len(sources), settings)
-    storage.write(MANIFEST_NAME, encode_manifest(draft.summary(credits_of(sources)), draft.rows))
-    draft.sweep()
+    draft.finish(credits_of(sources))
     return load_manifest(output, storage)
 
 

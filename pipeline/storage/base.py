@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -42,6 +43,9 @@ class Storage(Protocol):
 
         With ``only_if_absent`` an object that exists already raises ``FileExistsError``.
         """
+
+    def write_file(self, key: str, path: Path) -> None:
+        """Store a local file, of any size and without reading it into memory; atomically too."""
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Objects whose key starts with ``prefix``, in the order of their keys."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.storage.base import Entry, checked_key
+
+COPY_BYTES = 2**20
 
 
 class LocalStorage:
@@ -45,6 +48,20 @@ class LocalStorage:
                 os.link(name, path)  # unlike replace, refuses an existing target
             else:
                 os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def write_file(self, key: str, path: Path) -> None:
+        target = self._path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file, open(path, "rb") as source:
+                shutil.copyfileobj(source, file, COPY_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, target)
         finally:
             Path(name).unlink(missing_ok=True)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 import botocore.exceptions as boto_errors
 import urllib3.exceptions
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from pipeline.storage.base import Entry, checked_key
@@ -18,6 +20,8 @@ from pipeline.storage.retry import retry
 
 T = TypeVar("T")
 DEFAULT_DEADLINE_S = 120.0
+# Above 64 MiB in parts of 64 MiB (an object has at most 10,000); a failed upload is aborted, and leaves no part.
+PARTS = TransferConfig(multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False)
 # Broken or refused connections, and answers cut short.
 TRANSIENT_ERRORS = (
     boto_errors.ConnectionError,
@@ -134,6 +138,15 @@ class S3Storage:
             f"writing s3://{self.bucket}/{full}",
             lambda client: client.put_object(Bucket=self.bucket, Key=full, Body=data, **extra),
         )
+
+    def write_file(self, key: str, path: Path) -> None:
+        full = self._key(key)
+
+        def upload(client: Any) -> None:
+            with open(path, "rb") as file:  # anew in each attempt: a failed one has read some of it
+                client.upload_fileobj(file, self.bucket, full, Config=PARTS)
+
+        self._try(f"writing s3://{self.bucket}/{full}", upload)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         root = f"{self.prefix}/" if self.prefix else ""

@@ -66,3 +66,13 @@ def test_access_needs_a_folder_that_can_be_written(tmp_path):
 def test_arrow_gets_an_absolute_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert arrow_filesystem("runs/x")[1] == str(tmp_path / "runs/x")
+
+
+def test_a_file_is_copied_in_whole_and_atomically(tmp_path):
+    store = open_storage(str(tmp_path / "store"))
+    (tmp_path / "large").write_bytes(b"x" * (3 * 2**20 + 5))
+    store.write_file("a/large.bin", tmp_path / "large")
+    assert store.read("a/large.bin") == (tmp_path / "large").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        store.write_file("a/large.bin", tmp_path / "missing")
+    assert [entry.key for entry in store.list()] == ["a/large.bin"]

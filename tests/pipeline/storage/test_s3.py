@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pyarrow.fs
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from pipeline.errors import UserError
 from pipeline.storage import StorageUnavailable, arrow_filesystem, check_access, open_storage
+from pipeline.storage import s3 as s3_module
 from pipeline.storage.ranged_file import RangedFile
 
 UNUSED = "http://127.0.0.1:9"  # the discard port: refused at once
@@ -105,3 +108,17 @@ def test_arrow_writes_where_the_store_reads_and_pickles_no_secret(seaweed):
     with pickle.loads(frozen).open_output_stream(f"{path}/file") as stream:  # noqa: S301 - our own bytes
         stream.write(b"arrow")
     assert open_storage("s3://tests/arrow").read("file") == b"arrow"
+
+
+def test_a_large_file_goes_up_in_parts_and_comes_back_whole(seaweed, tmp_path, monkeypatch):
+    parts = TransferConfig(multipart_threshold=2**20, multipart_chunksize=5 * 2**20, use_threads=False)
+    monkeypatch.setattr(s3_module, "PARTS", parts)
+    data = np.random.default_rng(0).bytes(11 * 2**20 + 17)
+    (tmp_path / "large").write_bytes(data)
+    store = open_storage("s3://tests/parts")
+    store.write_file("large.bin", tmp_path / "large")
+    assert store.size("large.bin") == len(data)
+    assert store.read("large.bin") == data
+    (entry,) = store.list()
+    assert entry.version.endswith("-3"), "the ETag of an object that came in three parts"
+    store.delete("large.bin")
