@@ -98,34 +98,41 @@ def start_services(host: Host, folder: Path) -> Services:
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.preStopSeconds=0"),
     ]
     start(folder, "s3", host.command(weed), {})
-    server = [
-        *(str(BIN / "mlflow"), "server", "--app-name=basic-auth", f"--host={host.address}"),
-        *(f"--port={free['mlflow']}", f"--allowed-hosts={host.address}:{free['mlflow']}", "--workers=1"),
-        *(f"--backend-store-uri=sqlite:///{folder / 'mlflow.db'}", "--serve-artifacts"),
-        *(f"--artifacts-destination=s3://{BUCKET}/mlflow", "--uvicorn-opts=--log-level=warning"),
-    ]
-    (folder / "auth.ini").write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder / 'auth.db'}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
     env = services.s3_environ("mlflow") | {
+        "MLFLOW_HOST": host.address,
+        "MLFLOW_PORT": str(free["mlflow"]),
+        "MLFLOW_WORKERS": "1",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{host.address}:{free['mlflow']}",
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}/mlflow",
         "MLFLOW_S3_ENDPOINT_URL": services.s3_url,
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_AUTH_DATABASE_URI": f"sqlite:///{folder / 'auth.db'}",
         "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
         "MLFLOW_AUTH_ADMIN_PASSWORD": services.passwords["admin"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    server = ["sh", str(PROJECT_ROOT / "infra/mlflow/start.sh"), "--uvicorn-opts=--log-level=warning"]
     start(folder, "mlflow", host.command(server), env)
     try:
         wait_for(lambda: services.s3("admin").create_bucket(Bucket=BUCKET), folder / "s3.log")
-        user = {"username": "trainer", "password": services.passwords["trainer"]}
-        wait_for(lambda: services.ask_mlflow("users/create", "admin", user), folder / "mlflow.log")
+        wait_for(lambda: services.ask_mlflow("experiments/search?max_results=1", "admin"), folder / "mlflow.log")
+        assert add_user(services, "trainer") == "added trainer\n"
     except BaseException:
         services.stop()
         raise
     return services
+
+
+def add_user(services: Services, who: str) -> str:
+    """What infra/mlflow/add_user.py says."""
+    lines = f"MLFLOW_TRACKING_USERNAME={who}\nMLFLOW_TRACKING_PASSWORD={services.passwords[who]}\n"
+    command = [str(BIN / "python"), str(PROJECT_ROOT / "infra/mlflow/add_user.py")]
+    env = plain_environ() | services.mlflow_environ("admin") | {"no_proxy": "*"}
+    done = subprocess.run(command, input=lines, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _identities(services: Services) -> dict[str, Any]:
@@ -145,7 +152,7 @@ def _identities(services: Services) -> dict[str, Any]:
 def plain_environ() -> dict[str, str]:
     """What a fresh machine gives a process: nothing of this one's servers, keys or proxies."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def start(folder: Path, part: str, argv: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:

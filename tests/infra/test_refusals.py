@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from infra.local import processes
 from infra.local.layout import BUCKET
-from tests.infra.services import POLICIES, Services
+from tests.infra.services import POLICIES, Services, add_user
 
 MINE = {"train": "runs/", "prepare": "datasets/", "mlflow": "mlflow/"}
 
@@ -92,6 +93,17 @@ def test_mlflow_refuses_a_host_name_that_is_not_its_own(services: Services) -> N
     with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
     assert refusal.value.code == 403
+
+
+def test_a_user_that_exists_gets_the_password_again(services: Services) -> None:
+    assert add_user(services, "trainer") == "trainer was there: the password is set\n"
+    services.ask_mlflow("experiments/search?max_results=1", "trainer")
+
+
+def test_the_mlflow_servers_secrets_are_in_no_command_line(services: Services) -> None:
+    lines = [" ".join(process.cmdline()) for process in processes.find(services.folder, "mlflow")]
+    assert any("mlflow" in line for line in lines)
+    assert not [line for line in lines for secret in (*services.passwords.values(), "auth.db") if secret in line]
 
 
 def test_ray_refuses_a_job_without_the_token(stack: Any) -> None:
