@@ -81,7 +81,7 @@ class DataSettings(Settings):
     block_size: int = Field(default=64, ge=1, description="samples shuffled together within a stream")
     crops_per_image: int = Field(default=1, ge=1)
     loader_workers: int = Field(default=0, ge=0, le=64)
-    cache_folder: str | None = Field(default=None, description="local disk that keeps copies of shards; None: no copies")
+    cache_folder: str | None = Field(default=None, description="local disk for copies of shards; None: no copies")
     cache_gib: float = Field(default=64, gt=0, description="the most that the copies on a machine take together")
     on_damage: Literal["raise", "skip"] = "raise"
     max_skipped_share: float = Field(default=0.01, ge=0, le=1)
