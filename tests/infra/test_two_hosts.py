@@ -157,8 +157,8 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
     until("the end of all training workers", lambda: not nodes.hosts_of_workers())
 
 
-def test_a_job_without_the_token_is_refused_over_the_network(nodes: RayNodes, laptop: Path) -> None:
+def test_a_client_without_the_token_is_refused_over_the_network(nodes: RayNodes) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError) as refusal:
         opener.open(f"{nodes.environ['RAY_API_SERVER_ADDRESS']}/api/jobs/", timeout=10)
-    assert refusal.value.code == 401
+    assert refusal.value.code in {401, 403}
