@@ -22,7 +22,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # --help, and imports nothing heavy at its top.
 SUBCOMMANDS = {
     "attention": "pipeline.benchmarks.attention",
+    "model": "pipeline.benchmarks.model",
+    "neighbours": "pipeline.benchmarks.neighbours",
     "loader": "pipeline.benchmarks.loader",
+    "training": "pipeline.benchmarks.training",
 }
 
 

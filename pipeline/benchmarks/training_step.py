@@ -1,4 +1,4 @@
-"""One optimizer step of columnar_small x2 on a GPU in bf16 autocast, per attention backend."""
+"""One optimizer step of columnar_small x2 in bf16 autocast, per attention backend."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ import semanir
 from pipeline.benchmarks.clock import median_milliseconds
 
 
-def training_step_milliseconds(backends: Sequence[str], rounds: int) -> dict[str, float]:
-    """Backend → median time of forward, backward and AdamW step: batch 8 of 64 x 64, window 32, k 512."""
+def training_step_milliseconds(
+    backends: Sequence[str], rounds: int, device: str = "cuda", model: str = "columnar_small", side: int = 64
+) -> dict[str, float]:
+    """Backend → median time of forward, backward and AdamW step: batch 8 of side x side, published window and k."""
     steps = {}
     for backend in backends:
         torch.manual_seed(0)
-        model = semanir.create_model("columnar_small", upscale=2, attention=backend).cuda().train()
-        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-        steps[backend] = Step(model, optimizer)
-    return median_milliseconds(steps, rounds, "cuda")
+        network = semanir.create_model(model, upscale=2, attention=backend).to(device).train()
+        steps[backend] = Step(network, device, side)
+    return median_milliseconds(steps, rounds, device)
 
 
 class Step:
     """Calling it trains on one random batch, the same at every call."""
 
-    def __init__(self, model: semanir.SemanIR, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.lq = torch.rand(8, 3, 64, 64, device="cuda")
-        self.gt = torch.rand(8, 3, 128, 128, device="cuda")
+    def __init__(self, model: semanir.SemanIR, device: str, side: int) -> None:
+        self.model, self.device = model, device
+        self.optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+        self.lq = torch.rand(8, 3, side, side, device=device)
+        self.gt = torch.rand(8, 3, 2 * side, 2 * side, device=device)
 
     def __call__(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16):
             restored = self.model(self.lq)
         F.l1_loss(restored.float(), self.gt).backward()
         self.optimizer.step()

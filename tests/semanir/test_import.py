@@ -16,9 +16,10 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"ray", "mlflow", "deepspeed", "boto3", "pyarrow", "webdataset", "pydantic",
-                                  "safetensors", "PIL", "scipy", "skimage", "pipeline", "triton"}:
+                                  "safetensors", "PIL", "scipy", "skimage", "pipeline"}:
             raise ModuleNotFoundError(f"semanir alone must not import {name}", name=name)
 sys.meta_path.insert(0, Refuse())
+sys.modules["triton"] = sys.modules["numpy"] = None  # as if not installed
 """
 _USE = """
 import torch, semanir

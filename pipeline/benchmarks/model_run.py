@@ -1,0 +1,109 @@
+"""What ``jobs/benchmark.py model`` does: size, cost and speed of whole models, one row per model and backend."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+import semanir
+from pipeline.benchmarks.clock import median_milliseconds
+from pipeline.benchmarks.memory import peak_extra_bytes
+from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, use_ieee_float32
+from pipeline.benchmarks.rows import Row, RowFile, machine
+from pipeline.benchmarks.table import format_table
+from pipeline.errors import UserError
+
+# Through all layers rounding grows; one layer's attention is held to a tighter limit by the attention benchmark.
+FLOAT32_TOLERANCE = 1e-4
+
+COLUMNS = {
+    "model": "model", "input": "input", "window": "window", "k": "k", "parameters": "parameters",
+    "gmacs": "GMACs", "dictionary_mib": "dictionary MiB", "dtype": "type", "backend": "backend",
+    "forward_ms": "forward ms", "forward_mib": "forward MiB",
+    "train_ms": "+ backward ms", "train_mib": "+ backward MiB", "error": "error", "status": "status",
+}  # fmt: skip
+
+
+def run_model(options: argparse.Namespace) -> int:
+    """Returns 0, or 1 when a backend's output was wrong."""
+    device = options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    use_ieee_float32()
+    names = options.backends or ["mask", "dense", *(["triton"] if device == "cuda" else [])]
+    file = RowFile("model", options.output, machine(device))
+    for name in options.models:
+        for row in measure(name, names, options):
+            file.add(**row)
+            print(format_table(COLUMNS, [row]), flush=True)
+    print(f"\n{format_table(COLUMNS, file.rows)}")
+    return 1 if any(row["status"] != "ok" for row in file.rows) else 0
+
+
+def measure(name: str, backends: list[str], options: argparse.Namespace) -> list[Row]:
+    """One row per backend. Float32 on a CPU, bf16 autocast on a GPU."""
+    device, overrides = options.device, {"window_size": options.window, "k": options.k}
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    models: dict[str, semanir.SemanIR] = {}
+    for backend in dict.fromkeys(["mask", *backends]):
+        torch.manual_seed(0)
+        # A last convolution of zeros would hide the body from the comparison.
+        models[backend] = semanir.create_model(name, attention=backend, zero_init_last=False, **overrides).to(device)
+    reference = models["mask"]
+    x = torch.rand(options.batch, reference.config.in_channels, options.size, options.size, device=device)
+    cost = semanir.describe(reference, options.size, options.size)
+    low = device == "cuda"
+
+    def autocast() -> AbstractContextManager[object]:
+        return torch.autocast("cuda", torch.bfloat16) if low else nullcontext()
+
+    with torch.no_grad():
+        exact = reference(x)
+        limit = FLOAT32_TOLERANCE
+        if low:
+            with autocast():
+                limit = LOW_PRECISION_FACTOR * _error(reference(x), exact)
+    rows: list[Row] = []
+    for backend in backends:
+        with torch.no_grad(), autocast():
+            error = _error(models[backend](x), exact)
+        rows.append(
+            {
+                "model": name, "input": f"{options.batch} x {options.size}²", "batch": options.batch,
+                "size": options.size, "window": reference.config.window_size, "k": reference.config.k,
+                "parameters": cost.parameters, "gmacs": cost.macs * options.batch / 1e9,
+                "dictionary_mib": cost.dictionary_bytes * options.batch / 2**20,
+                "dtype": "bfloat16" if low else "float32", "backend": backend, "error": error,
+                "status": "ok" if error <= limit else f"wrong: limit {limit:.1e}",
+            }
+        )  # fmt: skip
+    right = {row["backend"]: row for row in rows if row["status"] == "ok"}
+    for kind, work in (("forward", _infer), ("train", _train)):
+        calls: dict[str, Callable[[], None]] = {}
+        for backend in right:
+            calls[backend] = lambda model=models[backend], work=work: work(model, x, autocast)  # type: ignore[misc]
+        for backend, milliseconds in median_milliseconds(calls, options.rounds, device).items():
+            right[backend][f"{kind}_ms"] = milliseconds
+            right[backend][f"{kind}_mib"] = peak_extra_bytes(calls[backend], device) / 2**20
+    return rows
+
+
+def _infer(model: semanir.SemanIR, x: Tensor, autocast: Callable[[], AbstractContextManager[object]]) -> None:
+    with torch.no_grad(), autocast():
+        model.eval()(x)
+
+
+def _train(model: semanir.SemanIR, x: Tensor, autocast: Callable[[], AbstractContextManager[object]]) -> None:
+    """Forward and backward, without an optimizer; gradients are dropped, so that every call allocates them alike."""
+    with autocast():
+        loss = model.train()(x).float().square().mean()
+    loss.backward()
+    model.zero_grad(set_to_none=True)
+
+
+def _error(found: Tensor, exact: Tensor) -> float:
+    return float((found.double() - exact.double()).norm() / exact.double().norm())
