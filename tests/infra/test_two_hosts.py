@@ -18,21 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from PIL import Image
+from skimage import data
 
 from infra.local import processes
 from infra.local.layout import BUCKET, PROJECT_ROOT, write_private
-from pipeline.config import resolve
+from pipeline.config import read_config, resolve
 from tests.infra.network import Host, Network, why_impossible
 from tests.infra.ray_nodes import CODE, PATIENCE_S, RayNodes
 from tests.infra.services import BIN, Services, plain_environ
 
 STEPS, CHECKPOINT_EVERY, BATCH = 60, 15, 4
+SHARDS = f"s3://{BUCKET}/datasets/crops"
 CONFIG = f"""
 defaults:
   storage: s3://{BUCKET}/runs
-  data: {{train: s3://{BUCKET}/datasets/builtin/train, val: s3://{BUCKET}/datasets/builtin/val,
-         patch_size: 32, block_size: 8}}
+  data: {{train: {SHARDS}/train, val: {SHARDS}/train, patch_size: 32, block_size: 4}}
   model: {{name: ushape_tiny}}
   training: {{steps: {STEPS}, global_batch_size: {BATCH}, num_workers: 2, zero_stage: 1, learning_rate: 2e-3,
              loss: pseudo_huber, log_every: 1, validate_every: {STEPS}, checkpoint_every: {CHECKPOINT_EVERY},
@@ -45,11 +46,16 @@ pytestmark = pytest.mark.netns
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A person's checkout, with a configuration of theirs."""
+    """A person's checkout, with a configuration and a few small pictures of theirs."""
     folder = tmp_path_factory.mktemp("laptop") / "project"
     for name in CODE:
         shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "two_hosts.yaml").write_text(CONFIG)
+    (folder / "pictures").mkdir()
+    for number in range(8):
+        top, left = 96 * (number // 4), 96 * (number % 4)
+        crop = Image.fromarray(data.astronaut()[top : top + 96, left : left + 96])
+        crop.save(folder / "pictures" / f"{number}.png")
     return folder
 
 
@@ -71,7 +77,7 @@ def nodes(
         for host in made.workers:
             made.start_worker(host)
         packed = subprocess.run(
-            [str(BIN / "python"), "jobs/prepare_data.py", "--builtin", "--output", f"s3://{BUCKET}/datasets/builtin"],
+            [str(BIN / "python"), "jobs/prepare_data.py", "pictures", "--output", SHARDS],
             env=plain_environ() | services.s3_environ("prepare") | {"no_proxy": "*"},
             cwd=laptop, capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -102,9 +108,9 @@ def logged_losses(services: Services) -> dict[int, list[float]]:
     return steps
 
 
-def losses_without_ray(services: Services, folder: Path) -> dict[int, float]:
+def losses_without_ray(services: Services, laptop: Path, folder: Path) -> dict[int, float]:
     """The same training by two plain processes on this host, which nothing interrupts."""
-    config = resolve(yaml.safe_load(CONFIG), "denoising_color")
+    config = resolve(read_config(laptop / "two_hosts.yaml"), "denoising_color")
     job = {"kind": "loop", "world_size": 2, "folder": str(folder), "config": config.model_dump_json()}
     (folder / "job.json").write_text(json.dumps(job))
     env = plain_environ() | services.s3_environ("train") | {"no_proxy": "*"}
@@ -145,7 +151,7 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
     job.until("figures for Prometheus", lambda: "ray_semanir_samples_per_second{" in nodes.metrics())
     assert "semanir-denoising-color v1 @champion" in job.finish()
 
-    logged, whole = logged_losses(services), losses_without_ray(services, tmp_path)
+    logged, whole = logged_losses(services), losses_without_ray(services, laptop, tmp_path)
     assert set(logged) == set(whole) == set(range(1, STEPS + 1))
     for step, losses in logged.items():
         assert losses == pytest.approx([whole[step]] * len(losses), rel=1e-4), step
