@@ -41,3 +41,11 @@ def test_published_size_is_described_without_computing() -> None:
     assert large.macs_linear == small.macs_linear
     with pytest.raises(ValueError, match="k is 1025"):
         semanir.describe(model, 256, 256, 1025)
+
+
+def test_backend_does_not_show() -> None:
+    """A kernel that cannot run on the meta device is counted like any other."""
+    found = [
+        semanir.describe(semanir.create_model("columnar_tiny", attention=name), 8, 8) for name in ("triton", "mask")
+    ]
+    assert found[0] == found[1]

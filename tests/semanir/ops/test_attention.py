@@ -81,6 +81,29 @@ def test_auto_says_its_choice_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "why_not_triton", lambda device, dtype, head_dim: "too wide" if head_dim > 64 else None)
+    cuda, bf16 = torch.device("cuda"), torch.bfloat16
+    expected = {
+        (bf16, 1024, 32, True): "triton",
+        (torch.float16, 64, 32, False): "triton",
+        (torch.float32, 1024, 32, True): "dense",
+        (bf16, 36, 32, True): "dense",
+        (bf16, 1024, 96, True): "dense",
+    }
+    assert {given: choose.choose_backend(cuda, *given) for given in expected} == expected
+
+
+def test_why_triton_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert "not torch.float64" in str(choose.why_not_triton(cpu, torch.float64, 32))
+    assert "at most 128 channels a head, got 160" in str(choose.why_not_triton(cpu, torch.float32, 160))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert "this one has (7, 5)" in str(choose.why_not_triton(torch.device("cuda"), torch.bfloat16, 32))
+    monkeypatch.setattr(choose, "_HAS_TRITON", False)
+    assert "not installed" in str(choose.why_not_triton(cpu, torch.float32, 32))
+
+
 def test_bad_input() -> None:
     (query, key, value, scale, bias), dictionary = make_inputs("k1")
 
