@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,8 +57,12 @@ def searcher(sweep: SweepSettings) -> Searcher | None:
     """Optuna's TPE over one or both objectives, or None for Ray Tune's own grid and random search."""
     if sweep.searcher != "optuna":
         return None
+    import optuna
     from ray.tune.search.optuna import OptunaSearch
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # A trial that was cut starts again from its checkpoint and reports some steps a second time.
+    warnings.filterwarnings("ignore", message="The reported value is ignored", category=UserWarning)
     if sweep.objective == "psnr_and_macs":
         return OptunaSearch(metric=[PSNR, MACS], mode=["max", "min"], seed=sweep.seed)
     return OptunaSearch(metric=PSNR, mode="max", seed=sweep.seed)

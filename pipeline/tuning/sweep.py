@@ -77,8 +77,7 @@ def run_sweep(
 def _tuner(sweep: SweepSettings, job: TrialJob, storage: str, side_by_side: int, steps: int) -> ray.tune.Tuner:
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # else Ray Tune prints tables of its own, whatever verbose says
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(SNAPSHOT_EVERY_S)
-    for noisy in ("ray.tune", "optuna"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     filesystem, path = arrow_filesystem(storage)
     trainable = ray.tune.with_resources(ray.tune.with_parameters(run_trial, job=job), DRIVER_RESOURCES)
     folder = f"{path}/{job.name}"

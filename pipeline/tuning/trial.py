@@ -18,7 +18,7 @@ from pipeline.training.plan import model_config
 from pipeline.tuning.space import SweepSettings, trial_config, unlabeled
 
 PSNR, STEP, MACS, PARAMETERS, CHECKPOINT = "best_psnr", "step", "macs", "parameters", "checkpoint_uri"
-START = "start"  # the board's topic under which a trial says that it begins
+START, END = "start", "end"  # the board's topics under which a trial says that it begins, and that it finished
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def run_trial(chosen: dict[str, Any], job: TrialJob) -> None:
             CHECKPOINT: trained.checkpoint_uri,
         }
     )
+    job.board.post(END, (trial, trained.summary.best_psnr))
 
 
 def cost(config: RunConfig, size: int) -> tuple[int, int]:

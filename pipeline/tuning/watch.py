@@ -10,7 +10,7 @@ from pipeline.config import RunConfig
 from pipeline.runs.progress import Progress
 from pipeline.tracking import Tracker, flat_params
 from pipeline.tuning.results import TrialResult
-from pipeline.tuning.trial import START, TrialJob
+from pipeline.tuning.trial import END, START, TrialJob
 
 POLL_S = 0.5
 _MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -50,6 +50,9 @@ class SweepWatch:
             for topic, notice in self._job.board.collect():
                 if topic == START:
                     self._start(*notice)
+                elif topic == END:
+                    trial, psnr = notice
+                    self._progress.done(trial, f"finished: {psnr:.2f} dB")
                 else:
                     self._heard(topic, *notice)
 
@@ -64,8 +67,6 @@ class SweepWatch:
         self._trackers[trial].log(step, metrics)
         config = self._configs[trial]
         self._progress.update(trial, step, metrics, config.training.global_batch_size)
-        if step == config.training.steps and "val_psnr" in metrics:
-            self._progress.done(trial, f"reached its last step: {metrics['val_psnr']:.2f} dB")
 
     def _open(self, trial: str, values: dict[str, Any]) -> Tracker:
         config = self._job.config(values)

@@ -51,14 +51,20 @@ def results(run_group: Any, tmp_path_factory: pytest.TempPathFactory) -> list[di
     cases: dict[str, dict[str, Any]] = {
         f"stage-{stage}": {"settings": {**SETTINGS, "zero_stage": stage}} for stage in range(4)
     }
+    for stage in (2, 3):
+        offload = {"offload_optimizer": {"device": "cpu"}}
+        cases[f"stage-{stage}-offload"] = {"settings": {**SETTINGS, "zero_stage": stage, "zero_optimization": offload}}
     cases["poisoned"] = {"settings": {**SETTINGS, "zero_stage": 1}, "poison": [STEPS - 1]}
     cases["one-step-less"] = {"settings": {**SETTINGS, "zero_stage": 1, "steps": STEPS - 1}}
     return run_group(tmp_path_factory.mktemp("engine"), "engines", 2, cases=cases)
 
 
-@pytest.mark.parametrize("stage", range(4))
-def test_two_workers_match_plain_pytorch(stage: int, results: list[dict[str, Any]]) -> None:
-    first, second = (result[f"stage-{stage}"] for result in results)
+MATCHING = [*(f"stage-{stage}" for stage in range(4)), "stage-2-offload", "stage-3-offload"]
+
+
+@pytest.mark.parametrize("case", MATCHING)
+def test_two_workers_match_plain_pytorch(case: str, results: list[dict[str, Any]]) -> None:
+    first, second = (result[case] for result in results)
     losses, weights = plain_training()
     assert first["losses"] == second["losses"]
     assert first["losses"] == pytest.approx(losses, rel=1e-5)

@@ -117,20 +117,20 @@ def children(stack: Any) -> list[Any]:
 def test_a_killed_sweep_resumes_and_its_winner_trains(stack: Any, tmp_path: Path) -> None:
     sweep = Sweep(stack, tmp_path, SMALL)
     first = sweep.start("first")
-    wait_for(lambda: "reached its last step" in sweep.output("first") or first.poll() is not None, "a finished trial")
+    wait_for(lambda: "finished: " in sweep.output("first") or first.poll() is not None, "a finished trial")
     assert first.poll() is None, sweep.output("first")
     time.sleep(4)  # twice the period at which Ray Tune saves what it knows
     for driver in drivers_of(stack):
         driver.kill()
     first.wait(120)
     wait_for(lambda: not training_workers(stack), "the killed sweep's workers to end", 60)
-    done = [line.split()[0] for line in sweep.output("first").splitlines() if "reached its last step" in line]
+    done = [line.split()[0] for line in sweep.output("first").splitlines() if "finished: " in line]
 
     second = sweep.start("second")
     assert second.wait(600) == 0, sweep.output("second")
     resumed = sweep.output("second")
     for trial in done[:1]:
-        assert f"{trial}  " in resumed.split("Trials:")[1]
+        assert trial in resumed.split("Trials:")[1]
         assert f"{trial:<16} training" not in resumed
     wait_for(lambda: not training_workers(stack), "the trials' workers to end", 60)
     assert len(children(stack)) == SMALL["num_trials"]
