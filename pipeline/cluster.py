@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MOST_CPUS = 4096  # an autoscaler may name no limit
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
 
@@ -38,11 +39,12 @@ def connect() -> None:
 
 
 def total_resources() -> dict[str, float]:
-    """CPUs and GPUs of all living nodes."""
+    """CPUs and GPUs of all living nodes, or what an autoscaler may let the cluster grow to, where that is more."""
     import ray
+    from ray._private.state import state  # Ray Train asks the same way: there is no public one
 
-    total = ray.cluster_resources()
-    return {"CPU": total.get("CPU", 0.0), "GPU": total.get("GPU", 0.0)}
+    living, limit = ray.cluster_resources(), state.get_max_resources_from_cluster_config() or {}
+    return {kind: float(max(living.get(kind, 0), limit.get(kind, 0))) for kind in ("CPU", "GPU")}
 
 
 def map_tasks(
@@ -60,7 +62,7 @@ def map_tasks(
     import ray
 
     remote = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(function)
-    room = 2 * max(1, int(total_resources()["CPU"] // max(num_cpus, 1)))
+    room = 2 * max(1, int(min(total_resources()["CPU"], MOST_CPUS) // max(num_cpus, 1)))
     room = room if at_once is None else min(room, at_once)
     waiting = list(enumerate(items))[::-1]
     running: dict[Any, int] = {}
@@ -115,7 +117,8 @@ class Board:
 
         # Beside the driver: on another node it would take the whole job with it when that node dies.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(_Notices).remote()
+        actor: Any = ray.remote(num_cpus=0, max_restarts=0)(_Notices)
+        self._actor: Any = actor.options(scheduling_strategy=here).remote()
 
     def post(self, topic: str, notice: Any) -> None:
         """Leave ``notice``; returns at once, and is lost only with the driver's node."""
