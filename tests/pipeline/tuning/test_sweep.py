@@ -142,4 +142,4 @@ def test_a_killed_sweep_resumes_and_its_winner_trains(stack: Any, tmp_path: Path
         cwd=stack.root, env=stack.env, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stdout + trained.stderr
-    assert "semanir-denoising-color v1" in trained.stdout
+    assert "registered as semanir-denoising-color v" in trained.stdout
