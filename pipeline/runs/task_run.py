@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,34 +60,37 @@ class TaskRun:
             return Outcome(
                 task, "registered before", version=_version(self._finished), figures=_figures(self._finished)
             )
-        self._tracker = Tracker(
-            self._experiment_id,
-            self.topic,
-            params=flat_params(config.model_dump(mode="json")),
-            tags=self._tags(),
-        )
-        try:
-            outcome = self._train_and_register(self._tracker)
-        except BaseException:
-            self._tracker.finish("FAILED")
-            raise
+        with ExitStack() as room:
+            # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
+            room.enter_context(self._room.reserve(needs(config.training)))
+            self._tracker = Tracker(
+                self._experiment_id,
+                self.topic,
+                params=flat_params(config.model_dump(mode="json")),
+                tags=self._tags(),
+            )
+            try:
+                outcome = self._train_and_register(self._tracker, leave_room=room.close)
+            except BaseException:
+                self._tracker.finish("FAILED")
+                raise
         self._tracker.finish("FINISHED")
         self._progress.done(task, f"registered as {outcome.version}")
         return outcome
 
-    def _train_and_register(self, tracker: Tracker) -> Outcome:
+    def _train_and_register(self, tracker: Tracker, leave_room: Callable[[], None]) -> Outcome:
         config, task = self.config, self.config.task
         tracker.document("config.json", config.model_dump_json(indent=2))
-        with self._room.reserve(needs(config.training)):
-            self._progress.phase(task, "training")
-            trained = run_training(config, self.topic, self._board)
-            self._progress.phase(task, "evaluating")
-            scores = evaluate(
-                config,
-                weights_uri=f"{trained.checkpoint_uri}/best",
-                images_uri=config.data.test or config.data.val,
-                workers=config.training.num_workers,
-            )
+        self._progress.phase(task, "training")
+        trained = run_training(config, self.topic, self._board)
+        self._progress.phase(task, "evaluating")
+        scores = evaluate(
+            config,
+            weights_uri=f"{trained.checkpoint_uri}/best",
+            images_uri=config.data.test or config.data.val,
+            workers=config.training.num_workers,
+        )
+        leave_room()  # what follows needs no worker
         self._progress.phase(task, "registering")
         figures = tuple(ImageFigures(score.key, score.restored_psnr, score.baseline_psnr) for score in scores)
         for score in scores:
