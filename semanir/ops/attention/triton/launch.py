@@ -79,30 +79,36 @@ def launch_backward(
     windows, heads, tokens, _ = query.shape
     if grad.stride() != out.stride():
         grad = empty_like_output(out).copy_(grad)
-    grad_query, grad_key, grad_value = (empty_like_output(t) for t in (query, key, value))
-    delta, grad_scale = _vectors(query), _vectors(query)
+    grad_query, delta, grad_scale = empty_like_output(query), _vectors(query), _vectors(query)
     sizes, dims = given.sizes(out), given.head_dims()
     shared = (given.query, given.key, given.value, given.words, query_factor, key_factor, given.bias)
     with torch.cuda.device_of(query):
         backward_query_kernel[lambda meta: (triton.cdiv(tokens, meta["BLOCK_Q"]) * heads * windows,)](
             *shared, out, grad, lse2, delta, grad_query, grad_scale, *sizes, **dims
         )
+        # Before the gradients of keys and values exist: the partial sums are the largest thing in memory here.
+        if needs_bias:
+            grad_bias = _bias_gradient((*shared, grad, lse2, delta), windows, sizes, dims)
+        else:
+            grad_bias = bias.new_empty(0, dtype=torch.float32)
+        grad_key, grad_value = empty_like_output(key), empty_like_output(value)
         backward_key_kernel[lambda meta: (triton.cdiv(tokens, meta["BLOCK_K"]) * heads * windows,)](
             *shared, grad, lse2, delta, grad_key, grad_value, *sizes, **dims
         )
-        if not needs_bias:
-            return grad_query, grad_key, grad_value, grad_scale.sum((0, 2)), bias.new_empty(0, dtype=torch.float32)
-        chunks, per_chunk = bias_chunks(windows, heads, tokens)
-        partial = torch.empty(chunks, heads, tokens, tokens, dtype=torch.float32, device=query.device)
-
-        def grid(meta: dict[str, int]) -> tuple[int]:
-            return (triton.cdiv(tokens, meta["BLOCK_Q"]) * triton.cdiv(tokens, meta["BLOCK_K"]) * heads * chunks,)
-
-        backward_bias_kernel[grid](
-            *shared, grad, lse2, delta, partial, windows, *sizes[:3], per_chunk, *sizes[3:], **dims
-        )
-    grad_bias = partial[0] if chunks == 1 else partial.sum(0)
     return grad_query, grad_key, grad_value, grad_scale.sum((0, 2)), grad_bias
+
+
+def _bias_gradient(inputs: tuple[Tensor, ...], windows: int, sizes: tuple[int, ...], dims: dict[str, int]) -> Tensor:
+    """(H, N, N) float32: chunks of windows summed by the kernel, then the chunks in fixed order."""
+    heads, tokens = sizes[:2]
+    chunks, per_chunk = bias_chunks(windows, heads, tokens)
+    partial = torch.empty(chunks, heads, tokens, tokens, dtype=torch.float32, device=inputs[0].device)
+
+    def grid(meta: dict[str, int]) -> tuple[int]:
+        return (triton.cdiv(tokens, meta["BLOCK_Q"]) * triton.cdiv(tokens, meta["BLOCK_K"]) * heads * chunks,)
+
+    backward_bias_kernel[grid](*inputs, partial, windows, *sizes[:3], per_chunk, *sizes[3:], **dims)
+    return partial[0] if chunks == 1 else partial.sum(0)
 
 
 def bias_chunks(windows: int, heads: int, tokens: int) -> tuple[int, int]:
