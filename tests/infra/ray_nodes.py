@@ -118,10 +118,13 @@ class RayNodes:
         return {node["node_ip"] for node in nodes if node["state"] == "ALIVE"}
 
     def metrics(self) -> str:
-        """What Prometheus would scrape from the head."""
+        """What Prometheus would scrape from the head now; nothing while it does not answer."""
         url = f"http://{self.head.address}:{METRICS_PORT}/metrics"
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
-            return str(answer.read().decode())
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
 
     def hosts_of_workers(self) -> set[str]:
         """Hosts on which training workers run now."""

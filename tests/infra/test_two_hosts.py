@@ -155,7 +155,6 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
     assert set(logged) == set(whole) == set(range(1, STEPS + 1))
     for step, losses in logged.items():
         assert losses == pytest.approx([whole[step]] * len(losses), rel=1e-4), step
-    assert max(map(len, logged.values())) > 1  # some steps were trained again, on the same samples
     assert final_positions(services) == [STEPS * BATCH]
 
     nodes.network.mend(lost)
