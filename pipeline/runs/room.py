@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ class Room:
     def __init__(self, total: Mapping[str, float]) -> None:
         self._total, self._free = dict(total), dict(total)
         self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
 
     def check(self, need: Mapping[str, float], name: str) -> None:
         """Raise UserError when ``need`` would never fit."""
@@ -36,9 +38,15 @@ class Room:
 
     @contextmanager
     def reserve(self, need: Mapping[str, float]) -> Iterator[None]:
-        """Hold ``need`` inside the block; first come, first served among those that fit."""
+        """Hold ``need`` inside the block; first come, first served, so that a large run is never overtaken forever."""
+        ticket = object()
         with self._changed:
-            self._changed.wait_for(lambda: all(self._free.get(kind, 0) >= n for kind, n in need.items()))
+            self._queue.append(ticket)
+            self._changed.wait_for(
+                lambda: self._queue[0] is ticket and all(self._free.get(kind, 0) >= n for kind, n in need.items())
+            )
+            self._queue.popleft()
+            self._changed.notify_all()  # the next one may fit as well
             for kind, amount in need.items():
                 self._free[kind] = self._free.get(kind, 0) - amount
         try:
