@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 triton = pytest.importorskip("triton")
 from triton.backends.compiler import GPUTarget  # noqa: E402
@@ -16,6 +17,7 @@ from triton.backends.nvidia.compiler import get_ptxas  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from semanir.ops.attention.triton import launch  # noqa: E402
+from semanir.ops.attention.triton.kernels import configs  # noqa: E402
 from semanir.ops.attention.triton.kernels.configs import FLOAT32  # noqa: E402
 
 TUNED = {
@@ -88,6 +90,28 @@ def test_no_spills(
 def test_factors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     assert resources(launch.factors_kernel, (64, 64, 4, 2), tmp_path)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "num_tokens", "largest"),
+    [
+        (torch.bfloat16, 1024, 128),
+        (torch.bfloat16, 64, 64),  # a tile of 128 queries would be half empty
+        (torch.bfloat16, 9, 64),  # smaller than every tile: the first one serves
+        (torch.float32, 1024, 32),
+    ],
+)
+def test_shapes_fit_type_and_window(dtype: torch.dtype, num_tokens: int, largest: int) -> None:
+    given = {"query": torch.empty(1, dtype=dtype), "N": num_tokens}
+    fitting = configs._fitting(launch.forward_kernel.configs, given)
+    assert max(max(c.kwargs["BLOCK_Q"], c.kwargs["BLOCK_K"]) for c in fitting) == largest
+
+
+@pytest.mark.parametrize(("windows", "heads", "tokens"), [(128, 6, 256), (32, 6, 1024), (512, 6, 64), (1, 1, 4096)])
+def test_chunks_of_windows_cover_all_within_bounds(windows: int, heads: int, tokens: int) -> None:
+    chunks, per_chunk = launch.bias_chunks(windows, heads, tokens)
+    assert (chunks - 1) * per_chunk < windows <= chunks * per_chunk
+    assert chunks == 1 or 4 * chunks * heads * tokens**2 <= launch._PARTIAL_BYTES
 
 
 @pytest.mark.slow
