@@ -22,7 +22,8 @@ INTERPRETED: tuple[Shape, ...] = ((32, 64, 4, 1),)
 def tuned(*low_precision: Shape) -> Any:
     """Decorator: choose among these shapes in bf16 and fp16, among FLOAT32's in float32.
 
-    The choice is made once per process, number of tokens, head dimension and type.
+    The choice is made once per process, number of tokens, head dimension and type. Within a process results are
+    equal at every run; two processes may choose differently, and then differ by rounding.
     """
     shapes = INTERPRETED if INTERPRETING else (*low_precision, *FLOAT32)
     configs = [
