@@ -22,7 +22,7 @@ _said: set[str] = set()
 def choose_backend(device: torch.device, dtype: torch.dtype, num_tokens: int, head_dim: int, needs_grad: bool) -> str:
     """The backend of ``auto``: ``triton`` for bf16 and fp16 on a GPU that can run it, ``dense`` for all else.
 
-    CPU: ``dense`` was measured fastest and smallest over N from 64 to 4096 and every k, with gradients (chunks of
+    CPU: ``dense`` was measured at N = 64 and 256, with gradients: never slower nor larger than ``mask`` (chunks of
     softmax weights) and without (PyTorch's fused attention, chosen by ``dense`` itself).
     GPU: modeled, not measured. Float32 products do not run on tensor cores without losing float32's precision, so
     ``dense`` and its library products keep it; below 64 tokens a kernel's tile would be mostly empty.
