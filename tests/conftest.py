@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,14 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+# The literal job, cut to 30 steps of one task.
+SHORT_TRAINING = [
+    "ray", "job", "submit", "--", "python", "jobs/train_all_tasks.py", "--tasks", "denoising_color",
+    "--set", "training.steps=30", "--set", "training.validate_every=15", "--set", "training.checkpoint_every=15",
+    "--set", "training.schedule.warmup_steps=5",
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Stack:
     """A running embedded stack.
@@ -34,6 +42,21 @@ class Stack:
     root: Path
     layout: Layout
     env: dict[str, str] = field(repr=False)
+
+    def run(self, command: Sequence[str], timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a command as a person would who sourced the stack's env file in the project's root."""
+        return subprocess.run(
+            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    @property
+    def short_training(self) -> list[str]:
+        """The command of a short training, to be run in `root` with `env`."""
+        return list(SHORT_TRAINING)
+
+    def submit_training(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A short training as a Ray job, with further arguments."""
+        return self.run([*self.short_training, *arguments])
 
 
 InfraLocal = Callable[..., subprocess.CompletedProcess[str]]
@@ -78,3 +101,15 @@ def stack(
         infra_local(layout.folder, "down")
     left = {part: processes.find(layout.folder, part) for part in PARTS}
     assert not any(left.values()), f"`down` left processes running: {left}"
+
+
+@pytest.fixture(scope="session")
+def trained(stack: Stack) -> str:
+    """What the literal job prints, once it has trained one short task on the packed photographs."""
+    packed = stack.run(
+        [sys.executable, "jobs/prepare_data.py", "--builtin", "--output", "s3://semanir/datasets/builtin"]
+    )
+    assert packed.returncode == 0, packed.stdout + packed.stderr
+    job = stack.submit_training()
+    assert job.returncode == 0, job.stdout + job.stderr
+    return job.stdout + job.stderr

@@ -148,6 +148,8 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
     lost = next(host for host in nodes.workers if host.name in before)
     nodes.network.cut(lost)
     job.until("workers on the hosts that are left", lambda: moved(nodes, lost, before))
+    # Too late to help the run; the lost node learns that it was given up, and ends.
+    nodes.network.mend(lost)
     job.until("figures for Prometheus", lambda: "ray_semanir_samples_per_second{" in nodes.metrics())
     assert "semanir-denoising-color v1 @champion" in job.finish()
 
@@ -157,7 +159,6 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
         assert losses == pytest.approx([whole[step]] * len(losses), rel=1e-4), step
     assert final_positions(services) == [STEPS * BATCH]
 
-    nodes.network.mend(lost)
     until("the lost node's own end", lambda: not processes.find(nodes.folder, lost.name))
     until("the end of all training workers", lambda: not nodes.hosts_of_workers())
 
