@@ -65,10 +65,7 @@ def test_no_secret_is_anywhere_a_person_may_look(stack: Any, trained: str) -> No
         "the job's output": trained,
         "process list": "\n".join(" ".join(arguments(process)) for process in psutil.process_iter()),
         "Ray's job API": ask(f"{stack.env['RAY_API_SERVER_ADDRESS']}/api/jobs/", token),
-        "MLflow's runs": ask(
-            f"{stack.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/search",
-            body={"experiment_ids": ["0", "1"], "max_results": 100},
-        ),
+        "MLflow's runs": runs_of(stack, "semanir"),
     }
     assert "denoising_color" in places["MLflow's runs"]
     assert "train_all_tasks" in places["Ray's job API"]
@@ -76,6 +73,14 @@ def test_no_secret_is_anywhere_a_person_may_look(stack: Any, trained: str) -> No
         places[str(log)] = log.read_text(errors="replace")
     for place, text in places.items():
         assert not any(secret in text for secret in secrets), f"a secret is in {place}"
+
+
+def runs_of(stack: Any, experiment: str) -> str:
+    """What MLflow tells of an experiment's runs: parameters, tags, figures."""
+    api = f"{stack.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow"
+    found = json.loads(ask(f"{api}/experiments/get-by-name?experiment_name={experiment}"))
+    body = {"experiment_ids": [found["experiment"]["experiment_id"]], "max_results": 100}
+    return ask(f"{api}/runs/search", body=body)
 
 
 def arguments(process: psutil.Process) -> list[str]:
