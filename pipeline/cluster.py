@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ def connect() -> None:
         # Workers' own output stays in Ray's log files: a person wants the progress lines.
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"no Ray cluster at {address or 'this machine'} ({_first_line(error)}): {REMEDY}") from None
+        raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
 
 
 def total_resources() -> dict[str, float]:
@@ -141,7 +141,3 @@ class _Notices:
     def collect(self) -> list[tuple[str, Any]]:
         notices, self._notices = self._notices, []
         return notices
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -232,7 +232,7 @@ def parse_override(text: str) -> dict[str, Any]:
     try:
         nested = read_value(value)
     except yaml.YAMLError as error:
-        raise UserError(f"--set {text!r}: the value is not valid YAML ({_first_line(error)})") from None
+        raise UserError(f"--set {text!r}: the value is not valid YAML ({first_line(error)})") from None
     for key in reversed(keys):
         nested = {key: nested}
     return nested
@@ -258,7 +258,7 @@ def read_yaml(path: str | Path, what: str = "configuration file") -> dict[str, A
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{what} {path} is not valid YAML: {_first_line(error)}") from None
+        raise UserError(f"{what} {path} is not valid YAML: {first_line(error)}") from None
     if not isinstance(document, dict):
         raise UserError(f"{what} {path}: expected a mapping of keys, found {type(document).__name__}")
     return document
@@ -317,7 +317,3 @@ def _fields_at(kind: type[BaseModel], path: Sequence[int | str]) -> list[str]:
             return []
         kind = field.annotation
     return list(kind.model_fields)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

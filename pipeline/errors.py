@@ -8,3 +8,8 @@ class UserError(Exception):
 
     Jobs print it as ``error: <message>`` and exit with status 2, without a traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; the name of its class when it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from pipeline.errors import first_line
 from pipeline.restoring.picture import FileFormat, Picture, UnusableImageError, from_levels
 from pipeline.restoring.read_tiff import is_tiff, read_tiff
 
@@ -52,7 +53,7 @@ def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     except MemoryError:
         raise UnusableImageError("not enough memory to decode it") from None
     except Exception as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own
-        raise UnusableImageError(f"damaged or not an image ({_first_line(error)})") from None
+        raise UnusableImageError(f"damaged or not an image ({first_line(error)[:200]})") from None
 
 
 def _check(image: Image.Image, max_pixels: int) -> None:
@@ -96,8 +97,3 @@ def _exif(image: Image.Image) -> bytes | None:
         return None
     exif = image.getexif()
     return exif.tobytes() if len(exif) else None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import semanir
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.registry import sealed
 from pipeline.restoring.picture import Picture, Pixels, UnusableImageError
 from pipeline.tasks import TASKS
@@ -57,7 +57,7 @@ class Restorer:
                 check_k(k, model.config.window_size)
             self.model = model.to(pick_device(device))
         except (ValueError, RuntimeError) as error:
-            raise UserError(str(error).splitlines()[0]) from None
+            raise UserError(first_line(error)) from None
         grid = tile_grid(model)
         least = overlap + grid
         self.tile = overlap + max(1, (DEFAULT_TILE - overlap) // grid) * grid if tile is None else tile

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipeline.cluster import Board, connect, show_figures, total_resources
 from pipeline.config import RunConfig
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import Outcome
@@ -54,4 +54,4 @@ def _outcome(config: RunConfig, future: Future[Outcome], console: Console) -> Ou
         return future.result()
     if not isinstance(error, UserError):
         console.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
-    return Outcome(config.task, f"failed: {str(error).strip().splitlines()[0]}", failed=True)
+    return Outcome(config.task, f"failed: {first_line(error)}", failed=True)

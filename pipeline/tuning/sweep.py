@@ -122,7 +122,7 @@ def _result(sweep: SweepSettings, job: TrialJob, trial: ray.tune.Result) -> Tria
         k=model.k,
         depths=model.depths,
         checkpoint_uri=checkpoint,
-        error=_first_line(trial.error) if trial.error else "",
+        error=_last_line(trial.error) if trial.error else "",
     )
 
 
@@ -153,6 +153,6 @@ def _record(outcome: SweepOutcome, parent: Tracker) -> None:
     parent.log(best.step, {"psnr": best.psnr, "macs": best.macs})
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     # The trial's own error is the cause of what Ray wraps around it, and Ray prints it last.
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
