@@ -15,6 +15,7 @@ from semanir.network import SemanIR
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+_URI_SCHEMES = ("models:", "runs:")
 
 
 def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: ModelConfig | None = None) -> Path:
@@ -40,16 +41,20 @@ def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: Mode
     return folder
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> SemanIR:
-    """Build the model saved in a folder, in evaluation mode.
+def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> SemanIR:
+    """Build the model saved in a folder or registered in MLflow, in evaluation mode.
+
+    folder_or_uri: a folder written by :func:`save`, or ``models:/name@alias``, ``models:/name/version``,
+    ``runs:/run_id``, which the ``pipeline`` package fetches and checks against its digests.
 
     Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
-    unknown or the weights do not belong to it.
+    unknown or the weights do not belong to it, ModuleNotFoundError for a URI where ``pipeline`` is not installed,
+    and for a URI what ``pipeline.registry.pull`` raises.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = Path(folder)
+    folder = _pull(folder_or_uri) if str(folder_or_uri).startswith(_URI_SCHEMES) else Path(folder_or_uri)
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; expected a folder written by semanir.save")
@@ -65,3 +70,15 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> SemanIR:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
     return model.to(device).eval()
+
+
+def _pull(uri: str | Path) -> Path:
+    try:
+        from pipeline.registry import pull  # the library stands alone; only a registry's address needs the project
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"loading {uri} needs the package semanir-on-ray and mlflow ({error}); "
+            "without them give a folder with model.safetensors and config.json",
+            name=error.name,
+        ) from error
+    return pull(uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,9 @@ def test_wrong_folders(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="does not fit"):
         semanir.load(tmp_path)
+
+
+def test_a_registry_address_needs_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pipeline.registry", None)  # as if not installed
+    with pytest.raises(ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs the package semanir-on-ray"):
+        semanir.load("models:/semanir-jpeg-gray@champion")

@@ -65,6 +65,9 @@ def test_racing_registrations_lose_no_version_and_settle_on_the_best(
     for one, folder in zip(registered, folders, strict=True):  # no thread registered another's weights
         pulled = (pull(one.uri) / "model.safetensors").read_bytes()
         assert pulled == (folder / "model.safetensors").read_bytes()
+    champion, best = semanir.load(f"models:/{name}@champion").state_dict(), semanir.load(folders[1]).state_dict()
+    assert champion.keys() == best.keys()
+    assert all(torch.equal(champion[key], best[key]) for key in best)
 
 
 def test_another_process_loads_the_carried_code_whatever_is_installed(
