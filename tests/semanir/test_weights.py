@@ -60,5 +60,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
 
 def test_a_registry_address_needs_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipeline.registry", None)  # as if not installed
-    with pytest.raises(ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs the package semanir-on-ray"):
+    with pytest.raises(
+        ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs the package semanir-on-ray"
+    ):
         semanir.load("models:/semanir-jpeg-gray@champion")
