@@ -4,19 +4,23 @@
     ray job submit -- python jobs/train_all_tasks.py --tasks denoising_color sr_x2 --set training.steps=2000
     ray job submit --working-dir . -- python jobs/train_all_tasks.py --config jobs/configs/first_run.yaml --tasks all
 
-Exit status: 0 all trained, 1 a task failed (the last table says which), 2 bad input.
+Exit status: 0 all trained, 1 a task failed (the last table says which), 2 bad input, 143 stopped by SIGTERM after
+saving (the same command continues).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+STOPPED = 128 + signal.SIGTERM  # as a shell would say it
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.runs.fleet import run_fleet
     from pipeline.runs.report import print_report
     from pipeline.tasks import resolve_tasks
+    from pipeline.training.context import Interrupted
 
     try:
         document = read_config(options.config)
@@ -64,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             retrain=options.retrain,
             console=console,
         )
+    except Interrupted as reason:
+        print(reason, file=sys.stderr)
+        return STOPPED
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ from pipeline.errors import UserError, first_line
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+ASK_EVERY_S = 1.0
 MOST_CPUS = 4096  # an autoscaler may name no limit
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
@@ -109,7 +111,11 @@ def _gauge(name: str) -> Any:
 
 
 class Board:
-    """A notice board in the cluster: workers post without waiting, the driver collects."""
+    """A notice board in the cluster: workers post without waiting, the driver collects, or sends all workers home.
+
+    Attributes:
+        closed: on the driver, whether it dismissed the workers.
+    """
 
     def __init__(self) -> None:
         import ray
@@ -119,6 +125,9 @@ class Board:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(num_cpus=0, max_restarts=0)(_Notices)
         self._actor: Any = actor.options(scheduling_strategy=here).remote()
+        self.closed = False
+        self._answer: Any = None
+        self._asked_at = 0.0
 
     def post(self, topic: str, notice: Any) -> None:
         """Leave ``notice``; returns at once, and is lost only with the driver's node."""
@@ -130,10 +139,35 @@ class Board:
 
         return ray.get(self._actor.collect.remote())
 
+    def dismiss(self) -> None:
+        """On the driver: ask the workers to save and leave."""
+        self.closed = True
+        self._actor.dismiss.remote()
+
+    def dismissed(self) -> bool:
+        """On a worker: whether :meth:`dismiss` was called; returns at once with what was so about a second ago."""
+        import ray
+
+        if self._answer is None:
+            if time.monotonic() - self._asked_at < ASK_EVERY_S:
+                return False
+            self._answer, self._asked_at = self._actor.is_dismissed.remote(), time.monotonic()
+        if not ray.wait([self._answer], timeout=0)[0]:
+            return False
+        answer, self._answer = bool(ray.get(self._answer)), None
+        return answer
+
 
 class _Notices:
     def __init__(self) -> None:
         self._notices: list[tuple[str, Any]] = []
+        self._dismissed = False
+
+    def dismiss(self) -> None:
+        self._dismissed = True
+
+    def is_dismissed(self) -> bool:
+        return self._dismissed
 
     def post(self, topic: str, notice: Any) -> None:
         self._notices.append((topic, notice))

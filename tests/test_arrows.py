@@ -14,7 +14,12 @@ MODULES = sorted(path for room in sorted(OURS) for path in (ROOT / room).rglob("
 
 # Third party → where it may be imported; everywhere else it may not.
 DOORS = {
-    "ray": ("pipeline/cluster.py", "pipeline/training/launch.py", "pipeline/tuning/"),
+    "ray": (
+        "pipeline/cluster.py",
+        "pipeline/training/launch.py",
+        "pipeline/training/preemption.py",
+        "pipeline/tuning/",
+    ),
     "mlflow": ("pipeline/registry/", "pipeline/tracking.py"),
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/checkpoint.py"),
 }

@@ -15,8 +15,10 @@ from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import Outcome
 from pipeline.runs.room import Room, needs
+from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun
 from pipeline.tracking import open_experiment
+from pipeline.training.context import Interrupted
 
 POLL_S = 0.5
 
@@ -28,6 +30,7 @@ def run_fleet(
 
     Raises:
         UserError: bad input, before any worker starts.
+        Interrupted: this process got SIGTERM; what was training is saved, and the same call continues it.
     """
     check_runs(configs)
     connect()
@@ -35,16 +38,21 @@ def run_fleet(
     for config in configs:
         room.check(needs(config.training), config.task)
     board, experiment_id = Board(), open_experiment(experiment)
-    with Progress(console) as progress, ThreadPoolExecutor(len(configs)) as pool:
+    with Progress(console) as progress, told_to_stop() as stop, ThreadPoolExecutor(len(configs)) as pool:
         runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress) for config in configs]
         by_topic = {run.topic: run for run in runs}
         futures = [pool.submit(run.run) for run in runs]
         pending: set[Future[Outcome]] = set(futures)
         while pending:
             _, pending = wait(pending, timeout=POLL_S)
+            if stop.is_set() and not board.closed:
+                console.print("SIGTERM: saving, then leaving")
+                board.dismiss()
             for topic, (step, metrics) in board.collect():
                 by_topic[topic].heard(step, metrics)
                 show_figures(topic, {"step": step, **metrics})
+    if board.closed and any(isinstance(future.exception(), Interrupted) for future in futures):
+        raise Interrupted("stopped by SIGTERM; the same command continues")
     return [_outcome(config, future, console) for config, future in zip(configs, futures, strict=True)]
 
 

@@ -19,6 +19,7 @@ from pipeline.runs.room import Room, needs
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.tracking import Tracker, flat_params
+from pipeline.training.context import Interrupted
 from pipeline.training.launch import run_training
 
 
@@ -63,6 +64,8 @@ class TaskRun:
         with ExitStack() as room:
             # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
             room.enter_context(self._room.reserve(needs(config.training)))
+            if self._board.closed:
+                raise Interrupted(f"{task} was not started")
             self._tracker = Tracker(
                 self._experiment_id,
                 self.topic,
@@ -71,8 +74,8 @@ class TaskRun:
             )
             try:
                 outcome = self._train_and_register(self._tracker, leave_room=room.close)
-            except BaseException:
-                self._tracker.finish("FAILED")
+            except BaseException as error:
+                self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
                 raise
         self._tracker.finish("FINISHED")
         self._progress.done(task, f"registered as {outcome.version}")

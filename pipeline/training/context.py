@@ -17,8 +17,12 @@ class StopRun(UserError):
     """Every rank gives up at the same step for the same reason: starting the workers again would not help."""
 
 
+class Interrupted(UserError):
+    """Every rank leaves after the same step, because one was asked to; all is saved, and the run continues from it."""
+
+
 class WorkerContext(Protocol):
-    """One worker's place in the run, and its three lines to the outside."""
+    """One worker's place in the run, and its four lines to the outside."""
 
     @property
     def rank(self) -> int: ...
@@ -40,6 +44,9 @@ class WorkerContext(Protocol):
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """A local folder holding the latest checkpoint's files of all ranks, or None at a fresh start."""
+
+    def asked_to_leave(self) -> bool:
+        """Whether this worker's machine, or the run, is about to be taken away; never waits."""
 
 
 CHECKPOINT_PREFIX = "step-"
@@ -73,3 +80,6 @@ class PlainContext:
     @contextmanager
     def latest_checkpoint(self) -> Iterator[Path | None]:
         yield max(self.storage.glob(f"{CHECKPOINT_PREFIX}*"), default=None)
+
+    def asked_to_leave(self) -> bool:
+        return False

@@ -42,6 +42,8 @@ class Engine:
                 timeout=timedelta(seconds=settings.collective_timeout_s),
             )  # fmt: skip
         self.device = context.device
+        self.leaving = False  # whether any rank was asked to leave; after a step, the same on every rank
+        self._context = context
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._engine, *_ = deepspeed.initialize(
             model=model,
@@ -69,7 +71,7 @@ class Engine:
         self._accumulate(len(micro_batches), len(micro_batches[0][0]))
         for number, (lq, gt) in enumerate(micro_batches, start=1):
             value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
-            mean = self._mean_over_ranks(value.detach())
+            mean = self._agree(value.detach())
             if math.isfinite(mean):
                 total = None if total is None else total + mean
             else:
@@ -158,11 +160,15 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = value
 
-    def _mean_over_ranks(self, value: Tensor) -> float:
-        value = value.to(torch.float32).clone()
+    def _agree(self, loss: Tensor) -> float:
+        """The mean loss over the ranks; whether one of them was asked to leave travels with it."""
+        asked = float(self._context.asked_to_leave())
+        both = torch.stack([loss.to(torch.float32), loss.new_tensor(asked, dtype=torch.float32)])
         if dist.get_world_size() > 1:
-            dist.all_reduce(value)
-        return value.item() / dist.get_world_size()
+            dist.all_reduce(both)
+        total, asked = both.tolist()
+        self.leaving |= asked > 0
+        return total / dist.get_world_size()
 
 
 def check_zero_block(block: Mapping[str, Any], stage: int) -> None:

@@ -12,14 +12,15 @@ import pyarrow.fs
 import ray.train
 import torch
 from ray.train import CheckpointUploadMode
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.torch import TorchTrainer, get_device
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem
-from pipeline.training.context import CHECKPOINT_PREFIX, StopRun, checkpoint_name
+from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, StopRun, checkpoint_name
 from pipeline.training.loop import Summary, train
+from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class RayContext:
             with checkpoint.as_directory() as folder:
                 yield Path(folder)
 
+    def asked_to_leave(self) -> bool:
+        return told_to_leave() or (self.rank == 0 and self.board.dismissed())
+
 
 def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
     """Delete what a crash left half-written: checkpoints later than ``latest``, the last complete one of the run.
@@ -81,18 +85,30 @@ def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
 def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
     """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
 
+    When a worker is told to leave (pipeline.training.preemption), all save and leave, and the run goes on with new ones
+    as soon as the cluster has room for them, unless ``board`` is dismissed.
+
     ``callbacks`` (``ray.train.UserCallback``) hear of each checkpoint (a sweep passes its metrics on to Ray Tune).
 
     Raises:
         UserError: what a worker refused.
+        Interrupted: the board was dismissed; all is saved.
         ray.train.TrainingFailedError: the workers failed more often than ``training.max_failures``.
     """
+    while isinstance(result := _fit(config, run_name, board, callbacks), Interrupted):
+        if board.closed:
+            raise result
+    return result
+
+
+def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any]) -> TrainedRun | Interrupted:
+    """One run of Ray Train, to the end or until its workers were told to leave."""
     settings = config.training
     filesystem, path = arrow_filesystem(config.storage)
     trainer = TorchTrainer(
         _work,
         train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board},
-        torch_config=TorchConfig(timeout_s=settings.collective_timeout_s),
+        torch_config=PreemptibleTorchConfig(timeout_s=settings.collective_timeout_s),
         scaling_config=ray.train.ScalingConfig(
             num_workers=settings.num_workers,
             use_gpu=settings.use_gpu,
@@ -120,6 +136,8 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
         raise
     if isinstance(result.return_value, StopRun):
         raise result.return_value
+    if isinstance(result.return_value, Interrupted):
+        return result.return_value
     if result.checkpoint is None or result.return_value is None:
         raise RuntimeError(f"{config.task}: Ray Train ended without a checkpoint; see Ray's logs")
     scheme = "s3://" if config.storage.startswith("s3://") else ""
@@ -127,7 +145,7 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
 
 
 def _work(loop_config: dict[str, Any]) -> Any:
-    """On a worker: the loop's Summary, or the StopRun it ended with."""
+    """On a worker: the loop's Summary, or the StopRun or Interrupted it ended with."""
     worker = ray.train.get_context()
     config = RunConfig.model_validate_json(loop_config["config"])
     torch.set_num_threads(config.training.cpus_per_worker)
@@ -141,5 +159,5 @@ def _work(loop_config: dict[str, Any]) -> Any:
     )
     try:
         return train(config, context)
-    except StopRun as refusal:
-        return refusal  # as a result: Ray Train would take an exception for a fault and try again
+    except (StopRun, Interrupted) as reason:
+        return reason  # as a result: Ray Train would take an exception for a fault, and count it

@@ -10,7 +10,7 @@ from tempfile import mkdtemp
 from pipeline.config import RunConfig
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.training.context import StopRun, WorkerContext
+from pipeline.training.context import Interrupted, StopRun, WorkerContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
@@ -40,6 +40,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
 
     Raises:
         StopRun: the checkpoint belongs to another sample order, or too many losses were not finite.
+        Interrupted: a rank was asked to leave; the step is finished and saved.
     """
     settings = config.training
     plan = TrainingPlan(config, context)
@@ -89,11 +90,13 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             if context.rank == 0:
                 context.log(state.step, {"val_psnr": psnr})
             meter.lap("validation")
-        if state.step % settings.checkpoint_every == 0 or last:
+        if state.step % settings.checkpoint_every == 0 or last or engine.leaving:
             folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
             save_checkpoint(folder, state, engine, ema, validator, plan, context)
             context.save(state.step, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
+        if engine.leaving and not last:
+            raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
 
 

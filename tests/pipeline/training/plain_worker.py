@@ -13,7 +13,7 @@ from torch import nn
 
 import semanir
 from pipeline.config import RunConfig, TrainingSettings
-from pipeline.training.context import PlainContext
+from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.loop import train
@@ -135,9 +135,27 @@ def run_average(case: dict[str, Any], folder: Path, context: PlainContext) -> di
     }
 
 
+class LeavingContext(PlainContext):
+    """Told to leave while it trains the step that follows ``steps`` others of one micro-batch each."""
+
+    def __init__(self, context: PlainContext, steps: int) -> None:
+        super().__init__(context.storage, context.rank, context.world_size)
+        self.steps = steps
+
+    def asked_to_leave(self) -> bool:
+        self.steps -= 1
+        return self.steps < 0
+
+
 def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
-    """The real loop on the configuration of the job."""
-    summary = train(RunConfig.model_validate_json(job["config"]), context)
+    """The real loop on the configuration of the job; ``leave`` maps a rank to the step in which it is told to."""
+    leave = job.get("leave", {}).get(str(context.rank))
+    if leave is not None:
+        context = LeavingContext(context, leave - 1)
+    try:
+        summary = train(RunConfig.model_validate_json(job["config"]), context)
+    except Interrupted as reason:
+        return {"logged": context.logged, "interrupted": str(reason)}
     return {"logged": context.logged, "steps": summary.steps, "best_psnr": summary.best_psnr}
 
 

@@ -1,7 +1,9 @@
-"""A worker killed in a real run, on the real servers: the run ends by itself, as if nothing had happened."""
+"""A worker or the driver killed in a real run, on the real servers: the run ends as if nothing had happened."""
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from typing import Any
 
 import psutil
 import pyarrow.fs
+import pytest
 from mlflow import MlflowClient
 
 TASK = "denoising_color"
@@ -33,6 +36,19 @@ def training_workers(stack: Any) -> list[psutil.Process]:
         if title.startswith("ray::") and "RayTrainWorker" in title and ours:
             found.append(process)
     return found
+
+
+def driver(stack: Any) -> psutil.Process | None:
+    """The process of `jobs/train_all_tasks.py`, not of the `ray job submit` that follows it."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            ours = process.environ().get("RAY_AUTH_TOKEN_PATH") == stack.env["RAY_AUTH_TOKEN_PATH"]
+        except psutil.Error:
+            continue
+        if ours and command[1:2] == ["jobs/train_all_tasks.py"]:
+            return process
+    return None
 
 
 def runs_and_losses(stack: Any) -> list[tuple[str, dict[int, float]]]:
@@ -87,3 +103,53 @@ def test_a_killed_worker_changes_no_loss(stack: Any, trained: str) -> None:
     for folder, files in checkpoints(stack, name).items():
         assert "state.json" in files, folder
         assert "best/model.safetensors" in files, folder
+
+
+@pytest.fixture(scope="module")
+def logging_each_step(stack: Any, trained: str) -> list[str]:
+    """The command of a longer training that logs each step; it has run once, and trains again under a new name."""
+    command = [
+        *stack.short_training, "--set", "training.steps=60", "--set", "training.log_every=1",
+        "--set", "training.checkpoint_every=20", "--set", "training.validate_every=60", "--retrain",
+    ]  # fmt: skip
+    done = stack.run(command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "number"),
+    [("worker", signal.SIGTERM), ("driver", signal.SIGKILL), ("driver", signal.SIGTERM)],
+    ids=["terminated worker", "killed driver", "terminated driver"],
+)
+def test_an_interruption_at_any_step_changes_no_loss(
+    stack: Any, logging_each_step: list[str], victim: str, number: signal.Signals
+) -> None:
+    before = runs_and_losses(stack)
+    whole = next(losses for _, losses in before if len(losses) == 60)
+    at = random.Random(f"{victim} {number}").randrange(5, 40)
+    again = subprocess.Popen(
+        logging_each_step, cwd=stack.root, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        name, _ = wait_for(lambda: runs_and_losses(stack)[len(before) :], "the new run")[0]
+        wait_for(lambda: max(dict(runs_and_losses(stack))[name], default=0) >= at, f"step {at}")
+        process = driver(stack) if victim == "driver" else training_workers(stack)[0]
+        assert process is not None
+        process.send_signal(number)
+        output, _ = again.communicate(timeout=240)
+    finally:
+        again.kill()
+    if victim == "worker":
+        assert again.returncode == 0, output
+    else:
+        assert again.returncode != 0, output
+        wait_for(lambda: not training_workers(stack), "the workers to leave", timeout_s=60)
+        if number == signal.SIGTERM:
+            assert "the same command continues" in output
+            assert "143" in output, output
+        continued = stack.run(logging_each_step)
+        assert continued.returncode == 0, continued.stdout + continued.stderr
+    assert [run for run, _ in runs_and_losses(stack)] == [*(run for run, _ in before), name]
+    assert dict(runs_and_losses(stack))[name] == whole

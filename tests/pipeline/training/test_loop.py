@@ -77,6 +77,20 @@ def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_
     assert resumed["best_psnr"] == whole["best_psnr"]
 
 
+def test_one_worker_told_to_leave_takes_all_and_loses_nothing(shards: Path, run_group: Any, tmp_path: Path) -> None:
+    job = config(shards, "training.checkpoint_every=100", "training.validate_every=100").model_dump_json()
+    (tmp_path / "whole").mkdir()
+    whole = run_group(tmp_path / "whole", "loop", 2, config=job)[0]
+    left = run_group(tmp_path, "loop", 2, config=job, leave={"1": 3})
+    assert [run["interrupted"] for run in left] == [f"asked to leave at step 3 of {STEPS}, which is saved"] * 2
+    resumed = run_group(tmp_path, "loop", 2, config=job)[0]
+    losses, before, after = (last_value_per_step(run["logged"], "loss") for run in (whole, left[0], resumed))
+    assert sorted(before) == [1, 2, 3]
+    assert sorted(after) == [4, 5, 6]
+    assert before | after == losses
+    assert resumed["best_psnr"] == whole["best_psnr"]
+
+
 def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> None:
     run = config(shards)
     context = PlainContext(tmp_path)

@@ -1,0 +1,41 @@
+"""How a worker hears that it must go: SIGTERM to its process, or its node being drained."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from ray.train.torch import TorchConfig
+from ray.train.torch.config import _TorchBackend
+from ray.train.v2._internal.execution.context import get_train_context
+
+_terminated = threading.Event()
+
+
+class PreemptibleTorchConfig(TorchConfig):
+    """Ray Train's process group, on workers that survive SIGTERM until they have saved."""
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        return _PreemptibleBackend
+
+
+class _PreemptibleBackend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        # Here, because only a process's main thread may set a handler, and training runs on another.
+        worker_group.execute(_listen)
+        super().on_start(worker_group, backend_config)
+
+
+def _listen() -> None:
+    _terminated.clear()
+    signal.signal(signal.SIGTERM, lambda number, frame: _terminated.set())
+
+
+def told_to_leave() -> bool:
+    """Whether this worker got SIGTERM, or the node of any worker is being drained; never waits.
+
+    The public ``ray.train.get_preemption_info`` is a barrier of all workers through an actor: too slow for every step.
+    """
+    return _terminated.is_set() or get_train_context().preemption_context.preemption_info is not None
