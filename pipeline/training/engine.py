@@ -134,6 +134,32 @@ class Engine:
             else:
                 parameter.copy_(value)
 
+    @torch.no_grad()
+    def set_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Write weights by name into the master copy and the model. Collective."""
+        import deepspeed
+
+        parameters = dict(self.module.named_parameters())
+        shared_out = any(hasattr(parameter, "ds_id") for parameter in parameters.values())
+        with deepspeed.zero.GatheredParameters(list(parameters.values()), modifier_rank=0, enabled=shared_out):
+            for name, parameter in parameters.items():
+                parameter.data.copy_(state[name])
+        self.set_master_weights(state)
+
+    def moment_tensors(self, name: str) -> list[Tensor]:
+        """This rank's share of one of the optimizer's moments, laid out as :meth:`master_tensors`."""
+        states = self._torch_optimizer().state
+        return [states[master][name] for master in self.master_tensors()]
+
+    def start_moments(self, steps: int, names: Sequence[str]) -> None:
+        """Give the optimizer zero moments and a count of ``steps``, as if it had stepped that often."""
+        states = self._torch_optimizer().state
+        for master in self.master_tensors():
+            states[master] = {
+                "step": torch.tensor(float(steps)),
+                **{name: torch.zeros_like(master.detach()) for name in names},
+            }
+
     def save(self, folder: Path) -> None:
         """Write this rank's part of the engine's state into ``folder``. Collective."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,6 +172,11 @@ class Engine:
         path, _ = self._engine.load_checkpoint(str(folder), tag=TAG)
         if path is None:
             raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
+
+    def _torch_optimizer(self) -> torch.optim.Optimizer:
+        """The Adam inside; ZeRO stage 0 in float32 has nothing around it."""
+        optimizer = self._engine.optimizer
+        return getattr(optimizer, "optimizer", optimizer)
 
     def _accumulate(self, micro_batches: int, micro_batch_size: int) -> None:
         """Tell DeepSpeed the size of this step; phases may differ."""
