@@ -6,8 +6,9 @@ A store that does not answer is no damage: it is retried, then raises ``StorageU
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 FaultKind = Literal[
     "missing_shard",
@@ -19,6 +20,7 @@ FaultKind = Literal[
     "bad_key",
     "absurd_size",
 ]
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,18 @@ class FaultPolicy:
 
 @dataclass
 class FaultCounts:
-    """What was met so far, for the metrics: how many samples per kind, and each one's name."""
+    """What one rank met so far, for the metrics: how many samples per kind, and each one's name.
+
+    retries: requests to the store that were repeated.
+    """
 
     faults: list[Fault] = field(default_factory=list)
+    retries: int = 0
 
     def add(self, found: tuple[Fault, ...]) -> None:
         """Note faults that were not known before."""
+        if not found:
+            return
         known = set(self.faults)
         self.faults += [fault for fault in found if fault not in known]
 
@@ -78,3 +86,18 @@ class FaultCounts:
         """Counts by kind, and their sum as ``total``."""
         counts: dict[str, int] = dict(Counter(fault.kind for fault in self.faults))
         return {**counts, "total": len(self.faults)}
+
+    def tally(self) -> list[int]:
+        """A count per kind, then the retries: always as many numbers, so that ranks can sum theirs."""
+        counts = Counter(fault.kind for fault in self.faults)
+        return [*(counts[kind] for kind in KINDS), self.retries]
+
+
+def tally_metrics(tally: Sequence[float]) -> dict[str, float]:
+    """A tally, of one rank or summed over all, by name: damaged samples, those of each kind met, repeated requests.
+
+    A damaged sample that several ranks met, in different epochs, counts once for each.
+    """
+    *damaged, retries = tally
+    kinds = {f"damaged_{kind}": count for kind, count in zip(KINDS, damaged, strict=True) if count}
+    return {"damaged_samples": sum(damaged), **kinds, "storage_retries": retries}

@@ -86,6 +86,7 @@ class TrainingStream:
         samples = [(item, crop) for item in items for crop in item.crops]
         for item in items:
             self.faults.add(item.faults)
+            self.faults.retries += item.retries
         return Batch(
             lq=torch.stack([crop["lq"] for _, crop in samples]),
             gt=torch.stack([crop["gt"] for _, crop in samples]),

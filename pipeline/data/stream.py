@@ -20,6 +20,7 @@ from pipeline.data.reader import DatasetReader
 from pipeline.data.schedule import Schedule
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.spans import Pixels
+from pipeline.storage.retry import RETRIES
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,13 @@ MakeSample = Callable[[DecodedSample, np.random.Generator], dict[str, Tensor]]
 
 
 class StreamItem(NamedTuple):
-    """All crops of one position, and the damage met on the way to it."""
+    """All crops of one position, the damage met on the way to it, and how many requests were repeated meanwhile."""
 
     position: int
     key: str
     crops: list[dict[str, Tensor]]
     faults: tuple[Fault, ...]
+    retries: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ class SampleStream(IterableDataset[StreamItem]):
     def __iter__(self) -> Iterator[StreamItem]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        settings, crops = self.settings, self.schedule.crops_per_image
+        settings, crops, retries = self.settings, self.schedule.crops_per_image, RETRIES.total
         readers = tuple(
             DatasetReader(manifest, settings.faults, settings.storage_deadline_s, settings.cache)
             for manifest, _ in self.datasets
@@ -134,7 +136,8 @@ class SampleStream(IterableDataset[StreamItem]):
                 )
                 for crop in range(crops)
             ]
-            yield StreamItem(position, pair.key, samples, readers[dataset].news())
+            before, retries = retries, RETRIES.total
+            yield StreamItem(position, pair.key, samples, readers[dataset].news(), retries - before)
 
     def _rows_needed(self, position: int, row: Row) -> int | None:
         if not isinstance(self.make_sample, RowSaver):

@@ -67,7 +67,9 @@ def patch_multiple(config: RunConfig) -> int:
 
 
 def check_data(config: RunConfig) -> None:
-    """What the data sets' manifests, and the weights to start from, can tell."""
+    """What the data sets' manifests, the setting's files, and the weights to start from, can tell."""
+    task = TASKS[config.task]
+    task.check_files(task.parse_settings(config.setting))
     init = config.model.init
     if init is not None and not open_storage(init).exists("config.json"):
         raise UserError(f"{config.task}: model.init {init} holds no weights (no config.json); name a best/ folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,6 +13,21 @@ from pipeline.storage.base import StorageUnavailable
 T = TypeVar("T")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+
+
+class RetryCount:
+    """How many calls this process repeated, over all its threads."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add_one(self) -> None:
+        with self._lock:
+            self.total += 1
+
+
+RETRIES = RetryCount()
 
 
 def retry(
@@ -50,3 +66,4 @@ def retry(
             bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts, 10))
             # Never sleep past the deadline: the last attempt happens at it.
             pause(min(random.uniform(0, bound) + 1e-3, max(deadline_s - waited, 1e-3)))
+            RETRIES.add_one()

@@ -25,6 +25,11 @@ def no_margin(settings: TaskSettings) -> int:
     return 0
 
 
+def nothing_outside(settings: TaskSettings) -> None:
+    """The settings name nothing outside the configuration."""
+    del settings
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One row of the published tables, as data. Images are float32 (H, W, C) in [0, 1]."""
@@ -63,6 +68,8 @@ class Task:
     """Ground-truth sides must be a multiple of this."""
     margin: Callable[[Any], int] = no_margin
     """settings -> pixels around a patch that its degradation reaches; only for tasks that keep the size."""
+    check_files: Callable[[Any], None] = nothing_outside
+    """settings -> nothing; raises UserError, in one line, when a file that they name is missing or bad."""
 
     def crop_gt(self, gt: Image) -> Image:
         """Cut the bottom and right edges so that both sides are a multiple of ``size_multiple``.

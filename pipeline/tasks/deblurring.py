@@ -89,9 +89,18 @@ def measured_kernels(files: tuple[str, ...]) -> tuple[Kernel, ...]:
             kernels += parse_kernels(open_storage(folder or ".").read(name), name)
         except FileNotFoundError as error:
             raise UserError(f"kernel file {address!r} does not exist") from error
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{address}: {error}") from error
     return tuple(kernels)
+
+
+def check_kernel_files(settings: DeblurringSettings) -> None:
+    """Open the settings' kernel files.
+
+    Raises:
+        UserError: a file is missing, or holds no blur kernel.
+    """
+    measured_kernels(settings.kernel_files)
 
 
 def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:
@@ -122,4 +131,5 @@ DEBLURRING = Task(
     tiny_model="ushape_tiny",
     loss="charbonnier",
     margin=kernel_reach,
+    check_files=check_kernel_files,
 )

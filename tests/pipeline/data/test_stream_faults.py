@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.data.faults import DamagedSample, FaultPolicy, TooMuchDamage
+from pipeline.data.faults import DamagedSample, FaultPolicy, TooMuchDamage, tally_metrics
 from pipeline.data.loader import open_training_stream
 
 
@@ -57,6 +57,7 @@ def test_a_skipped_sample_moves_no_other(damaged, dataset, workers):
     assert keys[:16] == ["img007" if key == "img006" else key for key in sound[0]]
     assert randoms[:16] == sound[1]
     assert faults.metrics() == {"altered": 1, "total": 1}
+    assert tally_metrics(faults.tally()) == {"damaged_samples": 1, "damaged_altered": 1, "storage_retries": 0}
     assert (faults.faults[0].shard, faults.faults[0].key) == ("shard-000001.tar", "img006")
 
 

@@ -71,6 +71,28 @@ def test_a_folder_without_shards(shards: str, tmp_path: Path) -> None:
         check_data(config(shards, "denoising_color", f"data.val={tmp_path}"))
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("gone.mat", None, "does not exist"),
+        ("text.npy", b"no array", "cannot be read"),
+        ("shake.txt", b"1", "of no known kind"),
+        ("folder.png", "folder", "folder.png"),
+    ],
+)
+def test_kernel_files_are_opened(shards: str, tmp_path: Path, name: str, data: Any, said: str) -> None:
+    np.save(tmp_path / "sound.npy", np.ones((3, 3)))
+    check_data(config(shards, "deblurring", f"setting.kernel_files=[{tmp_path}/sound.npy]"))
+    if data == "folder":
+        (tmp_path / name).mkdir()
+    elif data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=said) as refusal:
+        check_data(config(shards, "deblurring", f"setting.kernel_files=[{tmp_path}/sound.npy, {tmp_path}/{name}]"))
+    assert "\n" not in str(refusal.value)
+    assert name in str(refusal.value)
+
+
 def test_mlflow_that_is_not_named_or_does_not_answer(shards: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI is not set"):
