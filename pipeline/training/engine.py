@@ -42,6 +42,7 @@ class Engine:
                 timeout=timedelta(seconds=settings.collective_timeout_s),
             )  # fmt: skip
         self.device = context.device
+        self.tally: list[float] = []  # what the ranks handed to the last step, summed
         self.leaving = False  # whether any rank was asked to leave; after a step, the same on every rank
         self._context = context
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
@@ -58,11 +59,12 @@ class Engine:
 
     def step(
         self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None,
-        lap: Callable[[str], None] = lambda part: None,
+        lap: Callable[[str], None] = lambda part: None, tally: Sequence[float] = (),
     ) -> float | None:  # fmt: skip
         """One optimizer step over this rank's ``(lq, gt)`` micro-batches of a global batch.
 
-        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done.
+        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally``, this rank's counts, travels
+        with the loss: its sum over the ranks is :attr:`tally` afterwards.
 
         Returns the mean loss over all ranks, or None when any rank's loss was not finite: the weights are then
         as before, and the optimizer's moments have seen a zero gradient for the dropped micro-batch.
@@ -71,7 +73,7 @@ class Engine:
         self._accumulate(len(micro_batches), len(micro_batches[0][0]))
         for number, (lq, gt) in enumerate(micro_batches, start=1):
             value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
-            mean = self._agree(value.detach())
+            mean = self._agree(value.detach(), tally)
             if math.isfinite(mean):
                 total = None if total is None else total + mean
             else:
@@ -191,13 +193,13 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = value
 
-    def _agree(self, loss: Tensor) -> float:
-        """The mean loss over the ranks; whether one of them was asked to leave travels with it."""
+    def _agree(self, loss: Tensor, tally: Sequence[float]) -> float:
+        """The mean loss over the ranks; whether one of them was asked to leave, and their counts, travel with it."""
         asked = float(self._context.asked_to_leave())
-        both = torch.stack([loss.to(torch.float32), loss.new_tensor(asked, dtype=torch.float32)])
+        figures = torch.cat([loss.to(torch.float32).reshape(1), loss.new_tensor([asked, *tally], dtype=torch.float32)])
         if dist.get_world_size() > 1:
-            dist.all_reduce(both)
-        total, asked = both.tolist()
+            dist.all_reduce(figures)
+        total, asked, *self.tally = figures.tolist()
         self.leaving |= asked > 0
         return total / dist.get_world_size()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from pipeline.config import RunConfig
+from pipeline.data.faults import tally_metrics
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.training.context import Interrupted, StopRun, WorkerContext
@@ -67,6 +68,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             learning_rate_at(plan.phases, state.step),
             draw_k(config.seed, state.step, settings.random_k),
             meter.lap,
+            stream.faults.tally(),
         )
         state.step += 1
         state.position = position_after(batches)
@@ -81,8 +83,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
         if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            damaged, memory = stream.faults.metrics()["total"], memory_mib(context.device)
-            figures = {"loss": value, "damaged_samples": damaged, "memory_mib": memory}
+            figures = {"loss": value, **tally_metrics(engine.tally), "memory_mib": memory_mib(context.device)}
             context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
