@@ -39,7 +39,11 @@ def save_checkpoint(
     if context.rank == 0:
         semanir.save(weights, folder / "weights", config=plan.model_config)
         validator.save_best(folder / "best")
-        described = {"world_size": context.world_size, **state.to_dict()}
+        described = {
+            "world_size": context.world_size,
+            "optimizer_steps": engine.optimizer_steps(),
+            **state.to_dict(),
+        }
         (folder / "state.json").write_text(json.dumps(described), encoding="utf-8")
         (folder / "config.json").write_text(plan.config.model_dump_json(indent=2), encoding="utf-8")
 
@@ -55,7 +59,7 @@ def load_checkpoint(
         StopRun: the checkpoint's samples come from another data set or order.
     """
     described = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    world_size = described.pop("world_size")
+    world_size, optimizer_steps = described.pop("world_size"), described.pop("optimizer_steps")
     state = TrainingState.from_dict(described)
     if state.data_digest != plan.data_digest:
         raise StopRun(
@@ -65,7 +69,7 @@ def load_checkpoint(
     if world_size == plan.context.world_size:
         engine.load(folder)
     else:
-        load_for_any_world(folder, engine, state.step)
+        load_for_any_world(folder, engine, optimizer_steps)
     if ema is not None:
         ema.load(folder)
     validator.load_best(folder / "best")

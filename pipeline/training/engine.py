@@ -100,11 +100,11 @@ class Engine:
         """All weights in float32 on the CPU, from the optimizer's master copy. Collective: every rank calls it."""
         from deepspeed.utils import safe_get_full_fp32_param
 
-        state = {}
+        state, beside = {}, self._masters_beside()
         for name, parameter in self.module.named_parameters():
-            full = safe_get_full_fp32_param(parameter)
+            full = beside.get(id(parameter), safe_get_full_fp32_param(parameter))
             # Stage 0 in float32 keeps no copy apart: the parameter is the master.
-            state[name] = (parameter.detach() if full is None else full).to("cpu", torch.float32).clone()
+            state[name] = (parameter.detach() if full is None else full).to("cpu", torch.float32).detach().clone()
         for name, buffer in self.module.named_buffers():
             state[name] = buffer.detach().cpu().clone()
         return {name: state[name] for name in self.module.state_dict() if name in state}
@@ -123,6 +123,7 @@ class Engine:
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
 
         parameter: Any
+        beside = self._masters_beside()
         for name, parameter in self.module.named_parameters():
             value = state[name].to(self.device, torch.float32)
             if hasattr(parameter, "ds_id"):
@@ -134,7 +135,7 @@ class Engine:
             elif hasattr(parameter, "_hp_mapping"):
                 safe_set_full_fp32_param(parameter, value)
             else:
-                parameter.copy_(value)
+                beside.get(id(parameter), parameter).copy_(value)
 
     @torch.no_grad()
     def set_weights(self, state: Mapping[str, Tensor]) -> None:
@@ -152,6 +153,10 @@ class Engine:
         """This rank's share of one of the optimizer's moments, laid out as :meth:`master_tensors`."""
         states = self._torch_optimizer().state
         return [states[master][name] for master in self.master_tensors()]
+
+    def optimizer_steps(self) -> int:
+        """How often the optimizer counts itself to have stepped: DeepSpeed takes an empty step first in some modes."""
+        return int(self._torch_optimizer().state[self.master_tensors()[0]]["step"])
 
     def start_moments(self, steps: int, names: Sequence[str]) -> None:
         """Give the optimizer zero moments and a count of ``steps``, as if it had stepped that often."""
@@ -174,6 +179,17 @@ class Engine:
         path, _ = self._engine.load_checkpoint(str(folder), tag=TAG)
         if path is None:
             raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
+
+    def _masters_beside(self) -> dict[int, Tensor]:
+        """By the parameter's id, the float32 copies of stage 0 in bf16, which DeepSpeed's own functions do not find."""
+        optimizer = self._engine.optimizer
+        if not hasattr(optimizer, "fp32_groups"):
+            return {}
+        return {
+            id(parameter): master
+            for group, masters in zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
+            for parameter, master in zip(group, masters, strict=True)
+        }
 
     def _torch_optimizer(self) -> torch.optim.Optimizer:
         """The Adam inside; ZeRO stage 0 in float32 has nothing around it."""

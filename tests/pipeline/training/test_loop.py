@@ -91,7 +91,7 @@ def test_one_worker_told_to_leave_takes_all_and_loses_nothing(shards: Path, run_
     assert resumed["best_psnr"] == whole["best_psnr"]
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("stage", [2, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 3))])
 def test_a_run_goes_on_with_another_number_of_workers(stage: int, shards: Path, run_group: Any, tmp_path: Path) -> None:
     job = config(shards, f"training.zero_stage={stage}", "training.ema_decay=0.9").model_dump_json()
     (tmp_path / "whole").mkdir()
