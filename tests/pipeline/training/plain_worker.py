@@ -62,7 +62,10 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
             lq[-1] = float("nan")
         mine = slice(context.rank, None, context.world_size)
         batches = list(zip(lq[mine].split(micro), gt[mine].split(micro), strict=True))
-        losses.append(engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None))
+        losses.append(
+            engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None, tally=(context.rank, 10))
+        )
+    tally = engine.tally
     weights = engine.full_state_dict()
     engine.save(folder)
     dist.barrier()
@@ -75,6 +78,7 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
     copied, kept = copy.to(engine.dtype)(probe.to(engine.dtype)), engine.forward(probe)
     return {
         "losses": losses,
+        "tally": tally,
         "weights": {name: value.tolist() for name, value in weights.items()},
         "reloaded_equal": all(torch.equal(weights[name], again[name]) for name in weights),
         "copy_equal": torch.equal(copied, kept),

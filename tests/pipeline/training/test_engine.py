@@ -83,3 +83,8 @@ def test_a_non_finite_loss_leaves_the_weights_alone(results: list[dict[str, Any]
     for result in results:
         assert result["poisoned"]["losses"] == [*result["one-step-less"]["losses"], None]
         assert result["poisoned"]["weights"] == result["one-step-less"]["weights"]
+
+
+def test_counts_of_all_ranks_are_summed(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        assert result["stage-0"]["tally"] == [0 + 1, 10 + 10]
