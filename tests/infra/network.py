@@ -81,9 +81,13 @@ class Network:
         return named.get(space)
 
     def remove(self) -> None:
+        """Raises RuntimeError when a process still ran on a host: whoever started it was to end it."""
+        left = {name: pids for name in self._hosts if (pids := _ip("netns", "pids", f"{self._bridge}-{name}").split())}
         for name in self._hosts:
             _ip("netns", "del", f"{self._bridge}-{name}")
         _ip("link", "del", self._bridge)
+        if left:
+            raise RuntimeError(f"processes left on the hosts: {left}")
 
 
 def why_impossible() -> str | None:
@@ -102,7 +106,8 @@ def why_impossible() -> str | None:
     return f"no network namespace can be made here: {tried.stderr.strip()}" if tried.returncode else None
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
