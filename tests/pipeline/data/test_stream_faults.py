@@ -9,6 +9,8 @@ import torch
 
 from pipeline.data.faults import DamagedSample, FaultPolicy, TooMuchDamage, tally_metrics
 from pipeline.data.loader import open_training_stream
+from pipeline.data.reader import DatasetReader
+from pipeline.storage.retry import RETRIES
 
 
 def keys_of_an_epoch(manifest, policy: FaultPolicy, workers: int = 0, epochs: int = 1):
@@ -71,3 +73,12 @@ def test_more_damage_than_allowed_stops(damaged):
     (Path(damaged.uri) / damaged.shards[3].name).unlink()
     with pytest.raises(TooMuchDamage, match="more than the share"):
         keys_of_an_epoch(damaged, FaultPolicy(on_damage="skip", max_skipped_share=0.2))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_repeated_requests_are_counted_in_any_process(dataset, monkeypatch, workers):
+    fetch = DatasetReader.fetch
+    monkeypatch.setattr(DatasetReader, "fetch", lambda reader, cells: (RETRIES.add_one(), fetch(reader, cells))[1])
+    _, _, faults = keys_of_an_epoch(dataset(16, per_shard=4), FaultPolicy(), workers)
+    assert faults.retries > 0
+    assert tally_metrics(faults.tally())["storage_retries"] == faults.retries
