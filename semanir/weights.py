@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from semanir.network import SemanIR
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+SOURCES = "semanir.sources"  # the entry points that fetch an address into a folder, one per scheme
 _URI_SCHEMES = ("models:", "runs:")
 
 
@@ -45,16 +47,16 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     """Build the model saved in a folder or registered in MLflow, in evaluation mode.
 
     folder_or_uri: a folder written by :func:`save`, or ``models:/name@alias``, ``models:/name/version``,
-    ``runs:/run_id``, which the ``pipeline`` package fetches and checks against its digests.
+    ``runs:/run_id``, which the package semanir-on-ray fetches and checks against its digests.
 
     Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
-    unknown or the weights do not belong to it, ModuleNotFoundError for a URI where ``pipeline`` is not installed,
-    and for a URI what ``pipeline.registry.pull`` raises.
+    unknown or the weights do not belong to it, ModuleNotFoundError for a URI that no installed package fetches,
+    and for a URI what fetching it raises.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = _pull(folder_or_uri) if str(folder_or_uri).startswith(_URI_SCHEMES) else Path(folder_or_uri)
+    folder = _fetch(str(folder_or_uri)) if str(folder_or_uri).startswith(_URI_SCHEMES) else Path(folder_or_uri)
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; expected a folder written by semanir.save")
@@ -72,13 +74,12 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     return model.to(device).eval()
 
 
-def _pull(uri: str | Path) -> Path:
-    try:
-        from pipeline.registry import pull  # the library stands alone; only a registry's address needs the project
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"loading {uri} needs the package semanir-on-ray and mlflow ({error}); "
-            "without them give a folder with model.safetensors and config.json",
-            name=error.name,
-        ) from error
-    return pull(uri)
+def _fetch(uri: str) -> Path:
+    # By entry point, not by import: the library stands alone, and whatever package knows a registry adds itself.
+    scheme = uri.partition(":")[0]
+    for source in entry_points(group=SOURCES, name=scheme):
+        return Path(source.load()(uri))
+    raise ModuleNotFoundError(
+        f"loading {uri} needs a package that fetches {scheme}: addresses (semanir-on-ray does); "
+        "without one give a folder with model.safetensors and config.json"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,9 +57,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
         semanir.load(tmp_path)
 
 
-def test_a_registry_address_needs_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pipeline.registry", None)  # as if not installed
-    with pytest.raises(
-        ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs the package semanir-on-ray"
-    ):
+def test_an_address_that_nobody_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semanir.weights.SOURCES", "semanir.no-such-group")  # as if semanir stood alone
+    with pytest.raises(ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs a package"):
         semanir.load("models:/semanir-jpeg-gray@champion")
