@@ -26,7 +26,7 @@ def asked() -> set[str]:
 
 def logged() -> set[str]:
     """Keys of the figures that the training loop gathers and sends on."""
-    files = sorted((PROJECT_ROOT / "pipeline/training").glob("*.py"))
+    files = [*sorted((PROJECT_ROOT / "pipeline/training").glob("*.py")), PROJECT_ROOT / "pipeline/data/faults.py"]
     dicts = [node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Dict)]
     return {str(key.value) for node in dicts for key in node.keys if isinstance(key, ast.Constant)} | {"step"}
 
