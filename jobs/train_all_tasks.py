@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-
-STOPPED = 128 + signal.SIGTERM  # as a shell would say it
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -55,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.runs.commit import git_commit
     from pipeline.runs.fleet import run_fleet
     from pipeline.runs.report import print_report
+    from pipeline.runs.stopping import STOPPED
     from pipeline.tasks import resolve_tasks
     from pipeline.training.context import Interrupted
 

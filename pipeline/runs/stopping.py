@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STOPPED = 128 + signal.SIGTERM  # the exit status, as a shell would say it
 GRACE_S = 45.0  # for a step and its checkpoint; a run that needs longer continues from the checkpoint before
 
 
@@ -21,7 +22,7 @@ def told_to_stop() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield told
         return
-    cut_off = threading.Timer(GRACE_S, os._exit, args=[128 + signal.SIGTERM])
+    cut_off = threading.Timer(GRACE_S, os._exit, args=[STOPPED])
     cut_off.daemon = True
 
     def tell(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Running a plain process group from a test."""
+"""What the trainings of these tests share: small shards, and a plain process group."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from pipeline.data.pack import pack_dataset
+from pipeline.data.sources import folder_sources
 
 WORKER = Path(__file__).parent / "plain_worker.py"
 Run = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small images with some structure, packed."""
+    root = tmp_path_factory.mktemp("loop-data")
+    (root / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        coarse = rng.integers(0, 256, (6, 6 + number, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 36)).save(root / "images" / f"{number}.png")
+    pack_dataset(folder_sources(str(root / "images")), str(root / "shards"))
+    return root / "shards"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -25,30 +25,27 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120) ->
     return value
 
 
-def training_workers(stack: Any) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            title = " ".join(process.cmdline())
-            ours = process.environ().get("RAY_AUTH_TOKEN_PATH") == stack.env["RAY_AUTH_TOKEN_PATH"]
-        except psutil.Error:
-            continue
-        if title.startswith("ray::") and "RayTrainWorker" in title and ours:
-            found.append(process)
-    return found
-
-
-def driver(stack: Any) -> psutil.Process | None:
-    """The process of `jobs/train_all_tasks.py`, not of the `ray job submit` that follows it."""
+def processes_of(stack: Any) -> Iterator[tuple[psutil.Process, list[str]]]:
+    """Each process that the stack's Ray or its clients started, and its command line."""
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
             ours = process.environ().get("RAY_AUTH_TOKEN_PATH") == stack.env["RAY_AUTH_TOKEN_PATH"]
         except psutil.Error:
             continue
-        if ours and command[1:2] == ["jobs/train_all_tasks.py"]:
-            return process
-    return None
+        if ours:
+            yield process, command
+
+
+def training_workers(stack: Any) -> list[psutil.Process]:
+    titles = ((process, " ".join(command)) for process, command in processes_of(stack))
+    return [process for process, title in titles if title.startswith("ray::") and "RayTrainWorker" in title]
+
+
+def driver(stack: Any) -> psutil.Process | None:
+    """The process of `jobs/train_all_tasks.py`, not of the `ray job submit` that follows it."""
+    scripts = (process for process, command in processes_of(stack) if command[1:2] == ["jobs/train_all_tasks.py"])
+    return next(scripts, None)
 
 
 def runs_and_losses(stack: Any) -> list[tuple[str, dict[int, float]]]:

@@ -6,13 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline.config import RunConfig, resolve
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
 from pipeline.data.whole import iter_whole_images
 from pipeline.evaluation.score import score_image
 from pipeline.tasks import TASKS
@@ -21,19 +17,6 @@ from pipeline.training.loop import train
 from semanir import load
 
 STEPS, HALF = 6, 4
-
-
-@pytest.fixture(scope="session")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three small images with some structure, packed."""
-    root = tmp_path_factory.mktemp("loop-data")
-    (root / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        coarse = rng.integers(0, 256, (6, 6 + number, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((40, 36)).save(root / "images" / f"{number}.png")
-    pack_dataset(folder_sources(str(root / "images")), str(root / "shards"))
-    return root / "shards"
 
 
 def config(shards: Path, *overrides: str) -> RunConfig:

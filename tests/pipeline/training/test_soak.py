@@ -11,13 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline.config import RunConfig, resolve
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
 
 RUN = Path(__file__).parent / "ray_run.py"
 FAULTS = int(os.environ.get("SEMANIR_SOAK_FAULTS", "20"))
@@ -26,19 +22,6 @@ KINDS = ("kill", "terminate", "kill", "node")
 RECOVERY_S = 60
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three small images with some structure, packed."""
-    root = tmp_path_factory.mktemp("soak-data")
-    (root / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        coarse = rng.integers(0, 256, (6, 6 + number, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((40, 36)).save(root / "images" / f"{number}.png")
-    pack_dataset(folder_sources(str(root / "images")), str(root / "shards"))
-    return root / "shards"
 
 
 def config(shards: Path, storage: Path, steps: int) -> RunConfig:
