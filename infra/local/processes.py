@@ -109,4 +109,12 @@ def _alive(known: set[psutil.Process], folder: Path, part: str) -> list[psutil.P
     A process object knows its start time: a reused pid is not mistaken for it.
     """
     known.update(find(folder, part))
-    return [p for p in known if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in known if runs(process)]
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether the process has not ended; one that ends between two questions has."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -51,10 +51,9 @@ def test_a_part_ends_with_its_children_and_nobody_else(
     assert processes.find(tmp_path, "s3") == {parent: "settings1", child: "settings1"}
     assert processes.find(tmp_path, "ray") == {}
     assert processes.end(tmp_path, "s3") == 2
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert not processes.runs(child)
     assert processes.find(tmp_path, "s3") == {}
-    assert bystander.is_running()
-    assert bystander.status() != psutil.STATUS_ZOMBIE
+    assert processes.runs(bystander)
 
 
 def test_a_folder_whose_name_begins_alike_is_another_stack(tmp_path: Path) -> None:
@@ -70,3 +69,14 @@ def test_a_folder_whose_name_begins_alike_is_another_stack(tmp_path: Path) -> No
 
 def test_ending_nothing_is_fine(tmp_path: Path) -> None:
     assert processes.end(tmp_path, "s3") == 0
+
+
+def test_a_process_that_ends_between_two_questions_has_ended(
+    bystander: psutil.Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> str:
+        raise psutil.NoSuchProcess(bystander.pid)
+
+    assert processes.runs(bystander)
+    monkeypatch.setattr(bystander, "status", gone)
+    assert not processes.runs(bystander)

@@ -149,6 +149,6 @@ def test_a_killed_part_comes_back_whole(stack: Stack, infra_local: Run, part: st
     again = infra_local(stack.layout.folder, "up")
     assert again.returncode == 0, again.stdout + again.stderr
     assert infra_local(stack.layout.folder, "status").returncode == 0
-    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in killed)
+    assert not any(processes.runs(process) for process in killed)
     for name, before in others.items():
         assert set(before) & set(processes.find(stack.layout.folder, name))
