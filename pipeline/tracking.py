@@ -121,11 +121,17 @@ class Tracker:
 
 
 def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted MLflow parameters; what is None or empty is left out."""
+    """Nested configuration as dotted MLflow parameters; what is None or empty is left out.
+
+    A mapping whose keys are no names (data sets with their weights) is one parameter, as JSON: MLflow's keys take no
+    address.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(name.isidentifier() for name in value):
             flat.update(flat_params(value, f"{prefix}{key}."))
+        elif isinstance(value, Mapping):
+            flat[prefix + key] = json.dumps(value)
         elif value not in (None, [], ()):
             flat[prefix + key] = value
     return flat
