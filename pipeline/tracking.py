@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -128,7 +129,7 @@ def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, Mapping) and all(name.isidentifier() for name in value):
+        if isinstance(value, Mapping) and all(re.fullmatch(r"[\w.-]+", name) for name in value):
             flat.update(flat_params(value, f"{prefix}{key}."))
         elif isinstance(value, Mapping):
             flat[prefix + key] = json.dumps(value)
