@@ -1,11 +1,11 @@
-"""A training step under DeepSpeed and the loop around it, against a bare PyTorch loop on the same batches.
+"""A training step under Ray Train and DeepSpeed, and the loop around it, against a bare PyTorch loop.
 
     python jobs/benchmark.py training
-    python jobs/benchmark.py training --steps 100 --rounds 30 --output training.jsonl
+    python jobs/benchmark.py training --steps 100 --rounds 60 --output training.jsonl
 
-ushape_tiny, 64 x 64 patches, batch 8, float32, one worker and one thread. Both train on the same batches first and
-must reach the same losses; the loop's own share of a step is what its stopwatch gives to no forward, backward or
-optimizer step.
+ushape_tiny, 64 x 64 patches, batch 8, float32, on a Ray cluster of its own. One worker trains a bare model and the
+engine's on the same batch, in turn, in one process; they must reach the same losses first. Then batches in memory
+against streamed ones (decoded and degraded by a loader process), the loop's stopwatch, and two workers on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=15, help="timed steps of each kind in turn (default: 15)")
+    parser.add_argument("--rounds", type=int, default=40, help="timed steps of each kind in turn (default: 40)")
     parser.add_argument("--steps", type=int, default=40, help="steps of the whole loop (default: 40)")
     parser.add_argument("--threads", type=int, default=1, help="threads of one worker (default: 1)")
 

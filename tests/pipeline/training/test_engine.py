@@ -12,7 +12,7 @@ import torch
 
 from pipeline.training.losses import charbonnier
 
-STEPS = 12
+STEPS = 50
 SETTINGS: dict[str, Any] = {
     "steps": STEPS, "global_batch_size": 8, "micro_batch_size": 2, "num_workers": 2,
     "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 3e-3, "gradient_clipping": 0.5,
