@@ -37,6 +37,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--self-ensemble", action="store_true", help="mean over eight flips and turns")
     add("--pictures", type=int, default=4, help="draw the first so many images (default: 4)")
     add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
+    add("--lpips", metavar="FILE", help="measure LPIPS too, with weights from a safetensors file, local or s3:// "
+        "(pipeline/evaluation/metrics_lpips.py says how to make it)")  # fmt: skip
     add("--workers", type=int, help="at most so many Ray tasks at once (default: all that fit)")
     add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
     add("--gpu", action="store_true", help="a GPU for each Ray task")
@@ -45,6 +47,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--no-mlflow", action="store_true", help="log nothing to MLflow")
     add("--calibrate", action="store_true", help="compare the model-free baselines with their published figures")
     options = parser.parse_args(arguments)
+    if options.calibrate and options.lpips:
+        parser.error("--calibrate compares PSNR and SSIM only; leave --lpips out")
     if options.calibrate == bool(options.model) or (len(options.images) > 1 and not options.calibrate):
         parser.error("give a model and one set, or --calibrate and any number of sets")
     return options
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 overrides=tuple(options.overrides), dataset=options.dataset, ks=tuple(options.k), tile=options.tile,
                 overlap=options.overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
                 key_maps=tuple(options.key_maps) if options.key_maps else None,
-                experiment=None if options.no_mlflow else options.experiment,
+                lpips=options.lpips, experiment=None if options.no_mlflow else options.experiment,
             )  # fmt: skip
             text = evaluate_model(request, where, console)
     except (UserError, AlteredModelError) as error:

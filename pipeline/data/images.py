@@ -24,7 +24,7 @@ class BadImage(ValueError):
 
 
 def decode_image(
-    data: bytes, max_pixels: int = MAX_PIXELS, rows: int | None = None
+    data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels as (H, W, C), C = 1 (gray) or 3 (RGB), upright.
 

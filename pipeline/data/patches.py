@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,10 +29,17 @@ def to_tensor(image: Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
 
 
-def augment(image: Image, turn: int) -> Image:
+def augment(image: NDArray[Any], turn: int) -> NDArray[Any]:
     """One of the eight symmetries of the square, ``turn`` in [0, 8): quarter turns, mirrored from 4 on."""
     turned = np.rot90(image, turn % 4)
     return turned[:, ::-1] if turn >= 4 else turned
+
+
+def turned(pixels: Pixels, turn: int) -> Pixels:
+    """A contiguous copy of ``augment`` of integer pixels (H, W, C), which are moved whole instead of by channel."""
+    whole = np.ascontiguousarray(pixels).view(np.dtype((np.void, pixels.shape[2] * pixels.itemsize)))[:, :, 0]
+    moved = np.ascontiguousarray(augment(whole, turn))
+    return moved.view(pixels.dtype).reshape(*moved.shape, pixels.shape[2])
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,8 @@ class PatchSampler:
         turn = int(rng.integers(8))
 
         def cut(pixels: Pixels) -> Image:
-            square = to_float(pixels[top : top + side, left : left + side])
-            return np.ascontiguousarray(augment(self.task.to_gt_channels(square), turn))
+            square = turned(pixels[top : top + side, left : left + side], turn)
+            return np.ascontiguousarray(self.task.to_gt_channels(to_float(square)))
 
         gt = cut(sample.clean)
         lq = self.task.degrade(gt, rng, self.settings) if sample.degraded is None else cut(sample.degraded)

@@ -18,7 +18,7 @@ _HEADER = struct.Struct(">II5B")  # width, height, depth, color type, compressio
 _HEADER_AT, _HEADER_END = 16, 33  # behind signature, length and "IHDR"; its CRC included
 
 
-def plain_png_shape(data: bytes) -> tuple[int, int, int] | None:
+def plain_png_shape(data: bytes | memoryview) -> tuple[int, int, int] | None:
     """(H, W, C) of an 8-bit gray or RGB PNG without interlacing or any chunk but its pixels; else None.
 
     Other chunks may turn, recolor or mask the pixels: such files are Pillow's.
@@ -36,7 +36,9 @@ def plain_png_shape(data: bytes) -> tuple[int, int, int] | None:
     return height, width, CHANNELS[color]
 
 
-def decode_plain_png(data: bytes, shape: tuple[int, int, int], rows: int | None = None) -> NDArray[np.uint8]:
+def decode_plain_png(
+    data: bytes | memoryview, shape: tuple[int, int, int], rows: int | None = None
+) -> NDArray[np.uint8]:
     """The first ``rows`` rows, or all, of a file for which ``plain_png_shape`` gave ``shape``: (rows, W, C) uint8.
 
     Raises:
@@ -45,11 +47,11 @@ def decode_plain_png(data: bytes, shape: tuple[int, int, int], rows: int | None 
     height, width, channels = shape
     if rows is not None and rows < height:
         # A PNG's rows depend only on those above: said to be lower, the file is decoded up to there.
-        header = data[12:20] + struct.pack(">I", rows) + data[24:29]
+        header = b"".join((data[12:20], struct.pack(">I", rows), data[24:29]))
         data = b"".join((data[:12], header, struct.pack(">I", zlib.crc32(header)), data[_HEADER_END:]))
         height = rows
     try:
-        pixels = imagecodecs.spng_decode(data)
+        pixels = imagecodecs.spng_decode(bytes(data))
     except (imagecodecs.SpngError, RuntimeError, ValueError) as error:
         raise ValueError(f"damaged PNG: {error}") from error
     return pixels.reshape(height, width, channels)

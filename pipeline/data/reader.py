@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from pipeline.data.faults import DamagedSample, Fault, FaultPolicy, TooMuchDamage
@@ -12,7 +12,7 @@ from pipeline.data.spans import ImagePair, SpanReader
 from pipeline.storage import open_storage
 
 Cell = tuple[int, int]  # (shard, row)
-Span = bytes | DamagedSample  # what was read, or the proof that it is damaged
+Span = memoryview | DamagedSample  # what was read, or the proof that it is damaged
 RowsNeeded = Callable[[Row], int | None]  # of an image's pixel rows, how many from the top; None means all
 
 
@@ -75,7 +75,7 @@ class DatasetReader:
         start = min(row.offset for row in rows.values())
         end = max(row.offset + row.length for row in rows.values())
         try:
-            data = (self._cache or self._storage).read_range(spans.shard, start, end - start)
+            data = memoryview((self._cache or self._storage).read_range(spans.shard, start, end - start))
         except FileNotFoundError:
             return {(shard, n): spans.damaged("missing_shard", row.key, "no such object") for n, row in rows.items()}
         first_with_key = self._first_with_key(shard)
@@ -121,13 +121,14 @@ class DatasetReader:
         entry = self.manifest.rows(shard)[row]
         return spans.decode(span, entry, rows_needed(entry))
 
-    def _substitutes(self, cell: Cell) -> list[Cell]:
+    def _substitutes(self, cell: Cell) -> Iterator[Cell]:
         """The sample itself, those after it in its shard, then the first of each other shard."""
         shard, row = cell
-        counts = [entry.samples for entry in self.manifest.shards]
-        own = [(shard, (row + step) % counts[shard]) for step in range(counts[shard])]
-        others = [(shard + step) % len(counts) for step in range(1, len(counts))]
-        return own + [(other, 0) for other in others if counts[other]]
+        shards = self.manifest.shards
+        count = shards[shard].samples
+        yield from ((shard, (row + step) % count) for step in range(count))
+        others = ((shard + step) % len(shards) for step in range(1, len(shards)))
+        yield from ((other, 0) for other in others if shards[other].samples)
 
     def _note(self, cell: Cell, damage: DamagedSample) -> None:
         if self.policy.on_damage == "raise":

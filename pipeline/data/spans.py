@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.data.faults import DamagedSample, Fault, FaultKind
 from pipeline.data.images import MAX_PIXELS, BadImage, decode_image
 from pipeline.data.manifest import Row
+from pipeline.data.members import plain_members
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 MEMBERS = ("clean", "degraded")
@@ -61,7 +63,7 @@ class SpanReader:
                 f"{row.width}x{row.height} is empty or more than {self.max_pixels} pixels",
             )
 
-    def check_bytes(self, span: bytes, row: Row) -> None:
+    def check_bytes(self, span: bytes | memoryview, row: Row) -> None:
         """Compare a span with its row.
 
         Raises:
@@ -72,7 +74,7 @@ class SpanReader:
         if hashlib.sha256(span).digest() != row.digest:
             raise self.damaged("altered", row.key, f"SHA-256 differs from the manifest's at offset {row.offset}")
 
-    def decode(self, span: bytes, row: Row, rows: int | None = None) -> ImagePair:
+    def decode(self, span: bytes | memoryview, row: Row, rows: int | None = None) -> ImagePair:
         """The pixels of a span whose bytes were checked; with ``rows``, at least so many from the top.
 
         Raises:
@@ -81,14 +83,11 @@ class SpanReader:
         """
         images: dict[str, Pixels] = {}
         try:
-            with tarfile.open(fileobj=io.BytesIO(span), mode="r:") as tar:
-                for member in tar:
-                    name = self._member_name(member, row)
-                    if name in images:
-                        raise self.damaged("duplicate_key", row.key, f"two members called {name!r}")
-                    file = tar.extractfile(member)
-                    assert file is not None  # _member_name let only regular files pass
-                    images[name] = decode_image(file.read(), self.max_pixels, rows)
+            for path, content in self._members(span, row):
+                name = self._member_name(path, row)
+                if name in images:
+                    raise self.damaged("duplicate_key", row.key, f"two members called {name!r}")
+                images[name] = decode_image(content, self.max_pixels, rows)
         except tarfile.TarError as error:
             raise self.damaged("corrupt_member", row.key, f"no readable tar: {error}") from error
         except BadImage as error:
@@ -102,11 +101,22 @@ class SpanReader:
                 raise self.damaged("absurd_size", row.key, f"{name} is {found}, expected {row.width}x{row.height}")
         return ImagePair(row.key, row.height, images["clean"], images.get("degraded"))
 
-    def _member_name(self, member: tarfile.TarInfo, row: Row) -> str:
-        if not member.isreg():
-            raise self.damaged("refused_member", row.key, f"{member.name!r} is no regular file")
-        rest = member.name.removeprefix(f"{row.key}.")
+    def _members(self, span: bytes | memoryview, row: Row) -> Iterator[tuple[str, bytes | memoryview]]:
+        plain = plain_members(span)
+        if plain is not None:
+            yield from plain
+            return
+        with tarfile.open(fileobj=io.BytesIO(span), mode="r:") as tar:
+            for member in tar:
+                if not member.isreg():
+                    raise self.damaged("refused_member", row.key, f"{member.name!r} is no regular file")
+                file = tar.extractfile(member)
+                assert file is not None  # it is a regular file
+                yield member.name, file.read()
+
+    def _member_name(self, path: str, row: Row) -> str:
+        rest = path.removeprefix(f"{row.key}.")
         name, _, suffix = rest.partition(".")
-        if rest == member.name or name not in MEMBERS or suffix.lower() not in MEMBER_SUFFIXES:
-            raise self.damaged("refused_member", row.key, f"member {member.name!r} is no image of this sample")
+        if rest == path or name not in MEMBERS or suffix.lower() not in MEMBER_SUFFIXES:
+            raise self.damaged("refused_member", row.key, f"member {path!r} is no image of this sample")
         return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -122,11 +123,14 @@ class SampleStream(IterableDataset[StreamItem]):
         order = MixedOrder.of(
             self.datasets, seed=settings.seed, streams=settings.streams, block_size=settings.block_size
         )
+        # Once: to ask a runtime protocol costs as much as to crop.
+        saver = self.make_sample if isinstance(self.make_sample, RowSaver) else None
         source: DecodedDatasets | BlockPrefetcher
         if is_kept_decoded(self.datasets, settings.decoded_cache_bytes):
             source = DecodedDatasets(readers, order)
         else:
-            source = BlockPrefetcher(readers, order, rows_needed=self._rows_needed, blocks_ahead=settings.blocks_ahead)
+            rows_needed = partial(self._rows_needed, saver)
+            source = BlockPrefetcher(readers, order, rows_needed=rows_needed, blocks_ahead=settings.blocks_ahead)
         for position, dataset, pair in source.images(self._positions(number, workers)):
             phase = self.schedule.phase_at(position)
             samples = [
@@ -139,14 +143,12 @@ class SampleStream(IterableDataset[StreamItem]):
             before, retries = retries, RETRIES.total
             yield StreamItem(position, pair.key, samples, readers[dataset].news(), retries - before)
 
-    def _rows_needed(self, position: int, row: Row) -> int | None:
-        if not isinstance(self.make_sample, RowSaver):
+    def _rows_needed(self, saver: RowSaver | None, position: int, row: Row) -> int | None:
+        if saver is None:
             return None
         phase = self.schedule.phase_at(position)
         return max(
-            self.make_sample.rows_needed(
-                row.height, row.width, phase, sample_generator(self.settings.seed, position, crop)
-            )
+            saver.rows_needed(row.height, row.width, phase, sample_generator(self.settings.seed, position, crop))
             for crop in range(self.schedule.crops_per_image)
         )
 

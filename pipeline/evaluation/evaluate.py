@@ -14,6 +14,7 @@ from rich.console import Console
 from pipeline.config import deep_merge, parse_override
 from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
+from pipeline.evaluation.metrics_lpips import LpipsWeights, read_lpips
 from pipeline.evaluation.model_source import ModelSource, open_model
 from pipeline.evaluation.plan import Plan, describe_setting, make_plan
 from pipeline.evaluation.progress import show
@@ -41,7 +42,8 @@ class Where:
 class Request:
     """What a person asked for. model: an address, the name of a baseline, or "baselines" for all of the task's.
 
-    key_maps: (image's number, row, column), or None. experiment: MLflow's, None to log nothing there.
+    key_maps: (image's number, row, column), or None. lpips: address of LPIPS's weights, None to leave it out.
+    experiment: MLflow's, None to log nothing there.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Request:
     self_ensemble: bool = False
     pictures: int = 4
     key_maps: tuple[int, int, int] | None = None
+    lpips: str | None = None
     experiment: str | None = None
 
 
@@ -70,7 +73,8 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
         check_tracking_server(tracking_uri())
     check_access(request.output)
     source = None if _is_baseline(request.model) else open_model(request.model)
-    plan = plan_request(request, source)
+    perceptual = None if request.lpips is None else read_lpips(request.lpips)
+    plan = plan_request(request, source, perceptual)
     extra = {} if request.key_maps is None else dict([_key_maps(request.key_maps, plan, source)])
     output = open_storage(request.output)
     claim(plan, output)
@@ -78,8 +82,9 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
         output.write(key, picture)
     console.print(plan.describe(), highlight=False, markup=False)
     weights = supply(source.weights if source else None, where.on_ray)
+    metric = supply(perceptual, where.on_ray)
     with show(console, "evaluating", plan.num_images) as progress:
-        rows = run_plan(plan, weights, output, where.mapper, device=where.device, progress=progress)
+        rows = run_plan(plan, weights, output, where.mapper, device=where.device, lpips=metric, progress=progress)
     found, name = means(rows), source.uri if source else ""
     keys = write_results(plan, rows, found, name, output) + list(extra)
     if request.experiment is not None:
@@ -90,8 +95,8 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
     return table(plan, found, name)
 
 
-def plan_request(request: Request, source: ModelSource | None) -> Plan:
-    """The plan of a request whose model was opened. Raises UserError as ``make_plan``."""
+def plan_request(request: Request, source: ModelSource | None, lpips: LpipsWeights | None = None) -> Plan:
+    """The plan of a request whose model and metric were opened. Raises UserError as ``make_plan``."""
     name = request.task or (source.task if source else None)
     if name is None:
         raise UserError(f"which task? {request.model} does not say: give --task, one of {', '.join(TASKS)}")
@@ -109,6 +114,7 @@ def plan_request(request: Request, source: ModelSource | None) -> Plan:
         overlap=request.overlap,
         self_ensemble=request.self_ensemble,
         pictures=request.pictures,
+        lpips=lpips,
     )
 
 
@@ -149,6 +155,8 @@ def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource
         values = {"psnr_db": mean.psnr_db, "ssim_valid": mean.ssim_valid, "ssim_same": mean.ssim_same}
         if mean.psnr_b_db is not None:
             values["psnr_b_db"] = mean.psnr_b_db
+        if mean.lpips is not None:
+            values["lpips"] = mean.lpips
         figures += [
             Figure(prefix + name, value, step=mean.k or 0, of_model=mean.k is not None)
             for name, value in values.items()
@@ -167,6 +175,7 @@ def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource
             "protocol": plan.describe(),
             "seed": str(plan.seed),
             "self_ensemble": str(plan.self_ensemble),
+            **({"lpips_weights": plan.lpips} if plan.lpips else {}),
             **{f"setting.{name}": value for name, value in setting.items()},
         },
         figures=figures,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.data.faults import DamagedSample
 from pipeline.errors import UserError
 from pipeline.evaluation.image_set import read_image
+from pipeline.evaluation.metrics_lpips import LpipsWeights, build_lpips
 from pipeline.evaluation.pictures import Panel, draw_panels
 from pipeline.evaluation.plan import Plan
 from pipeline.evaluation.rows import RESTORED, Row
@@ -17,12 +18,16 @@ from pipeline.evaluation.weights import Weights, build
 
 @dataclass(frozen=True)
 class ImageJob:
-    """One image of a plan. ``weights`` gives the model's files where the job runs; None for baselines alone."""
+    """One image of a plan. ``weights`` gives the model's files where the job runs; None for baselines alone.
+
+    lpips: the same for the metric's weights; None: LPIPS is not measured.
+    """
 
     plan: Plan
     index: int
     weights: Callable[[], Weights] | None = None
     device: str = "cpu"
+    lpips: Callable[[], LpipsWeights] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,12 @@ def evaluate_image(job: ImageJob) -> ImageResult:
         for k in plan.ks:
             image = restore_image(model, network_input, k, plan.tile, plan.overlap, plan.self_ensemble)
             results.append((RESTORED, k, image))
+    perceptual = None if job.lpips is None else build_lpips(job.lpips(), job.device)
     rows, panels = [], []
     for method, number, image in results:
-        figures = measure(image, gt, task)
-        rows.append(
-            Row(index, key, method, number, figures.psnr, figures.ssim_valid, figures.ssim_same, figures.psnr_b)
-        )
+        figures = measure(image, gt, task, perceptual)
+        values = (figures.psnr, figures.ssim_valid, figures.ssim_same, figures.psnr_b, figures.lpips)
+        rows.append(Row(index, key, method, number, *values))
         title = method if number is None else f"k = {number}"
         panels.append(Panel(f"{title}: {figures.psnr:.2f} dB", image))
     picture = draw_panels([*panels, Panel("truth", gt)]) if index < plan.pictures else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import UserError
+from pipeline.evaluation.metrics_lpips import LpipsWeights
 from pipeline.evaluation.score import EVALUATION_SEED, OVERLAP
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
@@ -23,7 +24,8 @@ class Plan:
     """One model or baseline, one task and setting, one set of images.
 
     weights: SHA-256 of the model's weights, empty for baselines alone. ks: keys per token, one row of the table each.
-    baselines: names of the task's classical methods that are measured beside it.
+    baselines: names of the task's classical methods that are measured beside it. lpips: SHA-256 of LPIPS's weights,
+    empty where it is not measured; lpips_backbone: the network that they are of.
     """
 
     task: str
@@ -42,6 +44,8 @@ class Plan:
     pictures: int = 0
     seed: int = EVALUATION_SEED
     metrics_version: int = METRICS_VERSION
+    lpips: str = ""
+    lpips_backbone: str = ""
 
     @property
     def resolved_task(self) -> Task:
@@ -57,6 +61,9 @@ class Plan:
         """Twelve hex digits: equal ones give equal figures. Addresses stay out, digests are in."""
         values = asdict(self)
         del values["images"]
+        if not self.lpips:
+            # What an evaluation without it measures is older than the field.
+            del values["lpips"], values["lpips_backbone"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def describe(self) -> str:
@@ -66,14 +73,16 @@ class Plan:
         setting = "real pairs" if self.paired else ", ".join(f"{name} {value}" for name, value in shown.items())
         degraded = f"{task.title}, {setting}" if setting else task.title
         ensemble = ", self-ensemble x8" if self.self_ensemble else ""
-        return f"{degraded}; {self.num_images} images of {self.dataset}; {task.convention.describe()}{ensemble}"
+        perceptual = f", LPIPS v0.1 of {self.lpips_backbone} on whole RGB images" if self.lpips else ""
+        measured = f"{task.convention.describe()}{perceptual}{ensemble}"
+        return f"{degraded}; {self.num_images} images of {self.dataset}; {measured}"
 
 
 def make_plan(
     *, task: Task, setting: Mapping[str, Any], images: str, dataset: str | None = None,
     baselines: Sequence[str] | None = None, config: ModelConfig | None = None, weights: str = "",
     ks: Sequence[int] = (), tile: int | None = None, overlap: int = OVERLAP, self_ensemble: bool = False,
-    pictures: int = 0,
+    pictures: int = 0, lpips: LpipsWeights | None = None,
 ) -> Plan:  # fmt: skip
     """Check everything that can be checked before any image is read.
 
@@ -105,6 +114,8 @@ def make_plan(
         overlap=overlap,
         self_ensemble=self_ensemble,
         pictures=pictures,
+        lpips=lpips.digest if lpips else "",
+        lpips_backbone=lpips.title if lpips else "",
     )
 
 

@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
         pa.field("ssim_valid", pa.float64(), nullable=False),
         pa.field("ssim_same", pa.float64(), nullable=False),
         pa.field("psnr_b_db", pa.float64()),  # null where the task's tables have none
+        pa.field("lpips", pa.float64()),  # null where no weights were given
     ]
 )
 
@@ -37,6 +38,7 @@ class Row:
     ssim_valid: float
     ssim_same: float
     psnr_b_db: float | None
+    lpips: float | None = None  # the default reads parts of before there was a column
 
 
 def encode_rows(rows: Sequence[Row], metadata: dict[str, str] | None = None) -> bytes:

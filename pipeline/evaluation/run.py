@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import TypeVar
 
 import pyarrow as pa
 
 from pipeline.cluster import Shared, map_tasks
 from pipeline.errors import UserError
 from pipeline.evaluation.image_job import ImageJob, ImageResult, evaluate_image
+from pipeline.evaluation.metrics_lpips import LpipsWeights
 from pipeline.evaluation.plan import Plan
 from pipeline.evaluation.rows import Row, decode_rows, encode_rows
 from pipeline.evaluation.weights import Weights
@@ -23,6 +25,7 @@ PARTS = "parts"
 
 Mapper = Callable[[Sequence[ImageJob]], Iterator[tuple[int, ImageResult]]]
 Progress = Callable[[int], None]
+Supplied = TypeVar("Supplied")
 
 
 def map_here(jobs: Sequence[ImageJob]) -> Iterator[tuple[int, ImageResult]]:
@@ -35,8 +38,8 @@ def map_on_ray(workers: int | None = None, num_cpus: float = 1, num_gpus: float 
     return partial(map_tasks, evaluate_image, num_cpus=num_cpus, num_gpus=num_gpus, at_once=workers)
 
 
-def supply(weights: Weights | None, on_ray: bool) -> Callable[[], Weights] | None:
-    """How jobs get the model: from the cluster's object store, or directly."""
+def supply(weights: Supplied | None, on_ray: bool) -> Callable[[], Supplied] | None:
+    """How jobs get a model's or a metric's weights: from the cluster's object store, or directly."""
     if weights is None:
         return None
     return Shared(weights).get if on_ray else lambda: weights
@@ -49,12 +52,14 @@ def run_plan(
     mapper: Mapper,
     *,
     device: str = "cpu",
+    lpips: Callable[[], LpipsWeights] | None = None,
     progress: Progress = lambda done: None,
 ) -> list[Row]:
     """All rows of a plan, in the order of the images.
 
     Each image's rows are stored in ``parts/`` at once, its picture in ``pictures/`` before that, so the same plan run
-    again into the same ``output`` measures only what is missing. progress: called with the number of images done.
+    again into the same ``output`` measures only what is missing. lpips: weights of the metric, which ``plan.lpips``
+    names. progress: called with the number of images done.
 
     Raises:
         UserError: ``output`` holds another evaluation, or an image cannot be measured.
@@ -63,7 +68,7 @@ def run_plan(
     done = _stored(output)
     rows = [row for index in sorted(done) for row in done[index]]
     progress(len(done))
-    jobs = [ImageJob(plan, index, weights, device) for index in range(plan.num_images) if index not in done]
+    jobs = [ImageJob(plan, index, weights, device, lpips) for index in range(plan.num_images) if index not in done]
     for finished, (_, result) in enumerate(mapper(jobs), start=1):
         if result.picture is not None:
             output.write(f"pictures/{file_name(result.index, result.key)}.png", result.picture)
@@ -84,7 +89,7 @@ def claim(plan: Plan, output: Storage) -> None:
         raise UserError(f"{output.uri}/{PLAN_FILE} is not valid JSON ({error}); choose another --output") from None
     if known.get("fingerprint") != plan.fingerprint():
         mine = json.loads(json.dumps(asdict(plan)))
-        differing = ", ".join(sorted(key for key in mine if known.get(key) != mine[key])) or "its version"
+        differing = ", ".join(sorted(key for key in mine if known.get(key, "") != mine[key])) or "its version"
         raise UserError(
             f"{output.uri} holds another evaluation (different: {differing}); choose another --output, or remove it"
         )

@@ -16,6 +16,7 @@ from pipeline.data.order import sample_generator
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics import psnr, ssim
 from pipeline.evaluation.metrics_blocking import psnr_b
+from pipeline.evaluation.metrics_lpips import Lpips, lpips
 from pipeline.registry.seal import default_tile
 from pipeline.tasks import Task
 from pipeline.tasks.base import unchanged
@@ -38,12 +39,16 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Figures:
-    """One restored image against its truth. dB for PSNR; SSIM by both windows; PSNR-B where the task shows it."""
+    """One restored image against its truth. dB for PSNR; SSIM by both windows; PSNR-B where the task shows it.
+
+    lpips: None where it was not asked for.
+    """
 
     psnr: float
     ssim_valid: float
     ssim_same: float
     psnr_b: float | None
+    lpips: float | None
 
 
 def score_image(
@@ -87,8 +92,11 @@ def observe(
     return lq[:height, :width], gt
 
 
-def measure(restored: Image, gt: Image, task: Task) -> Figures:
-    """All figures of one image by the task's convention. Raises UserError for an image too small to measure."""
+def measure(restored: Image, gt: Image, task: Task, perceptual: Lpips | None = None) -> Figures:
+    """All figures of one image by the task's convention, and LPIPS where ``perceptual`` is given.
+
+    Raises UserError for an image too small to measure.
+    """
     convention = task.convention
     try:
         return Figures(
@@ -96,6 +104,7 @@ def measure(restored: Image, gt: Image, task: Task) -> Figures:
             ssim_valid=ssim(restored, gt, convention, window="valid"),
             ssim_same=ssim(restored, gt, convention, window="same"),
             psnr_b=psnr_b(restored, gt, convention) if convention.blocking else None,
+            lpips=None if perceptual is None else lpips(restored, gt, perceptual),
         )
     except ValueError as error:
         raise UserError(f"{task.name}: {error}") from None

@@ -12,7 +12,7 @@ from pipeline.evaluation.rows import RESTORED, Row
 
 @dataclass(frozen=True)
 class Mean:
-    """Means of one method over all images; dB for PSNR."""
+    """Means of one method over all images; dB for PSNR, None for what was not measured."""
 
     method: str
     k: int | None
@@ -21,6 +21,7 @@ class Mean:
     ssim_valid: float
     ssim_same: float
     psnr_b_db: float | None
+    lpips: float | None = None
 
     @property
     def label(self) -> str:
@@ -45,9 +46,8 @@ def means(rows: Sequence[Row]) -> list[Mean]:
             psnr_db=_mean([row.psnr_db for row in group]),
             ssim_valid=_mean([row.ssim_valid for row in group]),
             ssim_same=_mean([row.ssim_same for row in group]),
-            psnr_b_db=_mean([row.psnr_b_db for row in group if row.psnr_b_db is not None])
-            if group[0].psnr_b_db is not None
-            else None,
+            psnr_b_db=_mean_or_none([row.psnr_b_db for row in group]),
+            lpips=_mean_or_none([row.lpips for row in group]),
         )
         for (method, k), group in groups.items()
     ]
@@ -57,10 +57,12 @@ def table(plan: Plan, found: Sequence[Mean], model: str) -> str:
     """Markdown: what was measured, then the published rows of the same task, setting and set."""
     blocking = plan.resolved_task.convention.blocking
     head = ["method", "PSNR (dB)", "SSIM (valid)", "SSIM (same)", *(["PSNR-B (dB)"] if blocking else [])]
+    head += [f"LPIPS ({plan.lpips_backbone})"] if plan.lpips else []
     lines = [f"{plan.describe()}. Model: {model or 'none'}.", "", *_rule(head)]
     for mean in found:
         cells = [mean.label, f"{mean.psnr_db:.2f}", f"{mean.ssim_valid:.4f}", f"{mean.ssim_same:.4f}"]
-        lines.append(_line([*cells, *([f"{mean.psnr_b_db:.2f}"] if mean.psnr_b_db is not None else [])]))
+        cells += [f"{mean.psnr_b_db:.2f}"] if mean.psnr_b_db is not None else []
+        lines.append(_line([*cells, *([f"{mean.lpips:.4f}"] if mean.lpips is not None else [])]))
     published = published_rows(plan.task, describe_setting(plan.resolved_setting), plan.dataset, plan.paired)
     if not published:
         return "\n".join([*lines, "", f"No published rows for {plan.task} at this setting on {plan.dataset}.", ""])
@@ -79,6 +81,11 @@ def curve(found: Sequence[Mean]) -> list[tuple[int, float]]:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return _mean(present) if present else None
 
 
 def _rule(head: Sequence[str]) -> list[str]:

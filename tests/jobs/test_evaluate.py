@@ -115,6 +115,7 @@ def test_bad_input_is_one_line_and_nothing_is_measured(
         ([model, "--images", packed, *sr, "--key-maps", "2", "0", "0"], "image 2 of --key-maps does not exist"),
         ([model, "--images", packed, *sr, "--key-maps", "0", "18", "0"], "pixel 18,0 is outside"),
         (["bicubic", "--images", packed, *sr, "--key-maps", "0", "0", "0"], "key maps need a model"),
+        (["bicubic", "--images", packed, *sr, "--lpips", str(file)], "is not a safetensors file"),
         (["malvar", "--images", packed, *sr], "sr_x2 has no baseline 'malvar'"),
         ([model, "--images", packed, *sr, "--output", str(file)], "is a file; a folder is needed"),
         (["--calibrate", "--images", str(tmp_path / "empty")], "no published figures"),

@@ -13,6 +13,11 @@ GOPRO = Dataset(
         "GOPRO_Large.zip from seungjunnah.github.io/Datasets/gopro; unpack it. The benchmark uses the blur/ folders,"
         " not blur_gamma/"
     ),
+    seen=(
+        "terms (\"GOPRO dataset is released under CC BY 4.0 license\") quoted from that page in a public survey of"
+        " licences; counts and layout in the README of github.com/SeungjunNah/DeepDeblur_release; blur/ as the"
+        " benchmark: not verified"
+    ),
     splits=tuple(
         Split(
             name=name, samples=samples,
@@ -28,8 +33,9 @@ HIDE = Dataset(
     name="hide",
     title="HIDE",
     credit="Z. Shen et al., Human-aware motion deblurring, ICCV 2019",
-    licence="research only",
+    licence="none stated by its authors",
     download="HIDE_dataset.zip, linked from github.com/joanshen0508/HA_deblur; unpack it",
+    seen="archive and 6397/2025 in that README, which states no terms; layout in several public loaders",
     splits=(
         Split(
             name="train", samples=6397, expected="train/*.png beside GT/*.png of the same names",

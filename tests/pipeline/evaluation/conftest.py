@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import semanir
 from pipeline.data.pack import pack_dataset
 from pipeline.data.sources import folder_sources, paired_sources
+from tests.pipeline.evaluation.lpips_weights import random_lpips
 
 SIZES = ((40, 52), (33, 48), (48, 36))
 
@@ -61,3 +63,11 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return semanir.save(model, tmp_path_factory.mktemp("model"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lpips_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AlexNet's, with random weights."""
+    path = tmp_path_factory.mktemp("lpips") / "alexnet.safetensors"
+    save_file(random_lpips("alexnet"), path)
+    return path

@@ -35,7 +35,7 @@ EVALUATE = """
         assert main([
             "models:/semanir-denoising-gray@champion", "--images", "s3://semanir/test-sets/bsd", "--set", "sigma=25",
             "--dataset", "BSD68", "--k", "2", "16", "--workers", str(workers), "--cpus-per-worker", "0.5",
-            "--output", output, "--experiment", "evaluation-tests-tables",
+            "--lpips", "lpips.safetensors", "--output", output, "--experiment", "evaluation-tests-tables",
         ]) == 0
     from pipeline.storage import open_storage
     Path("two").mkdir()
@@ -51,11 +51,13 @@ def evaluated(
     tmp_path_factory: pytest.TempPathFactory,
     model_folder: Callable[..., Path],
     draw_images: Callable[..., Path],
+    lpips_file: Path,
 ) -> Path:
     """A folder where a person registered a model and evaluated it three times; ``log`` is what they saw."""
     folder = tmp_path_factory.mktemp("evaluated")
     draw_images(folder / "images", sizes=((40, 52), (33, 48), (48, 36), (40, 40), (37, 44), (36, 36), (50, 41)))
     model_folder(in_channels=1, out_channels=1).rename(folder / "model")
+    (folder / "lpips.safetensors").write_bytes(lpips_file.read_bytes())
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PREPARE) + textwrap.dedent(EVALUATE)],
         cwd=folder,
@@ -73,6 +75,7 @@ def evaluated(
 def test_any_number_of_workers_gives_the_same_figures(evaluated: Path) -> None:
     one, two, three = (pq.read_table(evaluated / name / "per_image.parquet") for name in ("one", "two", "three"))
     assert one.num_rows == 7 * 3
+    assert min(one["lpips"].to_pylist()) > 0
     assert one.equals(two)
     assert one.equals(three)
     tables = [text.split("\nMLflow run")[0] for text in (evaluated / "log").read_text().split("| method |")[1:]]
@@ -111,6 +114,9 @@ def test_figures_and_files_are_linked_to_the_model_version(
         of_model = [m for m in logged.metrics if m.key == "psnr_db" and m.step == k and m.dataset_name == "BSD68"]
         assert [m.value for m in of_model] == pytest.approx([expected] * len(of_model))
         assert of_model
+    assert run.data.metrics["lpips"] == pytest.approx(table[table["k"] == 16]["lpips"].mean())
+    assert run.data.metrics["input_lpips"] == pytest.approx(table[table["method"] == "input"]["lpips"].mean())
+    assert len(run.data.params["lpips_weights"]) == 64
     assert run.data.metrics["input_psnr_db"] == pytest.approx(table[table["method"] == "input"]["psnr_db"].mean())
     assert [found.model_id for found in run.inputs.model_inputs] == [logged.model_id]
     names = {item.path for item in client.list_artifacts(run.info.run_id)}

@@ -50,8 +50,16 @@ LAYOUTS = {
         "train": [
             ("train/gt/im_0001.png", "train/in/im_0001_s80_a04.png"),
             ("train/gt/im_0001.png", "train/in/im_0001_s95_a05.png"),
+            ("train/gt/im_0300.png", "train/in/im_0300_s80_a04.png"),
+            ("train/gt/im_0351.png", "train/in/im_0351_s80_a04.png"),
         ],
-        "test": [("test1/gt/im_0900.png", "test1/in/im_0900_s80_a04.png")],
+        "test": [("Test1/gt/im_0301.png", "Test1/in/im_0301_s80_a04.png")],
+        "": [  # the ground truths of Test1
+            "train/gt/im_0301.png",
+            "train/in/im_0301_s80_a04.png",
+            "train/gt/im_0350.png",
+            "train/in/im_0350_s80_a04.png",
+        ],
     },
     "raindrop": {
         "train": [("train/gt/0_clean.png", "train/data/0_rain.png")],
@@ -140,4 +148,4 @@ def test_an_unknown_name_lists_the_known():
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_says_its_terms_and_where_it_comes_from(name):
     text = get_dataset(name).describe()
-    assert all(part in text for part in ("cite: ", "licence: ", "download: ", "samples"))
+    assert all(part in text for part in ("cite: ", "licence: ", "download: ", "seen: ", "samples"))
