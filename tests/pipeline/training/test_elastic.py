@@ -20,6 +20,7 @@ from ray.train.v2._internal.execution.controller.state import (
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 from ray.train.v2.api.config import ScalingConfig
 
+from pipeline.cluster import _Notices
 from pipeline.config import RunConfig, resolve
 from pipeline.runs.preflight import check_config
 from pipeline.training import elastic
@@ -212,6 +213,17 @@ def test_does_not_grow_right_after_a_start(monkeypatch: pytest.MonkeyPatch) -> N
     now = 140.0
     world.look(1, started=90)
     assert world.notes.called == [2], "asked again too soon"
+
+
+def test_only_workers_that_are_too_few_are_sent_home() -> None:
+    notices = _Notices()
+    notices.call_for("run", 2)
+    asked = [("run", 1), ("run", 2), ("run", 4), ("other", 1)]
+    assert [notices.is_dismissed(*one) for one in asked] == [True, False, False, False]
+    notices.call_for("run", 1)  # what starts now stays
+    assert not notices.is_dismissed("run", 1)
+    notices.dismiss()
+    assert all(notices.is_dismissed(*one) for one in asked)
 
 
 @pytest.mark.parametrize(("given", "used"), [("900", 20.0), ("5", 5.0), (None, 20.0)])
