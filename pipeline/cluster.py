@@ -16,6 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ASK_EVERY_S = 1.0
+ANSWER_S = 10.0  # the board is one small actor beside the driver
 MOST_CPUS = 4096  # an autoscaler may name no limit
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
@@ -81,6 +82,25 @@ def map_tasks(
                 raise error.cause if isinstance(error.cause, UserError) else error from None
 
 
+def draining_nodes() -> set[str]:
+    """The nodes that take nothing new, because they are about to go."""
+    from ray._private.state import state
+
+    return set(state.get_draining_nodes())
+
+
+def free_workers(each: Mapping[str, float]) -> int:
+    """How many workers that take ``each`` would fit on the nodes now, beside all that runs there."""
+    from ray._private.state import available_resources_per_node
+
+    leaving = draining_nodes()
+    return sum(
+        int(min(free.get(kind, 0.0) // amount for kind, amount in each.items() if amount))
+        for node, free in available_resources_per_node().items()
+        if node not in leaving
+    )
+
+
 class Shared(Generic[Item]):
     """A value that is stored in the cluster once and read by any task that is given this handle."""
 
@@ -113,6 +133,9 @@ def _gauge(name: str) -> Any:
 class Board:
     """A notice board in the cluster: workers post without waiting, the driver collects, or sends all workers home.
 
+    For elastic runs two numbers per topic stand on it: how many workers the driver lets the run have, and how many the
+    run is going to have; workers that are fewer leave, so that it can start with that many.
+
     Attributes:
         closed: on the driver, whether it dismissed the workers.
     """
@@ -144,14 +167,34 @@ class Board:
         self.closed = True
         self._actor.dismiss.remote()
 
-    def dismissed(self) -> bool:
-        """On a worker: whether :meth:`dismiss` was called; returns at once with what was so about a second ago."""
+    def allow(self, topic: str, workers: int) -> None:
+        """On the driver: let the run ``topic`` have up to ``workers`` workers; returns at once."""
+        self._actor.allow.remote(topic, workers)
+
+    def allowed(self, topic: str) -> int | None:
+        """What :meth:`allow` was last told; None: as many as the run wants."""
+        import ray
+
+        number: int | None = ray.get(self._actor.allowed.remote(topic), timeout=ANSWER_S)
+        return number
+
+    def call_for(self, topic: str, workers: int) -> None:
+        """Let the run ``topic`` be of ``workers`` workers: if it is of fewer, they save and leave."""
+        import ray
+
+        ray.get(self._actor.call_for.remote(topic, workers), timeout=ANSWER_S)
+
+    def dismissed(self, topic: str, world_size: int) -> bool:
+        """On one of ``world_size`` workers: whether to leave, by :meth:`dismiss` or :meth:`call_for`.
+
+        Returns at once with what was so about a second ago.
+        """
         import ray
 
         if self._answer is None:
             if time.monotonic() - self._asked_at < ASK_EVERY_S:
                 return False
-            self._answer, self._asked_at = self._actor.is_dismissed.remote(), time.monotonic()
+            self._answer, self._asked_at = self._actor.is_dismissed.remote(topic, world_size), time.monotonic()
         if not ray.wait([self._answer], timeout=0)[0]:
             return False
         answer, self._answer = bool(ray.get(self._answer)), None
@@ -162,12 +205,23 @@ class _Notices:
     def __init__(self) -> None:
         self._notices: list[tuple[str, Any]] = []
         self._dismissed = False
+        self._allowed: dict[str, int] = {}
+        self._called_for: dict[str, int] = {}
 
     def dismiss(self) -> None:
         self._dismissed = True
 
-    def is_dismissed(self) -> bool:
-        return self._dismissed
+    def is_dismissed(self, topic: str, world_size: int) -> bool:
+        return self._dismissed or world_size < self._called_for.get(topic, 0)
+
+    def allow(self, topic: str, workers: int) -> None:
+        self._allowed[topic] = workers
+
+    def allowed(self, topic: str) -> int | None:
+        return self._allowed.get(topic)
+
+    def call_for(self, topic: str, workers: int) -> None:
+        self._called_for[topic] = workers
 
     def post(self, topic: str, notice: Any) -> None:
         self._notices.append((topic, notice))

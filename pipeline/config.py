@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import UserError, first_line
+from pipeline.workers import Workers, micro_batch_size, nearest_worlds
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -122,9 +124,12 @@ class TrainingSettings(Settings):
 
     steps: int = Field(ge=1, description="optimizer steps")
     global_batch_size: int = Field(ge=1)
-    micro_batch_size: int | None = Field(default=None, ge=1, description="per worker; None: no accumulation")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, description="per worker; None: no accumulation on the largest number of workers"
+    )
     phases: tuple[PhaseSettings, ...] = Field(default=(), description="in turn; their steps add up to ``steps``")
-    num_workers: int = Field(default=2, ge=1)
+    num_workers: Workers = Field(default=2, description="or [min, max]: as many as nodes, which come and go, allow")
+    grow_after_s: float = Field(default=30, ge=0, description="from a start to taking more workers, and between looks")
     cpus_per_worker: int = Field(default=1, ge=1)
     use_gpu: bool = False
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -149,9 +154,25 @@ class TrainingSettings(Settings):
     max_skipped_steps: int = Field(default=10, ge=0, description="non-finite losses forgiven in one run")
     collective_timeout_s: int = Field(default=60, ge=1)
 
+    @property
+    def min_workers(self) -> int:
+        """Fewer never train."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[0]
+
+    @property
+    def max_workers(self) -> int:
+        """More never train."""
+        return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers may change while the run goes on."""
+        return self.min_workers < self.max_workers
+
     def micro_batch(self, world_size: int) -> int:
         """Samples of one forward and backward pass on one of ``world_size`` workers."""
-        return self.micro_batch_size or self.global_batch_size // world_size
+        largest = self.max_workers if self.elastic else world_size
+        return self.micro_batch_size or micro_batch_size(self.global_batch_size, world_size, largest)
 
     def accumulation(self, world_size: int) -> int:
         """Micro-batches per optimizer step on each of ``world_size`` workers."""
@@ -159,11 +180,24 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingSettings:
-        for total, micro in [(self.global_batch_size, self.micro_batch_size)] + [
+        batches = [(self.global_batch_size, self.micro_batch_size)] + [
             (phase.global_batch_size or self.global_batch_size, phase.micro_batch_size or self.micro_batch_size)
             for phase in self.phases
-        ]:
-            _check_batch(total, micro, self.num_workers)
+        ]
+        common = math.gcd(*(total for total, _ in batches))
+        divisors = [world for world in range(1, common + 1) if common % world == 0]
+        for workers in sorted({self.min_workers, self.max_workers}):
+            for total, micro in batches:
+                if total % workers:
+                    raise ValueError(
+                        f"global_batch_size {total} does not divide by num_workers {workers}; the nearest that does: "
+                        f"{nearest_worlds(divisors, workers)}"
+                    )
+                if micro and (total // workers) % micro:
+                    raise ValueError(
+                        f"micro_batch_size {micro} does not divide the {total // workers} samples each worker takes "
+                        f"(global_batch_size {total} / num_workers {workers})"
+                    )
         return self
 
     @model_validator(mode="after")
@@ -172,16 +206,6 @@ class TrainingSettings(Settings):
         if self.phases and total != self.steps:
             raise ValueError(f"the phases have {total} steps together, but steps is {self.steps}: make them equal")
         return self
-
-
-def _check_batch(total: int, micro: int | None, workers: int) -> None:
-    if total % workers:
-        raise ValueError(f"global_batch_size {total} does not divide by num_workers {workers}")
-    if micro and (total // workers) % micro:
-        raise ValueError(
-            f"micro_batch_size {micro} does not divide the {total // workers} samples each worker takes "
-            f"(global_batch_size {total} / num_workers {workers})"
-        )
 
 
 class RunConfig(Settings):
@@ -200,6 +224,7 @@ class RunConfig(Settings):
         dump = self.model_dump(mode="json")
         for key in (
             "num_workers",
+            "grow_after_s",
             "cpus_per_worker",
             "use_gpu",
             "log_every",

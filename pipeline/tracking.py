@@ -43,7 +43,11 @@ class Tracker:
         if parent is not None:
             tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id}
         self.run_id: str = self._find_or_create(experiment_id, run_name, tags)
-        self._client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in params.items()])
+        # MLflow refuses to change one; a run that continues may have other workers, which its config.json says.
+        known = self._client.get_run(self.run_id).data.params
+        self._client.log_batch(
+            self.run_id, params=[Param(key, str(value)) for key, value in params.items() if key not in known]
+        )
         self._queue: list[Metric] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()

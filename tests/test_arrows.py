@@ -16,6 +16,7 @@ MODULES = sorted(path for room in sorted(OURS) for path in (ROOT / room).rglob("
 DOORS = {
     "ray": (
         "pipeline/cluster.py",
+        "pipeline/training/elastic.py",
         "pipeline/training/launch.py",
         "pipeline/training/preemption.py",
         "pipeline/tuning/",

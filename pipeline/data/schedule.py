@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pipeline.data.manifest import Manifest
 from pipeline.data.order import ORDER_VERSION
 from pipeline.errors import UserError
+from pipeline.workers import nearest_worlds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +144,9 @@ def check_world_size(world_size: int, streams: int, global_batch_size: int | Seq
     allowed = allowed_world_sizes(streams, global_batch_size)
     if world_size in allowed:
         return
-    below = [world for world in allowed if world < world_size][-1:]
-    above = [world for world in allowed if world > world_size][:1]
     raise UserError(
         f"a world of {world_size} ranks does not divide {streams} streams and a global batch of"
-        f" {global_batch_size}; the nearest allowed: {' or '.join(map(str, below + above))}"
+        f" {global_batch_size}; the nearest allowed: {nearest_worlds(allowed, world_size)}"
     )
 
 

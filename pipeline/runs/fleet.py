@@ -14,7 +14,7 @@ from pipeline.errors import UserError, first_line
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import Outcome
-from pipeline.runs.room import Room, needs
+from pipeline.runs.room import Room, each_worker
 from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun
 from pipeline.tracking import open_experiment
@@ -36,7 +36,7 @@ def run_fleet(
     connect()
     room = Room(total_resources())
     for config in configs:
-        room.check(needs(config.training), config.task)
+        room.check(each_worker(config.training), config.training.min_workers, config.task)
     board, experiment_id = Board(), open_experiment(experiment)
     with Progress(console) as progress, told_to_stop() as stop, ThreadPoolExecutor(len(configs)) as pool:
         runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress) for config in configs]
@@ -48,6 +48,7 @@ def run_fleet(
             if stop.is_set() and not board.closed:
                 console.print("SIGTERM: saving, then leaving")
                 board.dismiss()
+            room.resize(total_resources())  # nodes come and go
             for topic, (step, metrics) in board.collect():
                 by_topic[topic].heard(step, metrics)
                 show_figures(topic, {"step": step, **metrics})

@@ -56,7 +56,8 @@ def check_config(config: RunConfig) -> None:
                 f"downsampling need; the nearest is {max(1, round(size / multiple)) * multiple}"
             )
     batches = [phase.global_batch_size // data.crops_per_image for phase in phases]
-    check_world_size(training.num_workers, data.streams, batches)
+    for workers in (training.max_workers, training.min_workers):
+        check_world_size(workers, data.streams, batches)
 
 
 def patch_multiple(config: RunConfig) -> int:

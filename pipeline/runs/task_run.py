@@ -15,12 +15,13 @@ from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import ImageFigures, Outcome
-from pipeline.runs.room import Room, needs
+from pipeline.runs.room import Room, Share, each_worker
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.tracking import Tracker, flat_params
 from pipeline.training.context import Interrupted
 from pipeline.training.launch import run_training
+from pipeline.training.worlds import allowed_worlds
 
 
 class TaskRun:
@@ -63,7 +64,13 @@ class TaskRun:
             )
         with ExitStack() as room:
             # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
-            room.enter_context(self._room.reserve(needs(config.training)))
+            share = room.enter_context(
+                self._room.reserve(
+                    each_worker(config.training),
+                    allowed_worlds(config),
+                    told=lambda workers: self._board.allow(self.topic, workers),
+                )
+            )
             if self._board.closed:
                 raise Interrupted(f"{task} was not started")
             self._tracker = Tracker(
@@ -73,7 +80,7 @@ class TaskRun:
                 tags=self._tags(),
             )
             try:
-                outcome = self._train_and_register(self._tracker, leave_room=room.close)
+                outcome = self._train_and_register(self._tracker, share, leave_room=room.close)
             except BaseException as error:
                 self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
                 raise
@@ -81,7 +88,7 @@ class TaskRun:
         self._progress.done(task, f"registered as {outcome.version}")
         return outcome
 
-    def _train_and_register(self, tracker: Tracker, leave_room: Callable[[], None]) -> Outcome:
+    def _train_and_register(self, tracker: Tracker, share: Share, leave_room: Callable[[], None]) -> Outcome:
         config, task = self.config, self.config.task
         tracker.document("config.json", config.model_dump_json(indent=2))
         self._progress.phase(task, "training")
@@ -91,7 +98,7 @@ class TaskRun:
             config,
             weights_uri=f"{trained.checkpoint_uri}/best",
             images_uri=config.data.test or config.data.val,
-            workers=config.training.num_workers,
+            workers=share.workers,
         )
         leave_room()  # what follows needs no worker
         self._progress.phase(task, "registering")

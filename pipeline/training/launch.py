@@ -12,15 +12,18 @@ import pyarrow.fs
 import ray.train
 import torch
 from ray.train import CheckpointUploadMode
-from ray.train.torch import TorchTrainer, get_device
+from ray.train.torch import get_device
+from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig, which is annotated as its first version
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem
 from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, StopRun, checkpoint_name
+from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
 from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
+from pipeline.training.worlds import allowed_worlds
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class RayContext:
                 yield Path(folder)
 
     def asked_to_leave(self) -> bool:
-        return told_to_leave() or (self.rank == 0 and self.board.dismissed())
+        return told_to_leave() or (self.rank == 0 and self.board.dismissed(self.topic, self.world_size))
 
 
 def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
@@ -85,8 +88,9 @@ def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
 def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
     """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
 
-    When a worker is told to leave (pipeline.training.preemption), all save and leave, and the run goes on with new ones
-    as soon as the cluster has room for them, unless ``board`` is dismissed.
+    When a worker is told to leave (pipeline.training.preemption), or an elastic run finds room for more of them
+    (pipeline.training.elastic), all save and leave, and the run goes on with new ones as soon as the cluster has room
+    for them, unless ``board`` is dismissed.
 
     ``callbacks`` (``ray.train.UserCallback``) hear of each checkpoint (a sweep passes its metrics on to Ray Tune).
 
@@ -105,18 +109,21 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
     """One run of Ray Train, to the end or until its workers were told to leave."""
     settings = config.training
     filesystem, path = arrow_filesystem(config.storage)
-    trainer = TorchTrainer(
+    scaling = ScalingConfig(
+        num_workers=settings.num_workers,
+        use_gpu=settings.use_gpu,
+        resources_per_worker={
+            "CPU": settings.cpus_per_worker,
+            **({"GPU": 1} if settings.use_gpu else {}),
+        },
+        elastic_resize_monitor_interval_s=settings.grow_after_s,
+    )
+    trainer = PolicyTrainer(
         _work,
         train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board},
         torch_config=PreemptibleTorchConfig(timeout_s=settings.collective_timeout_s),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=settings.num_workers,
-            use_gpu=settings.use_gpu,
-            resources_per_worker={
-                "CPU": settings.cpus_per_worker,
-                **({"GPU": 1} if settings.use_gpu else {}),
-            },
-        ),
+        scaling_config=scaling,
+        policy=ElasticPolicy(scaling, allowed_worlds(config), run_name, board) if settings.elastic else None,
         run_config=ray.train.RunConfig(
             name=run_name,
             storage_path=path,

@@ -84,6 +84,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
         if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
             figures = {"loss": value, **tally_metrics(engine.tally), "memory_mib": memory_mib(context.device)}
+            figures["workers"] = context.world_size
             context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.config import RunConfig, ScheduleSettings
 from pipeline.data.schedule import Phase
 from pipeline.training.schedule import learning_rate
+from pipeline.workers import micro_batch_size
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,15 @@ class TrainingPhase:
     schedule: ScheduleSettings
     rate_start: int
     rate_steps: int
+    largest_world: int | None  # None: the world is what it is
+    crops_per_image: int
 
     def micro_batch(self, world_size: int) -> int:
         """Samples of one forward and backward pass on one of ``world_size`` workers."""
-        return self.micro_batch_size or self.global_batch_size // world_size
+        largest = self.largest_world or world_size
+        return self.micro_batch_size or micro_batch_size(
+            self.global_batch_size, world_size, largest, self.crops_per_image
+        )
 
     def data_phase(self, world_size: int) -> Phase:
         """As the sample order wants it."""
@@ -59,6 +65,8 @@ def training_phases(config: RunConfig) -> tuple[TrainingPhase, ...]:
                 schedule=(given and given.schedule) or training.schedule,
                 rate_start=first if own_rate else 0,
                 rate_steps=steps if own_rate else training.steps,
+                largest_world=training.max_workers if training.elastic else None,
+                crops_per_image=config.data.crops_per_image,
             )
         )
         first += steps

@@ -13,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from pipeline.config import RunConfig
-from pipeline.runs.room import Room, needs
+from pipeline.runs.room import Room, each_worker
 from pipeline.tuning.space import Domain, SweepSettings, label
 from pipeline.tuning.trial import MACS, PSNR, STEP
 
@@ -26,16 +26,19 @@ DRIVER_RESOURCES = PlacementGroupFactory([{"memory": float(DRIVER_MEMORY)}])
 def concurrency(sweep: SweepSettings, configs: Sequence[RunConfig], total: Mapping[str, float]) -> int:
     """How many trials train side by side: all that each could need fits at once, so none waits for another's share.
 
+    An elastic trial needs its ``max_workers``; one of them alone does with fewer.
+
     Raises:
         UserError: not even one fits.
     """
     room = Room(total)
     most: dict[str, float] = {}
     for config in configs:
-        room.check(needs(config.training), config.task)
-        for kind, amount in needs(config.training).items():
-            most[kind] = max(most.get(kind, 0), amount)
-    fits = min(math.floor(total[kind] / amount) for kind, amount in most.items() if amount)
+        training = config.training
+        room.check(each_worker(training), training.min_workers, config.task)
+        for kind, amount in each_worker(training).items():
+            most[kind] = max(most.get(kind, 0), training.max_workers * amount)
+    fits = max(1, min(math.floor(total[kind] / amount) for kind, amount in most.items() if amount))
     return min(fits, sweep.max_concurrent or fits)
 
 

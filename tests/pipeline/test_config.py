@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import RunConfig, deep_merge, parse_override, read_config, resolve
+from pipeline.config import RunConfig, TrainingSettings, deep_merge, parse_override, read_config, resolve
 from pipeline.errors import UserError
 
 DOCUMENT = {
@@ -40,7 +40,14 @@ def test_task_entry_lies_over_defaults_and_override_over_both() -> None:
         ("training.stepz=3", ["training.stepz", "steps"]),
         ("training.steps=many", ["training.steps", "many"]),
         ("training.steps=0", ["training.steps", "0"]),
-        ("training.num_workers=3", ["global_batch_size 8", "num_workers 3"]),
+        ("training.num_workers=3", ["global_batch_size 8", "num_workers 3", "nearest that does: 2 or 4"]),
+        ("training.num_workers=[3, 8]", ["num_workers 3", "nearest that does: 2 or 4"]),
+        ("training.num_workers=[2, 16]", ["num_workers 16", "nearest that does: 8"]),
+        ("training.num_workers=[4, 2]", ["training.num_workers", "minimum 4 is above the maximum 2"]),
+        ("training.num_workers=[0, 2]", ["training.num_workers", "at least 1 worker", "[0, 2]"]),
+        ("training.num_workers=[1, 2, 4]", ["training.num_workers", "[min, max]"]),
+        ("training.num_workers=two", ["training.num_workers", "[min, max]", "two"]),
+        ("training.num_workers=true", ["training.num_workers", "[min, max]"]),
         ("training.micro_batch_size=3", ["micro_batch_size 3", "4 samples"]),
         ("model.k=0.5", ["model.k", "0.5"]),
         ("training.zero_stage=4", ["zero_stage", "4"]),
@@ -100,10 +107,28 @@ def test_config_survives_its_own_json() -> None:
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_a_range_of_workers() -> None:
+    def training(*overrides: str) -> TrainingSettings:
+        return resolve(DOCUMENT, "sr_x2", overrides).training
+
+    elastic = training("training.num_workers=[2, 8]")
+    assert (elastic.num_workers, elastic.min_workers, elastic.max_workers, elastic.elastic) == ((2, 8), 2, 8, True)
+    assert TrainingSettings.model_validate_json(elastic.model_dump_json()) == elastic
+    fixed = training("training.num_workers=[4, 4]")
+    assert fixed == training("training.num_workers=4")
+    assert (fixed.min_workers, fixed.max_workers, fixed.elastic) == (4, 4, False)
+    # Memory does not grow when workers leave; where their number is fixed, another world still takes all at once.
+    assert [elastic.micro_batch(world) for world in (2, 4, 8)] == [1, 1, 1]
+    assert [elastic.accumulation(world) for world in (2, 4, 8)] == [4, 2, 1]
+    assert fixed.micro_batch(2) == 4
+    assert training("training.num_workers=[1, 4]", "training.micro_batch_size=2").accumulation(1) == 4
+
+
 def test_fingerprint_follows_the_model_not_the_cluster() -> None:
     def fingerprint(*overrides: str) -> str:
         return resolve(DOCUMENT, "sr_x2", overrides).fingerprint()
 
     assert fingerprint("training.num_workers=4", "data.loader_workers=2") == fingerprint()
+    assert fingerprint("training.num_workers=[1, 4]", "training.grow_after_s=5") == fingerprint()
     assert fingerprint("training.steps=11") != fingerprint()
     assert fingerprint("model.k=3") != fingerprint()

@@ -1,8 +1,10 @@
 """One training on a Ray cluster of two nodes, with faults: `python ray_run.py JOB.json` writes EVENTS.json beside it.
 
-The job: ``config`` (a RunConfig as JSON), ``name`` and ``faults``, each ``{"step", "kind", "worker"}``; a fault comes
-once the figures of its step have arrived. Kinds: ``kill`` (SIGKILL to a worker), ``terminate`` (SIGTERM to a worker),
-``node`` (a node dies, another one comes), ``drain`` (a node is drained, then dies, another one comes).
+The job: ``config`` (a RunConfig as JSON), ``name`` and ``faults``, each ``{"kind", "worker"}`` with the ``step`` whose
+figures it follows, or with ``workers`` and ``steps``: after that many steps on so many workers since the fault before.
+Kinds: ``kill`` (SIGKILL to a worker), ``terminate`` (SIGTERM to a worker), ``node`` (a node dies, another one comes),
+``drain`` (a node is drained, then dies, another one comes), ``lose`` (a node dies), ``join`` (a node comes), ``stop``
+(the run is told to save and leave).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ray.cluster_utils import Cluster
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
+from pipeline.training.context import Interrupted
 from pipeline.training.launch import run_training
 
 DRAIN_S = 20
@@ -45,14 +48,22 @@ class Faults:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        ray.init(address=cluster.address, log_to_driver=False)
+        self.board = Board()
 
     def strike(self, fault: dict[str, Any]) -> None:
         if fault["kind"] in ("kill", "terminate"):
             number = signal.SIGKILL if fault["kind"] == "kill" else signal.SIGTERM
             worker_processes()[fault["worker"]].send_signal(number)
             return
+        if fault["kind"] == "stop":
+            self.board.dismiss()
+            return
+        if fault["kind"] in ("node", "drain", "join"):
+            self._nodes.append(self._cluster.add_node(num_cpus=1))
+        if fault["kind"] == "join":
+            return
         node = self._nodes.pop(fault["worker"])
-        self._nodes.append(self._cluster.add_node(num_cpus=1))
         if fault["kind"] == "drain":
             subprocess.run(
                 [
@@ -66,31 +77,46 @@ class Faults:
             self._cluster.remove_node(node, allow_graceful=False)
 
 
+def due(fault: dict[str, Any], events: list[dict[str, Any]], workers: int) -> bool:
+    """Whether it is time for ``fault``, which finds as many workers as the run may have."""
+    last = max((number for number, event in enumerate(events) if "fault" in event), default=-1)
+    if "step" in fault:
+        news = events[last + 1 :][-1:]
+        return bool(news) and news[0]["step"] >= fault["step"] and len(worker_processes()) == workers
+    return sum(event.get("workers") == fault["workers"] for event in events[last + 1 :]) >= fault["steps"]
+
+
 def main() -> None:
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
     config, faults = RunConfig.model_validate_json(job["config"]), list(job["faults"])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        trouble = Faults(cluster)
-        ray.init(address=cluster.address, log_to_driver=False)
-        board, events = Board(), []
+        trouble, events = Faults(cluster), []
+
+        def collect() -> None:
+            for _, (step, metrics) in trouble.board.collect():
+                if "loss" in metrics:
+                    figures = {"step": step, "loss": metrics["loss"], "workers": metrics["workers"]}
+                    events.append({"time": time.time(), **figures})
+
         with ThreadPoolExecutor(1) as pool:
-            run = pool.submit(run_training, config, job["name"], board)
+            run = pool.submit(run_training, config, job["name"], trouble.board)
             while not run.done():
                 time.sleep(0.02)
-                step = 0
-                for _, (step, metrics) in board.collect():
-                    if "loss" in metrics:
-                        events.append({"time": time.time(), "step": step, "loss": metrics["loss"]})
-                if faults and step >= faults[0]["step"] and len(worker_processes()) == config.training.num_workers:
+                collect()
+                if faults and due(faults[0], events, config.training.max_workers):
                     fault = faults.pop(0)
+                    step = events[-1]["step"]
                     trouble.strike(fault)
                     events.append({"time": time.time(), "step": step, "fault": fault["kind"]})
-        for _, (step, metrics) in board.collect():
-            if "loss" in metrics:
-                events.append({"time": time.time(), "step": step, "loss": metrics["loss"]})
-        result = {"events": events, "steps": run.result().summary.steps, "best_psnr": run.result().summary.best_psnr}
+        collect()
+        result: dict[str, Any] = {"events": events}
+        try:
+            summary = run.result().summary
+            result |= {"steps": summary.steps, "best_psnr": summary.best_psnr}
+        except Interrupted as reason:
+            result["interrupted"] = str(reason)
         (path.parent / "events.json").write_text(json.dumps(result))
     finally:
         ray.shutdown()
