@@ -148,6 +148,12 @@ class TrainingSettings(Settings):
     max_failures: int = Field(default=3, ge=-1)
     max_skipped_steps: int = Field(default=10, ge=0, description="non-finite losses forgiven in one run")
     collective_timeout_s: int = Field(default=60, ge=1)
+    outage_deadline_s: float | None = Field(
+        default=None, gt=0, description="how long S3 or MLflow may be away; None: 3/4 of collective_timeout_s"
+    )
+    profile_steps: tuple[int, int] | None = Field(
+        default=None, description="first and last step that rank 0 records with torch.profiler; None: none"
+    )
 
     def micro_batch(self, world_size: int) -> int:
         """Samples of one forward and backward pass on one of ``world_size`` workers."""
@@ -156,6 +162,20 @@ class TrainingSettings(Settings):
     def accumulation(self, world_size: int) -> int:
         """Micro-batches per optimizer step on each of ``world_size`` workers."""
         return self.global_batch_size // (world_size * self.micro_batch(world_size))
+
+    @property
+    def outage_deadline(self) -> float:
+        """Seconds that an outage of S3 or MLflow is waited out."""
+        return self.outage_deadline_s if self.outage_deadline_s is not None else 0.75 * self.collective_timeout_s
+
+    @model_validator(mode="after")
+    def _outage_ends_first(self) -> TrainingSettings:
+        if self.outage_deadline >= self.collective_timeout_s:
+            raise ValueError(
+                f"outage_deadline_s {self.outage_deadline_s:g} is not below collective_timeout_s "
+                f"{self.collective_timeout_s}: workers would give up on one that waits for S3; raise the latter"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingSettings:
@@ -205,6 +225,8 @@ class RunConfig(Settings):
             "log_every",
             "num_to_keep",
             "max_failures",
+            "outage_deadline_s",
+            "profile_steps",
             "peak_tflops",
         ):
             dump["training"].pop(key)

@@ -62,4 +62,6 @@ def _outcome(config: RunConfig, future: Future[Outcome], console: Console) -> Ou
         return future.result()
     if not isinstance(error, UserError):
         console.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
+    for note in getattr(error, "__notes__", []) if isinstance(error, UserError) else []:
+        console.print(note, highlight=False, markup=False)
     return Outcome(config.task, f"failed: {first_line(error)}", failed=True)

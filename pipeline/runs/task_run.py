@@ -13,6 +13,7 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
+from pipeline.registry.patience import TrackingUnavailable, patiently
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import ImageFigures, Outcome
 from pipeline.runs.room import Room, needs
@@ -40,7 +41,7 @@ class TaskRun:
         self._train_sets = open_datasets(list(config.data.train_sets.items()))
         self._data_digest = mixture_digest(self._train_sets)
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
-        finished = find_registered(config.task, self.fingerprint)
+        finished = patiently("looking for finished runs", lambda: find_registered(config.task, self.fingerprint))
         self._finished: Registered | None = finished[-1] if finished and not retrain else None
         # A retrained run is a run of its own, and a killed retraining continues as such.
         self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
@@ -71,11 +72,15 @@ class TaskRun:
                 self.topic,
                 params=flat_params(config.model_dump(mode="json")),
                 tags=self._tags(),
+                deadline_s=config.training.outage_deadline,
             )
             try:
                 outcome = self._train_and_register(self._tracker, leave_room=room.close)
             except BaseException as error:
-                self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
+                try:
+                    self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
+                except TrackingUnavailable as silent:
+                    error.add_note(str(silent))  # the first failure is the one to mend
                 raise
         self._tracker.finish("FINISHED")
         self._progress.done(task, f"registered as {outcome.version}")
@@ -101,8 +106,11 @@ class TaskRun:
         outcome = Outcome(task, "trained", figures=figures)
         tracker.log(config.training.steps, _means(outcome))
         with TemporaryDirectory() as name:
-            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights")
-            registered = register(folder, self._card(outcome), run_id=tracker.run_id)
+            deadline_s, card = config.training.outage_deadline, self._card(outcome)
+            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights", deadline_s)
+            registered = patiently(
+                f"registering the {task} model", lambda: register(folder, card, run_id=tracker.run_id), deadline_s
+            )
         tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
         return Outcome(task, "trained", version=_version(registered), figures=figures)
 

@@ -16,10 +16,10 @@ from ray.train.torch import TorchTrainer, get_device
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
-from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem
 from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, StopRun, checkpoint_name
 from pipeline.training.loop import Summary, train
+from pipeline.training.outage import EndOfPatience, uploader, user_error
 from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
 
 
@@ -53,13 +53,14 @@ class RayContext:
             checkpoint_dir_name=checkpoint_name(step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
+            checkpoint_upload_fn=uploader(f"{self.config.storage}/{self.topic}", self.config.training.outage_deadline),
         )
 
     @contextmanager
     def latest_checkpoint(self) -> Iterator[Path | None]:
         checkpoint = ray.train.get_checkpoint()
         if self.rank == 0:
-            remove_orphans(self.config.storage, self.topic, checkpoint and Path(checkpoint.path).name)
+            remove_orphans(self.config, self.topic, checkpoint and Path(checkpoint.path).name)
         if checkpoint is None:
             yield None
         else:
@@ -70,12 +71,12 @@ class RayContext:
         return told_to_leave() or (self.rank == 0 and self.board.dismissed())
 
 
-def remove_orphans(storage: str, run_name: str, latest: str | None) -> None:
+def remove_orphans(config: RunConfig, run_name: str, latest: str | None) -> None:
     """Delete what a crash left half-written: checkpoints later than ``latest``, the last complete one of the run.
 
     Ray Train knows nothing of them, so its ``num_to_keep`` would never remove them.
     """
-    filesystem, path = arrow_filesystem(storage)
+    filesystem, path = arrow_filesystem(config.storage, config.training.outage_deadline)
     selector = pyarrow.fs.FileSelector(f"{path}/{run_name}", allow_not_found=True)
     for entry in filesystem.get_file_info(selector):
         if entry.base_name.startswith(CHECKPOINT_PREFIX) and entry.base_name > (latest or ""):
@@ -92,6 +93,7 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
 
     Raises:
         UserError: what a worker refused.
+        StorageUnavailable: S3 was away for longer than the deadline; what was uploaded before is whole.
         Interrupted: the board was dismissed; all is saved.
         ray.train.TrainingFailedError: the workers failed more often than ``training.max_failures``.
     """
@@ -104,7 +106,7 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
 def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any]) -> TrainedRun | Interrupted:
     """One run of Ray Train, to the end or until its workers were told to leave."""
     settings = config.training
-    filesystem, path = arrow_filesystem(config.storage)
+    filesystem, path = arrow_filesystem(config.storage, settings.outage_deadline)
     trainer = TorchTrainer(
         _work,
         train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board},
@@ -123,17 +125,13 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
             storage_filesystem=filesystem,
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=settings.num_to_keep),
             failure_config=ray.train.FailureConfig(max_failures=settings.max_failures),
-            callbacks=list(callbacks),
+            callbacks=[EndOfPatience(), *callbacks],
         ),
     )
     try:
         result: Any = trainer.fit()  # annotated by Ray as its first version's class
-    except ray.train.WorkerGroupError as error:
-        for failure in error.worker_failures.values():
-            cause = getattr(failure, "cause", failure)
-            if isinstance(cause, UserError):
-                raise cause from None
-        raise
+    except ray.train.TrainingFailedError as error:
+        raise user_error(error) or error from None
     if isinstance(result.return_value, StopRun):
         raise result.return_value
     if isinstance(result.return_value, Interrupted):

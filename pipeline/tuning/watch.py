@@ -76,4 +76,5 @@ class SweepWatch:
             params=flat_params(config.model_dump(mode="json")),
             tags={"task": config.task, "sweep": self._job.name, "trial": trial},
             parent=self._parent,
+            deadline_s=config.training.outage_deadline,
         )
