@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.errors import UserError, first_line
 
 MAX_CONFIG_BYTES = 1 << 20
+MAX_PROFILED_STEPS = 10
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -174,6 +175,18 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"outage_deadline_s {self.outage_deadline_s:g} is not below collective_timeout_s "
                 f"{self.collective_timeout_s}: workers would give up on one that waits for S3; raise the latter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _profile_is_short(self) -> TrainingSettings:
+        if self.profile_steps is None:
+            return self
+        first, last = self.profile_steps
+        if not 1 <= first <= last < first + MAX_PROFILED_STEPS or last > self.steps:
+            raise ValueError(
+                f"profile_steps [{first}, {last}]: the first and the last of at most {MAX_PROFILED_STEPS} steps "
+                f"within 1..{self.steps}"
             )
         return self
 

@@ -49,6 +49,7 @@ class Tracker:
         given = [Param(key, str(value)) for key, value in params.items()]
         self._wait("logging parameters", lambda: self._client.log_batch(self.run_id, params=given))
         self._queue: list[Metric] = []
+        self._files: list[tuple[str, bytes]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_forever, name=f"mlflow-{run_name}", daemon=True)
@@ -80,12 +81,9 @@ class Tracker:
         self._wait(f"logging {name}", lambda: self._client.log_text(self.run_id, content, name))
 
     def file(self, name: str, content: bytes) -> None:
-        """Log bytes as the file ``name``, which may lie in folders."""
-        with TemporaryDirectory() as scratch:
-            path = Path(scratch) / Path(name).name
-            path.write_bytes(content)
-            folder = str(Path(name).parent)
-            self._wait(f"logging {name}", lambda: self._client.log_artifact(self.run_id, str(path), folder))
+        """Queue a file, sent like the figures; returns at once."""
+        with self._lock:
+            self._files.append((name, content))
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Log rows as JSON."""
@@ -137,6 +135,14 @@ class Tracker:
             with self._lock:
                 del self._queue[: len(batch)]
                 batch = self._queue[:BATCH]
+        while self._files:
+            name, content = self._files[0]
+            with TemporaryDirectory() as scratch:
+                path = Path(scratch) / Path(name).name
+                path.write_bytes(content)
+                self._client.log_artifact(self.run_id, str(path), str(Path(name).parent))
+            with self._lock:
+                del self._files[0]
 
 
 def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

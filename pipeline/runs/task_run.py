@@ -20,7 +20,7 @@ from pipeline.runs.room import Room, needs
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.tracking import Tracker, flat_params
-from pipeline.training.context import Interrupted
+from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
 
 
@@ -52,6 +52,11 @@ class TaskRun:
         if self._tracker is not None:
             self._tracker.log(step, metrics)
         self._progress.update(self.config.task, step, metrics, self.config.training.global_batch_size)
+
+    def received(self, file: SentFile) -> None:
+        """A file from rank 0, on the driver's thread."""
+        if self._tracker is not None:
+            self._tracker.file(file.name, file.content)
 
     def run(self) -> Outcome:
         """All of it; exceptions are the caller's to report."""

@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer, get_device
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage import arrow_filesystem
-from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, StopRun, checkpoint_name
+from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, SentFile, StopRun, checkpoint_name
 from pipeline.training.loop import Summary, train
 from pipeline.training.outage import EndOfPatience, uploader, user_error
 from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
@@ -44,6 +44,9 @@ class RayContext:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.board.post(self.topic, (step, dict(metrics)))
+
+    def file(self, name: str, content: bytes) -> None:
+        self.board.post(self.topic, SentFile(name, content))
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
         # Uploaded by a thread of every rank while training goes on, and only then counted as the latest.
@@ -106,6 +109,7 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
 def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any]) -> TrainedRun | Interrupted:
     """One run of Ray Train, to the end or until its workers were told to leave."""
     settings = config.training
+    listeners: list[Any] = [EndOfPatience(), *callbacks]
     filesystem, path = arrow_filesystem(config.storage, settings.outage_deadline)
     trainer = TorchTrainer(
         _work,
@@ -125,7 +129,7 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
             storage_filesystem=filesystem,
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=settings.num_to_keep),
             failure_config=ray.train.FailureConfig(max_failures=settings.max_failures),
-            callbacks=[EndOfPatience(), *callbacks],
+            callbacks=listeners,
         ),
     )
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config import RunConfig
 from pipeline.runs.progress import Progress
 from pipeline.tracking import Tracker, flat_params
+from pipeline.training.context import SentFile
 from pipeline.tuning.results import TrialResult
 from pipeline.tuning.trial import END, START, TrialJob
 
@@ -53,6 +54,8 @@ class SweepWatch:
                 elif topic == END:
                     trial, psnr = notice
                     self._progress.done(trial, f"finished: {psnr:.2f} dB")
+                elif isinstance(notice, SentFile):
+                    self._trackers[topic].file(notice.name, notice.content)
                 else:
                     self._heard(topic, *notice)
 
