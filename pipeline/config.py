@@ -150,7 +150,9 @@ class TrainingSettings(Settings):
     max_skipped_steps: int = Field(default=10, ge=0, description="non-finite losses forgiven in one run")
     collective_timeout_s: int = Field(default=60, ge=1)
     outage_deadline_s: float | None = Field(
-        default=None, gt=0, description="how long S3 or MLflow may be away; None: 3/4 of collective_timeout_s"
+        default=None,
+        gt=0,
+        description="how long S3 or MLflow may be away; None: S3 3/4 of collective_timeout_s, MLflow 120 s",
     )
     profile_steps: tuple[int, int] | None = Field(
         default=None, description="first and last step that rank 0 records with torch.profiler; None: none"
@@ -166,7 +168,7 @@ class TrainingSettings(Settings):
 
     @property
     def outage_deadline(self) -> float:
-        """Seconds that an outage of S3 or MLflow is waited out."""
+        """Seconds that an outage of S3 is waited out, less than workers wait for each other."""
         return self.outage_deadline_s if self.outage_deadline_s is not None else 0.75 * self.collective_timeout_s
 
     @model_validator(mode="after")

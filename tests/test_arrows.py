@@ -17,6 +17,7 @@ DOORS = {
     "ray": (
         "pipeline/cluster.py",
         "pipeline/training/launch.py",
+        "pipeline/training/outage.py",
         "pipeline/training/preemption.py",
         "pipeline/tuning/",
     ),

@@ -100,6 +100,8 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             save_checkpoint(folder, state, engine, ema, validator, plan, context)
             context.save(state.step, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
+        if context.rank == 0 and (last or engine.leaving):
+            context.log(state.step, meter.pauses())  # no step follows whose figures would tell of them
         if engine.leaving and not last:
             raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
