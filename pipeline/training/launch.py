@@ -56,7 +56,7 @@ class RayContext:
             checkpoint_dir_name=checkpoint_name(step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
-            checkpoint_upload_fn=uploader(f"{self.config.storage}/{self.topic}", self.config.training.outage_deadline),
+            checkpoint_upload_fn=uploader(self.config.training.outage_deadline),
         )
 
     @contextmanager

@@ -14,22 +14,23 @@ from pipeline.errors import UserError
 from pipeline.storage import StorageUnavailable, open_storage
 
 
-def uploader(run_uri: str, deadline_s: float) -> Callable[[ray.train.Checkpoint, str], ray.train.Checkpoint]:
-    """For ``ray.train.report``: puts a local folder's files below ``run_uri``/<name>, each retried for ``deadline_s``.
+def uploader(deadline_s: float) -> Callable[[ray.train.Checkpoint, str], ray.train.Checkpoint]:
+    """For ``ray.train.report``: copies a local folder's files to the run's storage, each retried for ``deadline_s``.
 
     Ray Train's own upload makes a few attempts of some seconds.
     """
 
     def upload(checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
-        folder, store = Path(checkpoint.path), open_storage(f"{run_uri}/{name}", deadline_s)
+        run = get_train_context().get_storage()
+        path, is_local = run.build_checkpoint_path_from_name(name), run.storage_filesystem.type_name == "local"
+        folder, store = Path(checkpoint.path), open_storage(path if is_local else f"s3://{path}", deadline_s)
         try:
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                store.write_file(path.relative_to(folder).as_posix(), path)
+            for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+                store.write_file(file.relative_to(folder).as_posix(), file)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # Ray Train removes it after a success only
             raise
-        run = get_train_context().get_storage()
-        return ray.train.Checkpoint(run.build_checkpoint_path_from_name(name), run.storage_filesystem)
+        return ray.train.Checkpoint(path, run.storage_filesystem)
 
     return upload
 

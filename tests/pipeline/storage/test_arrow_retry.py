@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
@@ -77,3 +78,14 @@ def test_what_is_missing_or_refused_is_an_answer(seaweed: Any, folder: Any) -> N
         filesystem.open_input_stream(f"{path}/absent")
     with pytest.raises(OSError, match="mistyped"):
         filesystem.get_file_info(pyarrow.fs.FileSelector("mistyped/folder"))
+
+
+def test_folders_travel_both_ways(seaweed: Any, folder: Any, tmp_path: Path) -> None:
+    filesystem, path = folder
+    for number in range(12):  # more than Arrow has threads
+        (tmp_path / "there" / str(number)).mkdir(parents=True)
+        (tmp_path / "there" / str(number) / "file").write_bytes(bytes([number]) * (number << 16))
+    pyarrow.fs.copy_files(str(tmp_path / "there"), f"{path}/copy", destination_filesystem=filesystem)
+    pyarrow.fs.copy_files(f"{path}/copy", str(tmp_path / "back"), source_filesystem=filesystem)
+    for number in range(12):
+        assert (tmp_path / "back" / str(number) / "file").read_bytes() == bytes([number]) * (number << 16)
