@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from mlflow import MlflowClient
 
 from infra.local import processes
 from tests.pipeline.training.test_faults import checkpoints, runs_and_losses, wait_for
@@ -47,6 +51,14 @@ class Run:
     @property
     def name(self) -> str:
         return runs_and_losses(self.stack)[len(self.before)][0]
+
+    @property
+    def id(self) -> str:
+        """Of the run in MLflow."""
+        client = MlflowClient(self.stack.env["MLFLOW_TRACKING_URI"])
+        experiment = client.get_experiment_by_name("semanir")
+        (found,) = client.search_runs([experiment.experiment_id], f"tags.`semanir.run_name` = '{self.name}'")
+        return str(found.info.run_id)
 
     @property
     def losses(self) -> dict[int, float]:
@@ -100,14 +112,21 @@ def assert_whole(stack: Any, run: Run) -> None:
     }
 
 
-def test_figures_logged_while_mlflow_is_away_arrive(stack: Any, command: list[str], bring_back: Any) -> None:
-    with running(stack, command) as run:
+def test_figures_and_files_sent_while_mlflow_is_away_arrive(
+    stack: Any, command: list[str], bring_back: Any, tmp_path: Path
+) -> None:
+    with running(stack, [*command, "--set", "training.profile_steps=[40, 41]"]) as run:
         run.reach(5)
         kill(stack, "mlflow")
         bring_back()
         output = run.end()
     assert run.process.returncode == 0, output
     assert_whole(stack, run)
+    client = MlflowClient(stack.env["MLFLOW_TRACKING_URI"])
+    names = [file.path for file in client.list_artifacts(run.id, "profile")]
+    assert names == ["profile/steps-40-41.operators.txt", "profile/steps-40-41.trace.json.gz"]
+    trace = gzip.decompress(Path(client.download_artifacts(run.id, names[1], str(tmp_path))).read_bytes())
+    assert {"forward", "backward"} <= {event.get("name") for event in json.loads(trace)["traceEvents"]}
 
 
 def test_a_checkpoint_waits_for_s3(stack: Any, command: list[str], bring_back: Any) -> None:
