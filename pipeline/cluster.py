@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +40,22 @@ def connect() -> None:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
+
+
+@contextmanager
+def own_cluster(cpus: int) -> Iterator[None]:
+    """A cluster of this process alone, on loopback, while the block runs: for measurements."""
+    import ray
+
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
+    ray.init(
+        address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+        _node_ip_address="127.0.0.1",
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def total_resources() -> dict[str, float]:

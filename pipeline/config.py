@@ -21,6 +21,7 @@ from pipeline.errors import UserError, first_line
 from pipeline.workers import Workers, micro_batch_size, nearest_worlds
 
 MAX_CONFIG_BYTES = 1 << 20
+MAX_PROFILED_STEPS = 10
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -153,6 +154,14 @@ class TrainingSettings(Settings):
     max_failures: int = Field(default=3, ge=-1)
     max_skipped_steps: int = Field(default=10, ge=0, description="non-finite losses forgiven in one run")
     collective_timeout_s: int = Field(default=60, ge=1)
+    outage_deadline_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="how long S3 or MLflow may be away; None: S3 3/4 of collective_timeout_s, MLflow 120 s",
+    )
+    profile_steps: tuple[int, int] | None = Field(
+        default=None, description="first and last step that rank 0 records with torch.profiler; None: none"
+    )
 
     @property
     def min_workers(self) -> int:
@@ -177,6 +186,32 @@ class TrainingSettings(Settings):
     def accumulation(self, world_size: int) -> int:
         """Micro-batches per optimizer step on each of ``world_size`` workers."""
         return self.global_batch_size // (world_size * self.micro_batch(world_size))
+
+    @property
+    def outage_deadline(self) -> float:
+        """Seconds that an outage of S3 is waited out, less than workers wait for each other."""
+        return self.outage_deadline_s if self.outage_deadline_s is not None else 0.75 * self.collective_timeout_s
+
+    @model_validator(mode="after")
+    def _outage_ends_first(self) -> TrainingSettings:
+        if self.outage_deadline >= self.collective_timeout_s:
+            raise ValueError(
+                f"outage_deadline_s {self.outage_deadline_s:g} is not below collective_timeout_s "
+                f"{self.collective_timeout_s}: workers would give up on one that waits for S3; raise the latter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _profile_is_short(self) -> TrainingSettings:
+        if self.profile_steps is None:
+            return self
+        first, last = self.profile_steps
+        if not 1 <= first <= last < first + MAX_PROFILED_STEPS or last > self.steps:
+            raise ValueError(
+                f"profile_steps [{first}, {last}]: the first and the last of at most {MAX_PROFILED_STEPS} steps "
+                f"within 1..{self.steps}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingSettings:
@@ -230,6 +265,8 @@ class RunConfig(Settings):
             "log_every",
             "num_to_keep",
             "max_failures",
+            "outage_deadline_s",
+            "profile_steps",
             "peak_tflops",
         ):
             dump["training"].pop(key)

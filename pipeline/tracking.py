@@ -6,18 +6,20 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mlflow
 import numpy as np
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.registry.client import connect
+from pipeline.registry.patience import DEADLINE_S, is_transient, patiently
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,30 +27,32 @@ if TYPE_CHECKING:
 BATCH = 500  # metrics per request; MLflow's own limit is 1000
 FLUSH_EVERY_S = 2.0
 RUN_NAME_TAG = "semanir.run_name"
+T = TypeVar("T")
 
 
 class Tracker:
     """An MLflow run that outlives both a killed driver (it is found again by name) and a short server outage.
 
     With a ``parent`` it is shown below that run. Metrics are queued and sent by a thread, which keeps what the server
-    did not take and offers it again until
-    ``deadline_s`` after :meth:`finish` was called.
+    did not take and offers it again until ``deadline_s`` after :meth:`finish` was called. Every other call waits that
+    long for a server that is away, then raises TrackingUnavailable.
     """
 
     def __init__(
         self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        parent: Tracker | None = None,
+        parent: Tracker | None = None, deadline_s: float = DEADLINE_S,
     ) -> None:  # fmt: skip
-        self._client = connect()
+        self._deadline_s = deadline_s
+        self._client = patiently("opening a run", connect, deadline_s)
         if parent is not None:
             tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id}
-        self.run_id: str = self._find_or_create(experiment_id, run_name, tags)
+        self.run_id: str = self._wait("opening a run", lambda: self._find_or_create(experiment_id, run_name, tags))
         # MLflow refuses to change one; a run that continues may have other workers, which its config.json says.
-        known = self._client.get_run(self.run_id).data.params
-        self._client.log_batch(
-            self.run_id, params=[Param(key, str(value)) for key, value in params.items() if key not in known]
-        )
+        known = self._wait("reading parameters", lambda: self._client.get_run(self.run_id).data.params)
+        given = [Param(key, str(value)) for key, value in params.items() if key not in known]
+        self._wait("logging parameters", lambda: self._client.log_batch(self.run_id, params=given))
         self._queue: list[Metric] = []
+        self._files: list[tuple[str, bytes]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_forever, name=f"mlflow-{run_name}", daemon=True)
@@ -62,39 +66,50 @@ class Tracker:
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        given = [RunTag(key, value) for key, value in tags.items()]
+        self._wait("setting tags", lambda: self._client.log_batch(self.run_id, tags=given))
 
     def picture(self, name: str, pictures: Mapping[str, NDArray[np.float32]]) -> None:
         """Log images (H, W, C) in [0, 1] of one size side by side as ``pictures/<name>.png``."""
         row = np.concatenate([_as_rgb(image) for image in pictures.values()], axis=1)
-        self._client.log_image(self.run_id, Image.fromarray(row), artifact_file=f"pictures/{name}.png")
+        file = f"pictures/{name}.png"
+        self._wait(f"logging {file}", lambda: self._client.log_image(self.run_id, Image.fromarray(row), file))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Log a matplotlib figure as ``name`` (its ending tells the format)."""
-        self._client.log_figure(self.run_id, figure, name)
+        self._wait(f"logging {name}", lambda: self._client.log_figure(self.run_id, figure, name))
 
     def document(self, name: str, content: str) -> None:
         """Log a text file."""
-        self._client.log_text(self.run_id, content, name)
+        self._wait(f"logging {name}", lambda: self._client.log_text(self.run_id, content, name))
+
+    def file(self, name: str, content: bytes) -> None:
+        """Queue a file, sent like the figures; returns at once."""
+        with self._lock:
+            self._files.append((name, content))
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Log rows as JSON."""
         self.document(name, json.dumps(rows, indent=2))
 
-    def finish(self, status: str = "FINISHED", deadline_s: float = 300.0) -> None:
+    def finish(self, status: str = "FINISHED") -> None:
         """Send what is queued, then end the run as ``FINISHED``, ``FAILED`` or ``KILLED``.
 
         Raises:
-            TimeoutError: the server did not take the queued figures within ``deadline_s``.
+            TrackingUnavailable: the server took neither within the deadline; what was queued is lost.
+            MlflowException: it refused a figure.
         """
         self._stop.set()
         self._thread.join()
-        until = time.monotonic() + deadline_s
-        while not self._flush():
-            if time.monotonic() > until:
-                raise TimeoutError(f"MLflow took no metrics for {deadline_s:.0f} s; {len(self._queue)} are lost")
-            time.sleep(FLUSH_EVERY_S)
-        self._client.set_terminated(self.run_id, status)
+
+        def end() -> None:
+            self._flush()
+            self._client.set_terminated(self.run_id, status)
+
+        self._wait("logging the last figures and the end of the run", end)
+
+    def _wait(self, what: str, call: Callable[[], T]) -> T:
+        return patiently(what, call, self._deadline_s)
 
     def _find_or_create(self, experiment_id: str, run_name: str, tags: Mapping[str, str]) -> str:
         known = self._client.search_runs(
@@ -109,20 +124,28 @@ class Tracker:
 
     def _send_forever(self) -> None:
         while not self._stop.wait(FLUSH_EVERY_S):
-            self._flush()
+            try:
+                self._flush()
+            except Exception as error:
+                if not is_transient(error):
+                    return  # a figure was refused: finish() meets the same answer, and raises it
 
-    def _flush(self) -> bool:
+    def _flush(self) -> None:
         with self._lock:
             batch = self._queue[:BATCH]
         while batch:
-            try:
-                self._client.log_batch(self.run_id, metrics=batch, synchronous=True)
-            except MlflowException:
-                return False
+            self._client.log_batch(self.run_id, metrics=batch, synchronous=True)
             with self._lock:
                 del self._queue[: len(batch)]
                 batch = self._queue[:BATCH]
-        return True
+        while self._files:
+            name, content = self._files[0]
+            with TemporaryDirectory() as scratch:
+                path = Path(scratch) / Path(name).name
+                path.write_bytes(content)
+                self._client.log_artifact(self.run_id, str(path), str(Path(name).parent))
+            with self._lock:
+                del self._files[0]
 
 
 def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -144,8 +167,12 @@ def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def open_experiment(name: str) -> str:
     """The id of the experiment called ``name``, made if it is new."""
-    connect()
-    return str(mlflow.set_experiment(name).experiment_id)
+
+    def find_or_make() -> str:
+        connect()
+        return str(mlflow.set_experiment(name).experiment_id)
+
+    return patiently(f"opening experiment {name}", find_or_make)
 
 
 def _as_rgb(image: NDArray[np.float32]) -> NDArray[np.uint8]:

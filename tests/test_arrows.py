@@ -18,6 +18,7 @@ DOORS = {
         "pipeline/cluster.py",
         "pipeline/training/elastic.py",
         "pipeline/training/launch.py",
+        "pipeline/training/outage.py",
         "pipeline/training/preemption.py",
         "pipeline/tuning/",
     ),

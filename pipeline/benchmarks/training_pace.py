@@ -49,9 +49,9 @@ def blocks_of(rounds: int) -> int:
     return max(3, rounds // BLOCK)
 
 
-def pace(config: RunConfig, context: WorkerContext, rounds: int) -> dict[str, float]:
+def pace(config: RunConfig, context: WorkerContext, rounds: int) -> float:
     """Milliseconds of the engine's step alone, on as many workers as there are."""
-    return median_milliseconds({"engine": EngineStep(config, context)}, rounds, context.device.type)
+    return median_milliseconds({"engine": EngineStep(config, context)}, rounds, context.device.type)["engine"]
 
 
 def _mean_milliseconds(step: Callable[[], object]) -> float:

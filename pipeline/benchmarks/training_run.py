@@ -31,7 +31,9 @@ def run_training_benchmark(options: argparse.Namespace) -> int:
         streamed = benchmark_config(folder, 1 + BLOCK * blocks_of(options.rounds), 1, options.threads)
         times = on_workers(streamed, "steps", board, partial(compare_steps, rounds=options.rounds))
         alone, both = (
-            on_workers(config, f"pace-{config.training.max_workers}", board, partial(pace, rounds=options.rounds))["engine"]
+            on_workers(config, f"pace-{config.training.max_workers}", board, partial(pace, rounds=options.rounds))[
+                "engine"
+            ]
             for config in (one, two)
         )
         run_training(one, "loop", board)
@@ -41,7 +43,9 @@ def run_training_benchmark(options: argparse.Namespace) -> int:
         rows.add(case=case, workers=1, step_ms=times[key], samples_per_second=1000 * BATCH / times[key])
     rows.add(case="Ray Train + DeepSpeed", workers=2, step_ms=both, samples_per_second=2000 * BATCH / both)
     step_ms = 1000 * BATCH / loop["samples_per_second"]
-    rows.add(case="the whole loop", workers=1, step_ms=step_ms, samples_per_second=loop["samples_per_second"], split=loop)
+    rows.add(
+        case="the whole loop", workers=1, step_ms=step_ms, samples_per_second=loop["samples_per_second"], split=loop
+    )
     own = 1 - sum(loop[f"time_{part}_ms"] for part in WORK) / step_ms
     promises = [
         Promise("Ray Train + DeepSpeed / bare PyTorch, time of a step", times["engine"] / times["bare"], at_most=1.10),

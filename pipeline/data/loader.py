@@ -16,6 +16,7 @@ from pipeline.data.mixture import Datasets, open_datasets
 from pipeline.data.schedule import Phase, Schedule, data_position_digest
 from pipeline.data.stream import MakeSample, SampleStream, StreamItem, StreamSettings
 from pipeline.errors import UserError
+from pipeline.storage.retry import RETRIES
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,16 @@ class TrainingStream:
                     prefetch_factor=8,
                 )
             )
-        position = settings.start_position
+        position, retries = settings.start_position, RETRIES.total
         while (step := schedule.step_at(position)) is not None:
             images = (step.end - step.start) // settings.world_size
             per_batch = schedule.phases[step.phase].micro_batch_size // schedule.crops_per_image
             for first in range(0, images, per_batch):
                 taken = [next(items) for _ in range(per_batch)]
                 last = first + per_batch == images
+                if self.loader_workers:  # their own are with the items; this process repeats others, for checkpoints
+                    before, retries = retries, RETRIES.total
+                    self.faults.retries += retries - before
                 yield self._collate(taken, step.phase, step.end if last else None)
             position = step.end
 

@@ -36,14 +36,15 @@ def evaluate(config: RunConfig, weights_uri: str, images_uri: str, workers: int)
 
 def _score_share(share: Share) -> list[tuple[int, ImageScore]]:
     config = RunConfig.model_validate_json(share.config)
-    task, model = TASKS[config.task], _model(share.weights_uri)
+    deadline_s = config.training.outage_deadline
+    task, model = TASKS[config.task], _model(share.weights_uri, deadline_s)
     setting = task.parse_settings(config.setting)
     return [
         (index, score_image(model, task, setting, clean, degraded, index=index, key=key))
-        for index, key, clean, degraded in iter_whole_images(share.images_uri, share.rank, share.world_size)
+        for index, key, clean, degraded in iter_whole_images(share.images_uri, share.rank, share.world_size, deadline_s)
     ]
 
 
 @lru_cache(maxsize=1)
-def _model(weights_uri: str) -> semanir.SemanIR:
-    return semanir.load(fetch_folder(weights_uri, Path(mkdtemp(prefix="semanir-weights-"))))
+def _model(weights_uri: str, deadline_s: float) -> semanir.SemanIR:
+    return semanir.load(fetch_folder(weights_uri, Path(mkdtemp(prefix="semanir-weights-")), deadline_s))

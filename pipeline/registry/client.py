@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 
 
+class TrackingServerSilent(UserError):
+    """The MLflow server does not answer, or not as one that works: it may be starting."""
+
+
 def connect() -> MlflowClient:
     """A client of the server that ``MLFLOW_TRACKING_URI`` names, after checking that it answers.
 
-    Raises UserError when the variable is not set or the server does not answer. Pickles stay switched off in
-    this process and those it starts.
+    Raises UserError when the variable is not set, TrackingServerSilent when the server does not answer. Pickles stay
+    switched off in this process and those it starts.
     """
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow's own retries go on for minutes and know no deadline; see pipeline.registry.patience.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     uri = tracking_uri()
     check_tracking_server(uri)
     import mlflow
@@ -45,7 +52,7 @@ def tracking_uri() -> str:
 
 
 def check_tracking_server(uri: str) -> None:
-    """Raises UserError unless the MLflow server answers within 5 s; a database or folder passes unchecked."""
+    """Raises TrackingServerSilent unless MLflow answers within 5 s; a database or folder passes unchecked."""
     if not uri.startswith(("http://", "https://")):
         return
     address = without_credentials(uri)
@@ -56,13 +63,14 @@ def check_tracking_server(uri: str) -> None:
         # It answers: credentials come with each call, and not every server has /health.
         if error.code in (401, 404, 405):
             return
-        raise UserError(
+        kind = TrackingServerSilent if error.code >= 500 else UserError
+        raise kind(
             f"the MLflow server at {address} answers {error.code} {error.reason}; check MLFLOW_TRACKING_URI "
             "and the host names that the server allows"
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(
+        raise TrackingServerSilent(
             f"no MLflow server answers at {address} ({reason}); start it or correct MLFLOW_TRACKING_URI"
         ) from None
 

@@ -18,7 +18,7 @@ from pipeline.runs.room import Room, each_worker
 from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun
 from pipeline.tracking import open_experiment
-from pipeline.training.context import Interrupted
+from pipeline.training.context import Interrupted, SentFile
 
 POLL_S = 0.5
 
@@ -49,9 +49,13 @@ def run_fleet(
                 console.print("SIGTERM: saving, then leaving")
                 board.dismiss()
             room.resize(total_resources())  # nodes come and go
-            for topic, (step, metrics) in board.collect():
-                by_topic[topic].heard(step, metrics)
-                show_figures(topic, {"step": step, **metrics})
+            for topic, notice in board.collect():
+                if isinstance(notice, SentFile):
+                    by_topic[topic].received(notice)
+                else:
+                    step, metrics = notice
+                    by_topic[topic].heard(step, metrics)
+                    show_figures(topic, {"step": step, **metrics})
     if board.closed and any(isinstance(future.exception(), Interrupted) for future in futures):
         raise Interrupted("stopped by SIGTERM; the same command continues")
     return [_outcome(config, future, console) for config, future in zip(configs, futures, strict=True)]
@@ -61,6 +65,13 @@ def _outcome(config: RunConfig, future: Future[Outcome], console: Console) -> Ou
     error = future.exception()
     if error is None:
         return future.result()
-    if not isinstance(error, UserError):
+    if isinstance(error, UserError):
+        console.print(
+            "\n".join([f"{config.task}: {error}", *getattr(error, "__notes__", [])]),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    else:
         console.print("".join(traceback.format_exception(error)), highlight=False, markup=False)
     return Outcome(config.task, f"failed: {first_line(error)}", failed=True)

@@ -13,13 +13,14 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
+from pipeline.registry.patience import DEADLINE_S, TrackingUnavailable, patiently
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import ImageFigures, Outcome
 from pipeline.runs.room import Room, Share, each_worker
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.tracking import Tracker, flat_params
-from pipeline.training.context import Interrupted
+from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
 from pipeline.training.worlds import allowed_worlds
 
@@ -41,10 +42,12 @@ class TaskRun:
         self._train_sets = open_datasets(list(config.data.train_sets.items()))
         self._data_digest = mixture_digest(self._train_sets)
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
-        finished = find_registered(config.task, self.fingerprint)
+        finished = patiently("looking for finished runs", lambda: find_registered(config.task, self.fingerprint))
         self._finished: Registered | None = finished[-1] if finished and not retrain else None
         # A retrained run is a run of its own, and a killed retraining continues as such.
         self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
+        # It keeps no worker waiting, so it may be longer than that of S3.
+        self._mlflow_deadline_s = config.training.outage_deadline_s or DEADLINE_S
         self._tracker: Tracker | None = None
 
     def heard(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -52,6 +55,11 @@ class TaskRun:
         if self._tracker is not None:
             self._tracker.log(step, metrics)
         self._progress.update(self.config.task, step, metrics, self.config.training.global_batch_size)
+
+    def received(self, file: SentFile) -> None:
+        """A file from rank 0, on the driver's thread."""
+        if self._tracker is not None:
+            self._tracker.file(file.name, file.content)
 
     def run(self) -> Outcome:
         """All of it; exceptions are the caller's to report."""
@@ -78,11 +86,15 @@ class TaskRun:
                 self.topic,
                 params=flat_params(config.model_dump(mode="json")),
                 tags=self._tags(),
+                deadline_s=self._mlflow_deadline_s,
             )
             try:
                 outcome = self._train_and_register(self._tracker, share, leave_room=room.close)
             except BaseException as error:
-                self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
+                try:
+                    self._tracker.finish("KILLED" if isinstance(error, Interrupted) else "FAILED")
+                except TrackingUnavailable as silent:
+                    error.add_note(str(silent))  # the first failure is the one to mend
                 raise
         self._tracker.finish("FINISHED")
         self._progress.done(task, f"registered as {outcome.version}")
@@ -108,8 +120,13 @@ class TaskRun:
         outcome = Outcome(task, "trained", figures=figures)
         tracker.log(config.training.steps, _means(outcome))
         with TemporaryDirectory() as name:
-            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights")
-            registered = register(folder, self._card(outcome), run_id=tracker.run_id)
+            deadline_s, card = config.training.outage_deadline, self._card(outcome)
+            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights", deadline_s)
+            registered = patiently(
+                f"registering the {task} model",
+                lambda: register(folder, card, run_id=tracker.run_id),
+                self._mlflow_deadline_s,
+            )
         tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
         return Outcome(task, "trained", version=_version(registered), figures=figures)
 

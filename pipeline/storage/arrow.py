@@ -1,4 +1,4 @@
-"""The same addresses as pyarrow filesystems, which Ray Train writes its checkpoints through."""
+"""The same addresses as pyarrow filesystems, which Ray Train and Ray Tune keep their files through."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import pyarrow.fs
 from pipeline.storage.environment import s3_endpoint, s3_region, split_s3_uri
 
 
-def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+def arrow_filesystem(uri: str, deadline_s: float | None = None) -> tuple[pyarrow.fs.FileSystem, str]:
     """The filesystem, and the path inside it.
 
-    No key is put into the S3 filesystem: Arrow reads them from the environment of each process, so that
-    a pickled filesystem carries no secret to a worker.
+    On S3, failures that may pass are retried for ``deadline_s`` seconds (None takes the storage's default), here and
+    wherever the filesystem is pickled to. No key is put into it: Arrow reads them from the environment of each
+    process, so that a pickled filesystem carries no secret to a worker.
 
     Raises:
         ValueError: an ``s3://`` address without a bucket.
     """
     if not uri.startswith("s3://"):
         return pyarrow.fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
+    from pipeline.storage.arrow_retry import RetriedS3  # boto3 only where it is used
+    from pipeline.storage.s3 import DEFAULT_DEADLINE_S
+
     bucket, prefix = split_s3_uri(uri)
     options: dict[str, str] = {}
     endpoint = s3_endpoint()
@@ -29,4 +33,5 @@ def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
     region = s3_region()
     if region is not None:
         options["region"] = region
-    return pyarrow.fs.S3FileSystem(**options), f"{bucket}/{prefix}".rstrip("/")
+    handler = RetriedS3(pyarrow.fs.S3FileSystem(**options), DEFAULT_DEADLINE_S if deadline_s is None else deadline_s)
+    return pyarrow.fs.PyFileSystem(handler), f"{bucket}/{prefix}".rstrip("/")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.errors import UserError
 
-class StorageUnavailable(Exception):
+
+class StorageUnavailable(UserError):
     """The store did not answer within the deadline. No proof of damage: never a reason to skip."""
 
 

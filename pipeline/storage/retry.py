@@ -36,16 +36,20 @@ def retry(
     is_transient: Callable[[Exception], bool],
     deadline_s: float,
     what: str,
+    gives_up: type[Exception] = StorageUnavailable,
+    remedy: str = "bring the store back, then run again to continue",
+    count: RetryCount = RETRIES,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Return ``call()``; repeat it while it fails in a way that may pass.
+    """Return ``call()``; repeat it while it fails in a way that may pass, and add each repetition to ``count``.
 
     The pause before attempt n is uniform in (0, min(5, 0.1 · 2^n)] seconds ("full jitter", from AWS's
     "Exponential Backoff And Jitter"), so that many ranks do not return in step after an outage.
 
     Raises:
-        StorageUnavailable: still failing after ``deadline_s`` seconds; the last failure is its cause.
+        StorageUnavailable: still failing after ``deadline_s`` seconds; the last failure is its cause. Or what
+            ``gives_up`` says, with ``remedy`` as the last word.
         Exception: whatever ``call`` raised, when it is not transient.
     """
     started = clock()
@@ -59,11 +63,11 @@ def retry(
             attempts += 1
             waited = clock() - started
             if waited >= deadline_s:
-                raise StorageUnavailable(
+                raise gives_up(
                     f"{what} still failing after {waited:.0f} s and {attempts} attempts: "
-                    f"{type(error).__name__}: {error}; bring the store back, then run again to continue"
+                    f"{type(error).__name__}: {error}; {remedy}"
                 ) from error
             bound = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempts, 10))
             # Never sleep past the deadline: the last attempt happens at it.
             pause(min(random.uniform(0, bound) + 1e-3, max(deadline_s - waited, 1e-3)))
-            RETRIES.add_one()
+            count.add_one()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +22,16 @@ class Interrupted(UserError):
     """Every rank leaves after the same step, because one was asked to; all is saved, and the run continues from it."""
 
 
+@dataclass(frozen=True)
+class SentFile:
+    """A small file on its way from a worker to the run's record."""
+
+    name: str
+    content: bytes
+
+
 class WorkerContext(Protocol):
-    """One worker's place in the run, and its four lines to the outside."""
+    """One worker's place in the run, and its five lines to the outside."""
 
     @property
     def rank(self) -> int: ...
@@ -35,6 +44,9 @@ class WorkerContext(Protocol):
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Send figures on their way without waiting; only rank 0 calls it."""
+
+    def file(self, name: str, content: bytes) -> None:
+        """Send a small file on its way to the run's record without waiting; only rank 0 calls it."""
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
         """Persist this rank's part of a checkpoint; every rank calls it, each with a folder of its own.
@@ -67,9 +79,13 @@ class PlainContext:
         self.storage, self.rank, self.world_size = storage, rank, world_size
         self.device = torch.device(device)
         self.logged: list[tuple[int, dict[str, float]]] = []
+        self.files: dict[str, bytes] = {}
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.logged.append((step, dict(metrics)))
+
+    def file(self, name: str, content: bytes) -> None:
+        self.files[name] = content
 
     def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
         shutil.copytree(folder, self.storage / checkpoint_name(step), dirs_exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from pipeline.config import TrainingSettings
 from pipeline.errors import UserError
@@ -72,7 +73,8 @@ class Engine:
         total: float | None = 0.0
         self._accumulate(len(micro_batches), len(micro_batches[0][0]))
         for number, (lq, gt) in enumerate(micro_batches, start=1):
-            value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
+            with record_function("forward"):
+                value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
             mean = self._agree(value.detach(), tally)
             if math.isfinite(mean):
                 total = None if total is None else total + mean
@@ -82,9 +84,11 @@ class Engine:
             lap("forward")
             self._set_learning_rate(0.0 if total is None else learning_rate)
             self._engine.set_gradient_accumulation_boundary(number == len(micro_batches))
-            self._engine.backward(value)
+            with record_function("backward"):
+                self._engine.backward(value)
             lap("backward")
-            self._engine.step()
+            with record_function("optimizer step"):
+                self._engine.step()
             lap("step")
         return None if total is None else total / len(micro_batches)
 

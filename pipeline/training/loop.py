@@ -18,6 +18,7 @@ from pipeline.training.losses import get_loss
 from pipeline.training.meter import Meter, flops_per_sample, memory_mib
 from pipeline.training.phases import learning_rate_at
 from pipeline.training.plan import TrainingPlan
+from pipeline.training.profile import StepProfile
 from pipeline.training.schedule import draw_k
 from pipeline.training.state import TrainingState
 from pipeline.training.validate import Validator
@@ -58,8 +59,10 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
     micro_batches = iter(stream)
     meter = Meter()
     flops = [flops_per_sample(config, validator.model, phase) for phase in plan.phases] if settings.peak_tflops else []
+    profile = StepProfile(settings.profile_steps, context)
     meter.lap("start")
     while state.step < settings.steps:
+        profile.before(state.step + 1)
         batches = list(take_step(micro_batches))
         meter.lap("data")
         value = engine.step(
@@ -75,6 +78,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
         if ema is not None:
             ema.update()
             meter.lap("average")
+        profile.after(state.step)
         phase = batches[-1].phase
         samples = plan.phases[phase].global_batch_size
         meter.count(samples, samples * flops[phase] / context.world_size if flops else 0.0)
@@ -97,6 +101,8 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             save_checkpoint(folder, state, engine, ema, validator, plan, context)
             context.save(state.step, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
+        if context.rank == 0 and (last or engine.leaving):
+            context.log(state.step, meter.pauses())  # no step follows whose figures would tell of them
         if engine.leaving and not last:
             raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())

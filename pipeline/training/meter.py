@@ -55,7 +55,7 @@ class Meter:
             "samples_per_second": self._samples_now / seconds,
             "data_wait_share": self._now.get("data", 0.0) / seconds,
             **{f"time_{part}_ms": 1000 * self._now.get(part, 0.0) / self._steps_now for part in PARTS},
-            **{f"time_{part}_s": self._now[part] for part in PAUSES if part in self._now},
+            **self.pauses(),
         }
         if peak_tflops is not None:
             rates["model_tflops_per_second"] = self._flops_now / seconds / 1e12
@@ -65,6 +65,10 @@ class Meter:
         self._samples_before += self._samples_now
         self._now, self._samples_now, self._flops_now, self._steps_now = {}, 0, 0.0, 0
         return rates
+
+    def pauses(self) -> dict[str, float]:
+        """Seconds of each pause since the last call of :meth:`rates`."""
+        return {f"time_{part}_s": self._now[part] for part in PAUSES if part in self._now}
 
     def average(self) -> float:
         """Samples per second over all steps so far, pauses left out; 0 before the first step."""

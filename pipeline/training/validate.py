@@ -43,7 +43,10 @@ class Validator:
                 self.model, self._plan.task, self._plan.setting, clean, degraded, index=index, key=key
             ).restored_psnr
             for index, key, clean, degraded in iter_whole_images(
-                self._plan.config.data.val, rank=self._context.rank, world_size=self._context.world_size
+                self._plan.config.data.val,
+                self._context.rank,
+                self._context.world_size,
+                self._plan.config.training.outage_deadline,
             )
         }
         if self._group is not None:

@@ -36,6 +36,10 @@ def test_every_second_belongs_to_one_part(monkeypatch: pytest.MonkeyPatch) -> No
     assert rates["data_wait_share"] == 1 / 8
     assert [rates[f"time_{part}_ms"] for part in ("data", "forward", "backward", "step")] == [1000, 2000, 4000, 500]
     assert rates["time_checkpoint_s"] == 3
+    assert meter.pauses() == {}  # it was told
+    clock.now += 2
+    meter.lap("checkpoint")
+    assert meter.pauses() == {"time_checkpoint_s": 2}
     assert rates["model_tflops_per_second"] == 0.5
     assert rates["mfu"] == 0.25
     clock.now += 8

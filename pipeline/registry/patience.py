@@ -1,0 +1,52 @@
+"""MLflow calls that wait for a server which is away: for a while, then with one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.errors import UserError
+from pipeline.registry.client import TrackingServerSilent, tracking_uri, without_credentials
+from pipeline.storage.retry import RetryCount, retry
+
+T = TypeVar("T")
+DEADLINE_S = 120.0
+TOO_MANY_REQUESTS = 429
+RETRIES = RetryCount()
+
+
+class TrackingUnavailable(UserError):
+    """MLflow did not answer within the deadline."""
+
+
+def patiently(what: str, call: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
+    """Return ``call()``, repeated for ``deadline_s`` seconds while MLflow is away; an answer of 4xx is raised at once.
+
+    ``call`` may have done its work although its answer was lost: it must be one that can be made twice.
+
+    Raises:
+        TrackingUnavailable: MLflow was away for longer.
+    """
+    return retry(
+        call,
+        is_transient=is_transient,
+        deadline_s=deadline_s,
+        what=f"{what} in MLflow at {without_credentials(tracking_uri())}",
+        gives_up=TrackingUnavailable,
+        remedy="bring MLflow back, then run again to continue",
+        count=RETRIES,
+    )
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether MLflow may answer the same call later."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()  # of a broken connection: 500
+    elif isinstance(error, requests.HTTPError) and error.response is not None:
+        status = error.response.status_code
+    else:
+        return isinstance(error, (TrackingServerSilent, requests.ConnectionError, requests.Timeout))
+    return bool(status >= 500 or status == TOO_MANY_REQUESTS)
