@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.data.order import sample_generator
-from pipeline.data.patches import augment, check_patch_fits, make_patch_sampler
+from pipeline.data.patches import augment, check_patch_fits, make_patch_sampler, turned
 from pipeline.data.stream import DecodedSample
 from pipeline.degradations.color import to_gray
 from pipeline.errors import UserError
@@ -66,6 +66,15 @@ def test_eight_symmetries_are_distinct():
     assert len({augment(square, turn).tobytes() for turn in range(8)}) == 8
 
 
+@pytest.mark.parametrize(("channels", "kind"), [(1, np.uint8), (3, np.uint8), (1, np.uint16), (3, np.uint16)])
+def test_pixels_turned_whole_are_turned_by_channel(channels, kind):
+    pixels = np.arange(7 * 9 * channels, dtype=kind).reshape(7, 9, channels)[1:, 2:]
+    for turn in range(8):
+        moved = turned(pixels, turn)
+        assert moved.dtype == kind
+        np.testing.assert_array_equal(moved, augment(pixels, turn))
+
+
 def test_stored_pairs_keep_their_degradation_aligned():
     task = TASKS["deblurring"]
     sample = make_patch_sampler(task, task.settings(), 16)(decoded(degraded=True), sample_generator(0, 2))
@@ -113,8 +122,8 @@ def test_a_blurred_patch_is_cut_from_the_blurred_surroundings():
     whole = [augment(task.to_gt_channels(image.clean.astype(np.float32) / 255), turn) for turn in range(8)]
     lq = sample["lq"].numpy().transpose(1, 2, 0)
     found = False
-    for turned in whole:
-        blurred = task.degrade(np.ascontiguousarray(turned), sample_generator(0, 0), settings)
+    for candidate in whole:
+        blurred = task.degrade(np.ascontiguousarray(candidate), sample_generator(0, 0), settings)
         windows = np.lib.stride_tricks.sliding_window_view(blurred, (16, 16, 3)).squeeze(2)
         found |= bool((np.abs(windows - lq).max(axis=(2, 3, 4)) < 1.5 / 255).any())
     assert found
