@@ -75,12 +75,12 @@ class ElasticPolicy(ElasticScalingPolicy):
         self._running, self._comes_back = None, False
         self._hear_what_is_allowed()
         decision = super().make_decision_for_non_running_worker_group()
-        if isinstance(decision, ResizeDecision):
+        # Those who start now are to stay.
+        if isinstance(decision, ResizeDecision) and self._call_for(decision.num_workers):
             self._started_with = decision.num_workers
-            self._board.call_for(self._topic, decision.num_workers)  # those who start now are to stay
-        else:
-            time.sleep(LOOK_EVERY_S)  # Ray Train's controller asks again at once
-        return decision
+            return decision
+        time.sleep(LOOK_EVERY_S)  # Ray Train's controller asks again at once
+        return NoopDecision()
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: WorkerGroupState, worker_group_status: WorkerGroupPollStatus
@@ -93,8 +93,7 @@ class ElasticPolicy(ElasticScalingPolicy):
         self._hear_what_is_allowed()
         decision = super().make_decision_for_running_worker_group(worker_group_state, worker_group_status)
         if isinstance(decision, ResizeDecision) and decision.num_workers > self._running:
-            self._comes_back = True
-            self._board.call_for(self._topic, decision.num_workers)
+            self._comes_back = self._call_for(decision.num_workers)
         return NoopDecision()
 
     def _count_possible_workers(self, reserved_resources: Any) -> int:
@@ -130,8 +129,20 @@ class ElasticPolicy(ElasticScalingPolicy):
     def _get_num_workers_for_resource_request(self) -> int:
         return self._allowed
 
+    def _call_for(self, workers: int) -> bool:
+        """Whether the board heard; a driver's node that is too busy to answer is asked again, and ends no run."""
+        try:
+            self._board.call_for(self._topic, workers)
+        except ray.exceptions.GetTimeoutError:
+            logger.warning("%s: the driver did not hear of %d workers; asking again", self._topic, workers)
+            return False
+        return True
+
     def _hear_what_is_allowed(self) -> None:
-        allowed = min(self._board.allowed(self._topic) or self._worlds[-1], self._worlds[-1])
+        try:
+            allowed = min(self._board.allowed(self._topic) or self._worlds[-1], self._worlds[-1])
+        except ray.exceptions.GetTimeoutError:
+            return  # what was allowed still is
         if allowed != self._allowed:
             self._allowed = allowed
             self._send_resource_request()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.exceptions import GetTimeoutError
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 from ray.train.v2._internal.execution.controller.state import (
     InitializingState,
@@ -80,12 +81,19 @@ class Notes:
     def __init__(self) -> None:
         self.limit: int | None = None
         self.called: list[int] = []
+        self.busy = False
 
     def allowed(self, topic: str) -> int | None:
+        self._answer()
         return self.limit
 
     def call_for(self, topic: str, workers: int) -> None:
+        self._answer()
         self.called.append(workers)
+
+    def _answer(self) -> None:
+        if self.busy:
+            raise GetTimeoutError
 
 
 class World:
@@ -181,6 +189,15 @@ def test_stays_within_what_the_driver_allows(world: World) -> None:
     world.look(2)
     assert world.requested == [2, 4]
     assert world.notes.called == [2, 4]
+
+
+def test_a_driver_that_does_not_answer_is_asked_again(world: World) -> None:
+    world.nodes, world.free, world.notes.busy = {"a": 4}, 2, True
+    assert world.start() is None
+    world.look(1)
+    world.notes.busy = False
+    assert world.start() == 2
+    assert world.notes.called == [2]
 
 
 def test_those_who_found_no_place_are_fewer_next_time(world: World) -> None:
