@@ -12,9 +12,8 @@ import torch
 
 from pipeline.training.losses import charbonnier
 
-STEPS = 50
 SETTINGS: dict[str, Any] = {
-    "steps": STEPS, "global_batch_size": 8, "micro_batch_size": 2, "num_workers": 2,
+    "global_batch_size": 8, "micro_batch_size": 2, "num_workers": 2,
     "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 3e-3, "gradient_clipping": 0.5,
 }  # fmt: skip
 
@@ -28,13 +27,13 @@ def load_worker() -> ModuleType:
     return module
 
 
-def plain_training() -> tuple[list[float], dict[str, torch.Tensor]]:
+def plain_training(steps: int) -> tuple[list[float], dict[str, torch.Tensor]]:
     """The reference: one process, the whole global batch at once, torch.optim.AdamW."""
     worker = load_worker()
     model = worker.small_net()
     optimizer = torch.optim.AdamW(model.parameters(), lr=SETTINGS["learning_rate"], weight_decay=0.01)
     losses = []
-    for step in range(STEPS):
+    for step in range(steps):
         lq, gt = worker.global_batch(step, SETTINGS["global_batch_size"])
         optimizer.zero_grad()
         loss = charbonnier(model(lq), gt)
@@ -45,17 +44,25 @@ def plain_training() -> tuple[list[float], dict[str, torch.Tensor]]:
     return losses, model.state_dict()
 
 
+@pytest.fixture(
+    scope="module", params=[12, pytest.param(50, marks=pytest.mark.slow)], ids=lambda steps: f"{steps}-steps"
+)
+def steps(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture(scope="module")
-def results(run_group: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def results(steps: int, run_group: Any, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Every case, on two processes started once; per rank, by case."""
+    settings = {**SETTINGS, "steps": steps}
     cases: dict[str, dict[str, Any]] = {
-        f"stage-{stage}": {"settings": {**SETTINGS, "zero_stage": stage}} for stage in range(4)
+        f"stage-{stage}": {"settings": {**settings, "zero_stage": stage}} for stage in range(4)
     }
     for stage in (2, 3):
         offload = {"offload_optimizer": {"device": "cpu"}}
-        cases[f"stage-{stage}-offload"] = {"settings": {**SETTINGS, "zero_stage": stage, "zero_optimization": offload}}
-    cases["poisoned"] = {"settings": {**SETTINGS, "zero_stage": 1}, "poison": [STEPS - 1]}
-    cases["one-step-less"] = {"settings": {**SETTINGS, "zero_stage": 1, "steps": STEPS - 1}}
+        cases[f"stage-{stage}-offload"] = {"settings": {**settings, "zero_stage": stage, "zero_optimization": offload}}
+    cases["poisoned"] = {"settings": {**settings, "zero_stage": 1}, "poison": [steps - 1]}
+    cases["one-step-less"] = {"settings": {**settings, "zero_stage": 1, "steps": steps - 1}}
     return run_group(tmp_path_factory.mktemp("engine"), "engines", 2, cases=cases)
 
 
@@ -63,9 +70,9 @@ MATCHING = [*(f"stage-{stage}" for stage in range(4)), "stage-2-offload", "stage
 
 
 @pytest.mark.parametrize("case", MATCHING)
-def test_two_workers_match_plain_pytorch(case: str, results: list[dict[str, Any]]) -> None:
+def test_two_workers_match_plain_pytorch(case: str, steps: int, results: list[dict[str, Any]]) -> None:
     first, second = (result[case] for result in results)
-    losses, weights = plain_training()
+    losses, weights = plain_training(steps)
     assert first["losses"] == second["losses"]
     assert first["losses"] == pytest.approx(losses, rel=1e-5)
     for name, value in weights.items():
