@@ -25,7 +25,8 @@ SMALL: dict[str, Any] = {
     "asha": {"grace_steps": STEPS // 2, "reduction_factor": 2},
     "fixed": {
         "training": {
-            "steps": STEPS, "num_workers": 1, "validate_every": STEPS // 2, "checkpoint_every": STEPS // 2,
+            "steps": STEPS, "num_workers": 1, "random_k": [],
+            "validate_every": STEPS // 2, "checkpoint_every": STEPS // 2,
             "schedule": {"warmup_steps": 5},
         }
     },
