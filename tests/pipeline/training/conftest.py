@@ -42,21 +42,21 @@ def run_group() -> Run:
         (folder / "rendezvous").unlink(missing_ok=True)
         description = {"kind": kind, "world_size": world_size, "folder": str(folder), **job}
         (folder / "job.json").write_text(json.dumps(description))
-        processes = [
-            subprocess.Popen(
-                [sys.executable, str(WORKER), str(folder / "job.json"), str(rank)],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(world_size)
-        ]
+        # Into files: a rank that nobody listens to would stop once its pipe is full, and the others wait for it.
+        logs = [folder / f"log.{rank}" for rank in range(world_size)]
+        processes = []
+        for rank, log in enumerate(logs):
+            with log.open("wb") as output:
+                command = [sys.executable, str(WORKER), str(folder / "job.json"), str(rank)]
+                environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
         try:
-            outputs = [process.communicate(timeout=240)[0] for process in processes]
+            for process in processes:
+                process.wait(timeout=240)
         finally:
             for process in processes:
                 process.kill()
+        outputs = [log.read_text(errors="replace") for log in logs]
         assert all(process.returncode == 0 for process in processes), "\n".join(outputs)
         return [json.loads((folder / f"result.{rank}.json").read_text()) for rank in range(world_size)]
 
