@@ -31,9 +31,7 @@ def run_training_benchmark(options: argparse.Namespace) -> int:
         streamed = benchmark_config(folder, 1 + BLOCK * blocks_of(options.rounds), 1, options.threads)
         times = on_workers(streamed, "steps", board, partial(compare_steps, rounds=options.rounds))
         alone, both = (
-            on_workers(config, f"pace-{config.training.max_workers}", board, partial(pace, rounds=options.rounds))[
-                "engine"
-            ]
+            on_workers(config, f"pace-{config.training.max_workers}", board, partial(pace, rounds=options.rounds))
             for config in (one, two)
         )
         run_training(one, "loop", board)
