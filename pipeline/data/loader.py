@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader
 from pipeline.data.budget import check_buffer
 from pipeline.data.faults import FaultCounts, FaultPolicy
 from pipeline.data.mixture import Datasets, open_datasets
+from pipeline.data.parcels import ParcelStream, in_turn
 from pipeline.data.schedule import Phase, Schedule, data_position_digest
 from pipeline.data.stream import MakeSample, SampleStream, StreamItem, StreamSettings
 from pipeline.errors import UserError
 from pipeline.storage.retry import RETRIES
+
+PARCELS_AHEAD = 3  # of each loader worker
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,14 @@ class TrainingStream:
         schedule, settings = self.stream.schedule, self.stream.settings
         items: Iterator[StreamItem] = iter(self.stream)
         if self.loader_workers:
-            items = iter(
-                DataLoader(
-                    self.stream,
-                    batch_size=None,
-                    num_workers=self.loader_workers,
-                    collate_fn=_as_is,
-                    prefetch_factor=8,
-                )
+            parcels = DataLoader(
+                ParcelStream(self.stream),
+                batch_size=None,
+                num_workers=self.loader_workers,
+                collate_fn=_as_is,
+                prefetch_factor=PARCELS_AHEAD,
             )
+            items = in_turn(iter(parcels), self.loader_workers)
         position, retries = settings.start_position, RETRIES.total
         while (step := schedule.step_at(position)) is not None:
             images = (step.end - step.start) // settings.world_size
