@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 
 def median_milliseconds(candidates: Mapping[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
-    """Median time of each candidate in milliseconds, after one warm-up call each.
+    """Median time of each candidate in milliseconds, after one warm-up call each."""
+    return {name: statistics.median(times) for name, times in each_milliseconds(candidates, rounds, device).items()}
+
+
+def median_ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """How many times longer, by the median over the rounds: a machine's slow minutes are in both of a round."""
+    return statistics.median(time / other for time, other in zip(times, others, strict=True))
+
+
+def each_milliseconds(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, device: str
+) -> dict[str, list[float]]:
+    """Time of each candidate in each round, in milliseconds, after one warm-up call each.
 
     On a GPU the calls are timed by events, with the queue filled ahead, so launch gaps of Python do not count
     unless they exceed the work itself.
@@ -22,7 +34,7 @@ def median_milliseconds(candidates: Mapping[str, Callable[[], object]], rounds: 
     for _ in range(rounds):
         for name, work in candidates.items():
             times[name].append(once(work))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def _once_on_cpu(work: Callable[[], object]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 import semanir
-from pipeline.benchmarks.clock import median_milliseconds
+from pipeline.benchmarks.clock import each_milliseconds, median_milliseconds
 from pipeline.config import RunConfig
 from pipeline.training.context import WorkerContext
 from pipeline.training.engine import Engine
@@ -23,8 +22,8 @@ CHECKED_STEPS, TOLERANCE = 3, 1e-4
 BLOCK = 8  # steps in a row on streamed batches, and in memory: loader workers may still refill after a block's end
 
 
-def compare_steps(config: RunConfig, context: WorkerContext, rounds: int) -> dict[str, float]:
-    """Milliseconds of a step, by kind, measured in turn in this process: what a worker of Ray Train is given to run.
+def compare_steps(config: RunConfig, context: WorkerContext, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of the steps of each kind, round by round: what a worker of Ray Train is given to run.
 
     Raises:
         RuntimeError: the engine's losses are not plain PyTorch's; nothing was timed.
@@ -34,19 +33,19 @@ def compare_steps(config: RunConfig, context: WorkerContext, rounds: int) -> dic
         expected, found = bare(), engine()
         if abs(found - expected) > TOLERANCE * abs(expected):
             raise RuntimeError(f"the engine's loss {found:.6f} is not plain PyTorch's {expected:.6f}: nothing is timed")
-    times = median_milliseconds({"bare": bare, "engine": engine}, rounds, context.device.type)
+    times = each_milliseconds({"bare": bare, "engine": engine}, rounds, context.device.type)
     streamed = StreamedStep(engine, config, context)
     means: dict[str, list[float]] = {"in_memory": [], "streamed": []}
     streamed()
     for _ in range(blocks_of(rounds)):
         for name, step in (("in_memory", engine), ("streamed", streamed)):
             means[name].append(_mean_milliseconds(step))
-    return times | {name: statistics.median(values) for name, values in means.items()}
+    return times | means
 
 
 def blocks_of(rounds: int) -> int:
     """Blocks of steps that ``rounds`` come to; :func:`compare_steps` takes one streamed batch besides."""
-    return max(3, rounds // BLOCK)
+    return max(3, rounds // 2)
 
 
 def pace(config: RunConfig, context: WorkerContext, rounds: int) -> float:

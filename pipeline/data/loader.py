@@ -19,7 +19,7 @@ from pipeline.data.stream import MakeSample, SampleStream, StreamItem, StreamSet
 from pipeline.errors import UserError
 from pipeline.storage.retry import RETRIES
 
-PARCELS_AHEAD = 3  # of each loader worker
+PARCELS_AHEAD = 2  # of each loader worker
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset
 
 from pipeline.data.stream import SampleStream, StreamItem
 
-PARCEL_ITEMS = 4
+PARCEL_ITEMS = 8
 
 
 class Parcel(NamedTuple):

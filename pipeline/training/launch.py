@@ -18,6 +18,7 @@ from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig,
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage import arrow_filesystem
+from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, SentFile, StopRun, WorkerContext, checkpoint_name
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
@@ -169,6 +170,7 @@ def _work(loop_config: dict[str, Any]) -> Any:
     worker = ray.train.get_context()
     config = RunConfig.model_validate_json(loop_config["config"])
     torch.set_num_threads(config.training.cpus_per_worker)
+    keep_freed_memory()
     context = RayContext(
         rank=worker.get_world_rank(),
         world_size=worker.get_world_size(),

@@ -30,7 +30,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunConfi
 def test_each_kind_of_step_is_timed(config: RunConfig, tmp_path: Path) -> None:
     times = compare_steps(config, PlainContext(tmp_path / "runs"), rounds=1)
     assert set(times) == {"bare", "engine", "in_memory", "streamed"}
-    assert min(times.values()) > 0
+    assert min(min(each) for each in times.values()) > 0
 
 
 def test_another_loss_is_not_timed(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

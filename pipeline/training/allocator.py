@@ -1,0 +1,22 @@
+"""The C library's memory allocator, told to keep what a training step frees for the next step."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# malloc.h of the GNU C library, mallopt(3).
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES, LARGEST_BYTES = 2**31 - 1, 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Let this process reuse memory where it would give it back and ask again: the kernel clears each new page.
+
+    By default a step of a small model on a CPU takes and returns 60 MiB, 15,000 page faults. False where the C library
+    has no such switch; GPU memory has an allocator of its own that does this already.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return bool(mallopt and mallopt(M_MMAP_THRESHOLD, LARGEST_BYTES) and mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
