@@ -130,6 +130,7 @@ def test_fingerprint_follows_the_model_not_the_cluster() -> None:
 
     assert fingerprint("training.num_workers=4", "data.loader_workers=2") == fingerprint()
     assert fingerprint("training.num_workers=[1, 4]", "training.grow_after_s=5") == fingerprint()
+    assert fingerprint("training.collective_timeout_s=600", "training.checkpoint_every=5") == fingerprint()
     assert fingerprint("training.steps=11") != fingerprint()
     assert fingerprint("model.k=3") != fingerprint()
 
