@@ -67,7 +67,8 @@ class Faults:
         if fault["kind"] == "drain":
             subprocess.run(
                 [
-                    "ray", "drain-node", "--address", self._cluster.address, "--node-id", node.node_id,
+                    Path(sys.executable).with_name("ray"), "drain-node",
+                    "--address", self._cluster.address, "--node-id", node.node_id,
                     "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "a test",
                     "--deadline-remaining-seconds", str(DRAIN_S),
                 ],
