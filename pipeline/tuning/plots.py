@@ -12,6 +12,7 @@ from pipeline.tuning.results import TrialResult, finished, pareto_front
 from pipeline.tuning.space import label
 
 MAX_AREA = 600  # points², of the costliest model's circle
+LABEL_BOX = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
 
 def psnr_against_k(results: Sequence[TrialResult]) -> Figure:
@@ -33,6 +34,8 @@ def psnr_against_k(results: Sequence[TrialResult]) -> Figure:
         label="Pareto front",
     )  # fmt: skip
     axes.set_xscale("log", base=2)
+    axes.set_xticks(sorted({result.k for result in shown}), minor=False)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("k (kept keys per token)")
     axes.set_ylabel("best validation PSNR (dB)")
     axes.set_title("Circle area: multiply-accumulates")
@@ -57,7 +60,7 @@ def parallel_coordinates(results: Sequence[TrialResult]) -> Figure:
     for number, name in enumerate(columns):
         axes.axvline(number, color="gray", linewidth=0.8)
         for height, text in heights[name][1]:
-            axes.annotate(text, (number, height), fontsize=7, ha="center", va="bottom")
+            axes.annotate(text, (number, height), fontsize=7, ha="center", va="center", bbox=LABEL_BOX)
     axes.set_xticks(range(len(columns)), list(columns))
     axes.set_yticks([])
     axes.margins(0.08)
