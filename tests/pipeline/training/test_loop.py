@@ -60,6 +60,7 @@ def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_
     assert resumed["best_psnr"] == whole["best_psnr"]
 
 
+@pytest.mark.slow
 def test_one_worker_told_to_leave_takes_all_and_loses_nothing(shards: Path, run_group: Any, tmp_path: Path) -> None:
     job = config(shards, "training.checkpoint_every=100", "training.validate_every=100").model_dump_json()
     (tmp_path / "whole").mkdir()
