@@ -5,7 +5,7 @@ To hand over a tensor of any size costs the receiver about a millisecond (a file
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from typing import NamedTuple
 
@@ -26,9 +26,8 @@ class Parcel(NamedTuple):
     values: Tensor
 
 
-def pack(items: Iterable[StreamItem]) -> Parcel:
+def pack(items: Sequence[StreamItem]) -> Parcel:
     """Put the tensors of ``items``, all of one data type, into one."""
-    items = list(items)
     tensors = [tensor for item in items for crop in item.crops for tensor in crop.values()]
     return Parcel(
         [item._replace(crops=[]) for item in items],

@@ -34,7 +34,7 @@ def psnr_against_k(results: Sequence[TrialResult]) -> Figure:
         label="Pareto front",
     )  # fmt: skip
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted({result.k for result in shown}), minor=False)
+    axes.set_xticks(sorted({result.k for result in shown}))
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("k (kept keys per token)")
     axes.set_ylabel("best validation PSNR (dB)")
