@@ -19,6 +19,7 @@ DOORS = {
         "pipeline/training/elastic.py",
         "pipeline/training/launch.py",
         "pipeline/training/outage.py",
+        "pipeline/serving/",
         "pipeline/training/preemption.py",
         "pipeline/tuning/",
     ),

@@ -5,8 +5,9 @@ silently, so those are decoded by imagecodecs (PNG) and tifffile (TIFF, in ``rea
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -20,9 +21,10 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 DEFAULT_MAX_PIXELS = 200_000_000
 
 
-def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Decode a file. Raises UnusableImageError for a file that is damaged, too large, or of a kind not
-    supported.
+def read_picture(source: Path | bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Decode a file, or the bytes of one.
+
+    Raises UnusableImageError for a file that is damaged, too large, or of a kind not supported.
 
     Refused: animations and multi-page files, CMYK, Lab, floating-point and 32-bit samples, more than
     ``max_pixels`` pixels (checked before decoding).
@@ -30,22 +32,8 @@ def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            if is_tiff(path):
-                picture = read_tiff(path, max_pixels)
-                if picture is not None:
-                    return picture
-            with Image.open(path, formats=FORMATS) as image:
-                _check(image, max_pixels)
-                levels = _decode(image, path)
-                pixels, alpha = from_levels(levels)
-                return Picture(
-                    pixels=pixels,
-                    alpha=alpha,
-                    bits=16 if levels.dtype == np.uint16 else 8,
-                    file_format=cast(FileFormat, image.format),
-                    icc=image.info.get("icc_profile"),
-                    exif=_exif(image),
-                )
+            with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+                return _read(file, max_pixels)
     except UnusableImageError:
         raise
     except Image.DecompressionBombError:
@@ -54,6 +42,26 @@ def read_picture(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
         raise UnusableImageError("not enough memory to decode it") from None
     except Exception as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own
         raise UnusableImageError(f"damaged or not an image ({first_line(error)[:200]})") from None
+
+
+def _read(file: BinaryIO, max_pixels: int) -> Picture:
+    if is_tiff(file):
+        picture = read_tiff(file, max_pixels)
+        if picture is not None:
+            return picture
+        file.seek(0)
+    with Image.open(file, formats=FORMATS) as image:
+        _check(image, max_pixels)
+        levels = _decode(image, file)
+        pixels, alpha = from_levels(levels)
+        return Picture(
+            pixels=pixels,
+            alpha=alpha,
+            bits=16 if levels.dtype == np.uint16 else 8,
+            file_format=cast(FileFormat, image.format),
+            icc=image.info.get("icc_profile"),
+            exif=_exif(image),
+        )
 
 
 def _check(image: Image.Image, max_pixels: int) -> None:
@@ -67,12 +75,13 @@ def _check(image: Image.Image, max_pixels: int) -> None:
         raise UnusableImageError(f"it holds {frames} pages or frames; split it into single images")
 
 
-def _decode(image: Image.Image, path: Path) -> Any:
+def _decode(image: Image.Image, file: BinaryIO) -> Any:
     """(H, W) or (H, W, 1..4), uint8 or uint16."""
-    if image.format == "PNG" and _png_bits(path) == 16:
+    if image.format == "PNG" and _png_bits(file) == 16:
         import imagecodecs
 
-        return _native(imagecodecs.png_decode(path.read_bytes()))
+        file.seek(0)
+        return _native(imagecodecs.png_decode(file.read()))
     if image.mode in ("1", "P", "PA"):
         has_alpha = image.mode == "PA" or "transparency" in image.info
         return np.asarray(image.convert("L" if image.mode == "1" else "RGBA" if has_alpha else "RGB"))
@@ -87,9 +96,9 @@ def _native(levels: Any) -> Any:
     return levels.astype(levels.dtype.newbyteorder("="), copy=False)
 
 
-def _png_bits(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(25)[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth
+def _png_bits(file: BinaryIO) -> int:
+    file.seek(0)
+    return file.read(25)[24]  # signature 8, length 4, "IHDR" 4, width 4, height 4, bit depth
 
 
 def _exif(image: Image.Image) -> bytes | None:

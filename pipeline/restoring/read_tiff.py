@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
@@ -15,18 +15,19 @@ _EXTRA_SAMPLES, _ICC, _ORIENTATION = 338, 34675, 0x0112
 _PREMULTIPLIED = 1
 
 
-def is_tiff(path: Path) -> bool:
-    """Whether the file begins as a TIFF or BigTIFF does."""
-    with path.open("rb") as file:
-        return file.read(4) in _MAGIC
+def is_tiff(file: BinaryIO) -> bool:
+    """Whether the file begins as a TIFF or BigTIFF does; leaves it at its beginning."""
+    magic = file.read(4)
+    file.seek(0)
+    return magic in _MAGIC
 
 
-def read_tiff(path: Path, max_pixels: int) -> Picture | None:
+def read_tiff(source: BinaryIO, max_pixels: int) -> Picture | None:
     """The picture; None for kinds that Pillow reads well (palettes, bilevel, YCbCr, white-is-zero of 8 bits).
 
     Raises UnusableImageError for what is not supported; tifffile's exceptions for damaged files.
     """
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(source) as file:
         page = file.pages.first
         if page.imagewidth * page.imagelength > max_pixels:
             raise UnusableImageError(

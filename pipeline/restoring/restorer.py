@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,15 @@ from semanir.tiling import tile_grid
 
 DEFAULT_TILE = 256
 DEFAULT_OVERLAP = 32
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture, the network's input (1, C, H, W) made of it, and whether the output is to become gray again."""
+
+    picture: Picture
+    network_input: torch.Tensor
+    back_to_gray: bool
 
 
 class Restorer:
@@ -74,17 +83,32 @@ class Restorer:
         A gray picture on an RGB model is repeated and comes back gray. A demosaicking model takes a
         one-channel picture as RGGB mosaic. Raises UnusableImageError for colors on a gray model.
         """
+        prepared = self.prepare(picture)
+        return self.finish(prepared, self.run(prepared.network_input))
+
+    def prepare(self, picture: Picture) -> Prepared:
+        """The picture as the network takes it. Raises UnusableImageError for colors on a gray model."""
         pixels, back_to_gray = self._to_model(picture.pixels)
-        lq = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+        network_input = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+        return Prepared(picture, network_input, back_to_gray)
+
+    def run(self, network_input: torch.Tensor) -> torch.Tensor:
+        """The network's output for (1, C, H, W), tile by tile when it is larger than a tile."""
         with torch.inference_mode():
-            if self.tile and max(pixels.shape[:2]) > self.tile:
-                output = semanir.restore_tiled(self.model, lq, self.tile, self.overlap, k=self.k)
-            else:
-                output = self.model(lq.to(next(self.model.parameters()).device), k=self.k)
+            if self.tile and max(network_input.shape[2:]) > self.tile:
+                return semanir.restore_tiled(self.model, network_input, self.tile, self.overlap, k=self.k)
+            return self.model(network_input.to(next(self.model.parameters()).device), k=self.k)
+
+    def finish(self, prepared: Prepared, output: torch.Tensor) -> Picture:
+        """The picture from the network's output (1, C_out, H * upscale, W * upscale).
+
+        Raises UnusableImageError when the output holds values that are not finite.
+        """
+        picture = prepared.picture
         restored = np.ascontiguousarray(output[0].float().cpu().numpy().transpose(1, 2, 0))
         if not np.isfinite(restored).all():
             raise UnusableImageError("the model gave values that are not finite")
-        if back_to_gray:
+        if prepared.back_to_gray:
             restored = restored.mean(axis=2, keepdims=True)
         elif restored.shape[2] == 1 and picture.pixels.shape[2] == 3:
             restored = np.repeat(restored, 3, axis=2)
