@@ -23,7 +23,7 @@ DOORS = {
         "pipeline/training/preemption.py",
         "pipeline/tuning/",
     ),
-    "mlflow": ("pipeline/registry/", "pipeline/tracking.py"),
+    "mlflow": ("pipeline/registry/",),
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/checkpoint.py"),
 }
 # NumPy is optional there: it makes the dictionary's build on a CPU faster, and torch alone builds the same one.

@@ -36,7 +36,7 @@ def evaluate(config: RunConfig, weights_uri: str, images_uri: str, workers: int)
 
 def _score_share(share: Share) -> list[tuple[int, ImageScore]]:
     config = RunConfig.model_validate_json(share.config)
-    deadline_s = config.training.outage_deadline
+    deadline_s = config.training.storage_deadline_s
     task, model = TASKS[config.task], _model(share.weights_uri, deadline_s)
     setting = task.parse_settings(config.setting)
     return [

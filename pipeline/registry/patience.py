@@ -19,8 +19,10 @@ class TrackingUnavailable(UserError):
     """MLflow did not answer within the deadline."""
 
 
-def patiently(what: str, call: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
+def patiently(what: str, call: Callable[[], T], deadline_s: float | None = None) -> T:
     """Return ``call()``, repeated for ``deadline_s`` seconds while MLflow is away; an answer of 4xx is raised at once.
+
+    None takes ``DEADLINE_S``. A call of MLflow keeps no worker waiting, so it may be longer than what S3 is given.
 
     ``call`` may have done its work although its answer was lost: it must be one that can be made twice.
 
@@ -30,7 +32,7 @@ def patiently(what: str, call: Callable[[], T], deadline_s: float = DEADLINE_S) 
     return retry(
         call,
         is_transient=is_transient,
-        deadline_s=deadline_s,
+        deadline_s=DEADLINE_S if deadline_s is None else deadline_s,
         what=f"{what} in MLflow at {without_credentials(tracking_uri())}",
         gives_up=TrackingUnavailable,
         remedy="bring MLflow back, then run again to continue",

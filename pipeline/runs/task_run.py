@@ -13,13 +13,13 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
-from pipeline.registry.patience import DEADLINE_S, TrackingUnavailable, patiently
+from pipeline.registry.patience import TrackingUnavailable, patiently
+from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.progress import Progress
 from pipeline.runs.report import ImageFigures, Outcome
 from pipeline.runs.room import Room, Share, each_worker
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
-from pipeline.tracking import Tracker, flat_params
 from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
 from pipeline.training.worlds import allowed_worlds
@@ -46,8 +46,6 @@ class TaskRun:
         self._finished: Registered | None = finished[-1] if finished and not retrain else None
         # A retrained run is a run of its own, and a killed retraining continues as such.
         self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
-        # It keeps no worker waiting, so it may be longer than that of S3.
-        self._mlflow_deadline_s = config.training.outage_deadline_s or DEADLINE_S
         self._tracker: Tracker | None = None
 
     def heard(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -86,7 +84,7 @@ class TaskRun:
                 self.topic,
                 params=flat_params(config.model_dump(mode="json")),
                 tags=self._tags(),
-                deadline_s=self._mlflow_deadline_s,
+                deadline_s=config.training.outage_deadline_s,
             )
             try:
                 outcome = self._train_and_register(self._tracker, share, leave_room=room.close)
@@ -120,12 +118,13 @@ class TaskRun:
         outcome = Outcome(task, "trained", figures=figures)
         tracker.log(config.training.steps, _means(outcome))
         with TemporaryDirectory() as name:
-            deadline_s, card = config.training.outage_deadline, self._card(outcome)
-            folder = fetch_folder(f"{trained.checkpoint_uri}/best", Path(name) / "weights", deadline_s)
+            weights = f"{trained.checkpoint_uri}/best"
+            folder = fetch_folder(weights, Path(name) / "weights", config.training.storage_deadline_s)
+            card = self._card(outcome)
             registered = patiently(
                 f"registering the {task} model",
                 lambda: register(folder, card, run_id=tracker.run_id),
-                self._mlflow_deadline_s,
+                config.training.outage_deadline_s,
             )
         tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
         return Outcome(task, "trained", version=_version(registered), figures=figures)

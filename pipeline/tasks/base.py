@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.random import Generator
-from pydantic import BaseModel, ValidationError
 
+from pipeline.config import parse_settings
 from pipeline.degradations.color import to_gray, to_rgb
 from pipeline.degradations.image import Image
 from pipeline.errors import UserError
@@ -95,10 +95,7 @@ class Task:
 
         Raises UserError naming the task, the key, the value and what is allowed.
         """
-        try:
-            return self.settings.model_validate(dict(values or {}))
-        except ValidationError as error:
-            raise UserError(f"settings of {self.name}: {_one_line(error, self.settings)}") from None
+        return parse_settings(self.settings, values or {}, where=f"settings of {self.name}")
 
 
 def unchanged(image: Image) -> Image:
@@ -110,27 +107,3 @@ def identity(lq: Image, settings: TaskSettings) -> Image:
     """The baseline that does nothing."""
     del settings
     return lq
-
-
-def _one_line(error: ValidationError, settings: type[TaskSettings]) -> str:
-    parts = []
-    for detail in error.errors(include_url=False):
-        key = ".".join(str(part) for part in detail["loc"]) or "settings"
-        if detail["type"] == "extra_forbidden":
-            known = ", ".join(_section(settings, detail["loc"][:-1]).model_fields) or "none"
-            parts.append(f"unknown key {key!r} (known: {known})")
-        else:
-            message = detail["msg"].removeprefix("Value error, ")
-            given = "" if "got " in message else f", got {detail['input']!r}"
-            parts.append(f"{key}: {message}{given}")
-    return "; ".join(parts)
-
-
-def _section(settings: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
-    """The nested settings model that ``path`` leads to."""
-    for name in path:
-        nested = settings.model_fields[str(name)].annotation
-        assert isinstance(nested, type)
-        assert issubclass(nested, BaseModel)  # only models forbid extra keys
-        settings = nested
-    return settings

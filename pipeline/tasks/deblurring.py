@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated
 
 from numpy.random import Generator, Philox
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.degradations.blur import blur
 from pipeline.degradations.image import Image
@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, as_tuple, number_range
+from pipeline.tasks.settings import TaskSettings, number_range
 
 
 class DeblurringSettings(TaskSettings):
@@ -33,7 +33,7 @@ class DeblurringSettings(TaskSettings):
     """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its
     own.
     """
-    kernel_files: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    kernel_files: tuple[str, ...] = ()
     """Addresses of files with measured kernels (.mat, .npy, .png): each image gets one of all of them, equally likely,
     in place of a synthetic one. See ``pipeline.degradations.kernel_file``.
     """

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
+
+from pipeline.config import Settings
 
 
-class TaskSettings(BaseModel):
-    """Base of every task's settings: frozen, strict (no "25" for 25), unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class TaskSettings(Settings):
+    """Base of every task's settings."""
 
 
 class NoSettings(TaskSettings):
     """For tasks whose degradation has no knob."""
-
-
-def as_tuple(value: Any) -> Any:
-    """Lets a list, as YAML has it, stand for a tuple; for ``BeforeValidator``."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def number_range(least: float, most: float, unit: str) -> BeforeValidator:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 from numpy.random import Generator
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.quantize import quantize
@@ -17,7 +17,7 @@ from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, as_tuple, integer_range, number_range
+from pipeline.tasks.settings import TaskSettings, integer_range, number_range
 
 Kind = Literal["rain", "snow", "raindrops"]
 Share = number_range(0, 1, "share")
@@ -68,7 +68,7 @@ class RaindropSettings(TaskSettings):
 class WeatherSettings(TaskSettings):
     """Each image gets one of ``kinds``, all equally likely; the AllWeather training set mixes all three."""
 
-    kinds: Annotated[tuple[Kind, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = (
         "rain",
         "snow",
         "raindrops",

@@ -62,7 +62,7 @@ class RayContext:
             checkpoint_dir_name=checkpoint_name(step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
-            checkpoint_upload_fn=uploader(self.config.training.outage_deadline),
+            checkpoint_upload_fn=uploader(self.config.training.storage_deadline_s),
         )
 
     @contextmanager
@@ -85,7 +85,7 @@ def remove_orphans(config: RunConfig, run_name: str, latest: str | None) -> None
 
     Ray Train knows nothing of them, so its ``num_to_keep`` would never remove them.
     """
-    filesystem, path = arrow_filesystem(config.storage, config.training.outage_deadline)
+    filesystem, path = arrow_filesystem(config.storage, config.training.storage_deadline_s)
     selector = pyarrow.fs.FileSelector(f"{path}/{run_name}", allow_not_found=True)
     for entry in filesystem.get_file_info(selector):
         if entry.base_name.startswith(CHECKPOINT_PREFIX) and entry.base_name > (latest or ""):
@@ -138,7 +138,7 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
 def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop) -> PolicyTrainer:
     settings = config.training
     listeners: list[Any] = [EndOfPatience(), *callbacks]
-    filesystem, path = arrow_filesystem(config.storage, settings.outage_deadline)
+    filesystem, path = arrow_filesystem(config.storage, settings.storage_deadline_s)
     scaling = ScalingConfig(
         num_workers=settings.num_workers,
         use_gpu=settings.use_gpu,

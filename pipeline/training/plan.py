@@ -84,7 +84,7 @@ class TrainingPlan:
                 block_size=data.block_size,
                 cache=CacheSettings(data.cache_folder, int(data.cache_gib * 2**30)) if data.cache_folder else None,
                 faults=FaultPolicy(data.on_damage, data.max_skipped_share),
-                storage_deadline_s=self.config.training.outage_deadline,
+                storage_deadline_s=self.config.training.storage_deadline_s,
             ),
             loader_workers=data.loader_workers,
         )

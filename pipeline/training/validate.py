@@ -46,7 +46,7 @@ class Validator:
                 self._plan.config.data.val,
                 self._context.rank,
                 self._context.world_size,
-                self._plan.config.training.outage_deadline,
+                self._plan.config.training.storage_deadline_s,
             )
         }
         if self._group is not None:

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config import (
+    Operational,
     RunConfig,
     Settings,
     deep_merge,
+    fingerprint,
     parse_override,
     parse_settings,
     read_value,
@@ -65,7 +67,9 @@ class SweepSettings(Settings):
     task: str
     searcher: Literal["grid", "random", "optuna"] = "optuna"
     num_trials: int | None = Field(default=None, ge=1, description="grid: all combinations, always")
-    max_concurrent: int | None = Field(default=None, ge=1, description="None: as many as the cluster has room for")
+    max_concurrent: Operational[int | None] = Field(
+        default=None, ge=1, description="None: as many as the cluster has room for"
+    )
     objective: Literal["psnr", "psnr_and_macs"] = "psnr"
     macs_size: int = Field(default=256, ge=8, description="side of the network input that MACs are counted for")
     asha: AshaSettings | None = None
@@ -92,9 +96,7 @@ class SweepSettings(Settings):
 
     def fingerprint(self, base: RunConfig) -> str:
         """Twelve hex digits naming the sweep: given again, the same sweep continues."""
-        dump = self.model_dump(mode="json", exclude={"max_concurrent"})
-        text = json.dumps({"sweep": dump, "base": base.fingerprint()}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(f"{fingerprint(self)} {base.fingerprint()}".encode()).hexdigest()[:12]
 
 
 def label(value: Any) -> str:

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
 from pipeline.config import write_yaml
+from pipeline.registry.tracking import Tracker, flat_params, open_experiment
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
-from pipeline.tracking import Tracker, flat_params, open_experiment
 from pipeline.training.plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner

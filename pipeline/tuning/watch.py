@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.registry.patience import DEADLINE_S
+from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.progress import Progress
-from pipeline.tracking import Tracker, flat_params
 from pipeline.training.context import SentFile
 from pipeline.tuning.results import TrialResult
 from pipeline.tuning.trial import END, START, TrialJob
@@ -80,5 +79,5 @@ class SweepWatch:
             params=flat_params(config.model_dump(mode="json")),
             tags={"task": config.task, "sweep": self._job.name, "trial": trial},
             parent=self._parent,
-            deadline_s=config.training.outage_deadline_s or DEADLINE_S,
+            deadline_s=config.training.outage_deadline_s,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.registry.client import connect
-from pipeline.tracking import Tracker, open_experiment
+from pipeline.registry.tracking import Tracker, open_experiment
 
 
 def test_a_run_continues_with_other_workers(tracking: Path) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.registry.client import connect
-from pipeline.registry.patience import DEADLINE_S, is_transient, patiently
+from pipeline.registry.patience import is_transient, patiently
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ class Tracker:
 
     def __init__(
         self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        parent: Tracker | None = None, deadline_s: float = DEADLINE_S,
+        parent: Tracker | None = None, deadline_s: float | None = None,
     ) -> None:  # fmt: skip
         self._deadline_s = deadline_s
         self._client = patiently("opening a run", connect, deadline_s)

@@ -136,8 +136,8 @@ def test_fingerprint_follows_the_model_not_the_cluster() -> None:
 
 
 def test_an_outage_is_given_up_before_the_workers_give_each_other_up() -> None:
-    assert resolve(DOCUMENT, "weather").training.outage_deadline == 45
+    assert resolve(DOCUMENT, "weather").training.storage_deadline_s == 45
     longer = ["training.outage_deadline_s=90", "training.collective_timeout_s=100"]
-    assert resolve(DOCUMENT, "weather", longer).training.outage_deadline == 90
+    assert resolve(DOCUMENT, "weather", longer).training.storage_deadline_s == 90
     with pytest.raises(UserError, match=r"outage_deadline_s 90 is not below collective_timeout_s 60: .* raise"):
         resolve(DOCUMENT, "weather", longer[:1])

@@ -6,7 +6,7 @@ import json
 
 from mlflow.utils.validation import _validate_param_name
 
-from pipeline.tracking import flat_params
+from pipeline.registry.tracking import flat_params
 
 SETS = {"s3://bucket/div2k/train": 3, "s3://bucket/flickr2k/train": 1}
 

@@ -1,0 +1,148 @@
+"""What names a run: every setting that could change the model, none that could not, and no setting of a later day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_origin
+
+import pytest
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+
+from pipeline.config import Operational, RunConfig, Settings, TrainingSettings, fingerprint, resolve
+from pipeline.config.base import settings_in
+from pipeline.config.fingerprint import MEANING, is_operational
+from pipeline.tuning.space import SweepSettings
+
+DEFAULTS = Path(__file__).with_name("defaults.json")
+VALUES: dict[str, Any] = {
+    "task": "sr_x2",
+    "storage": "runs",
+    "data": {"train": "a", "val": "b"},
+    "training": {
+        "steps": 8, "global_batch_size": 8, "phases": [{"steps": 8, "schedule": {}}], "optimizer": "adam",
+    },
+}  # fmt: skip
+CANDIDATES: tuple[Any, ...] = (
+    "s3://bucket/other", "jpeg_color", "skip", "adamw", "constant", "bf16", 1, 2, 4, 16, 32, 0.25, 0.75, True, False,
+    [1], [2, 4], [0.5, 0.6], {"a": 1},
+)  # fmt: skip
+
+
+def leaves(kind: type[BaseModel], path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], FieldInfo]]:
+    """Path and declaration of every value that a settings class holds, those inside lists at index 0."""
+    for name, field in kind.model_fields.items():
+        inner = settings_in(field.annotation)
+        if not inner:
+            yield (*path, name), field
+        for part in inner:
+            yield from leaves(part, (*path, name, *([0] if get_origin(field.annotation) is tuple else [])))
+
+
+def laid(values: Any, path: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(values))
+    place = copy
+    for key in path[:-1]:
+        place = place[key] if isinstance(key, int) else place.setdefault(key, {})
+    place[path[-1]] = value
+    return copy
+
+
+def variant(path: tuple[Any, ...]) -> RunConfig:
+    """The configuration with another value at ``path`` than the default: the first candidate that is allowed."""
+    base = RunConfig.model_validate_json(json.dumps(VALUES))
+    for candidate in CANDIDATES:
+        values = laid(VALUES, path, candidate)
+        if path == ("training", "steps"):
+            values = laid(values, ("training", "phases", 0, "steps"), candidate)
+        if path == ("training", "phases", 0, "steps"):
+            values = laid(values, ("training", "steps"), candidate)
+        try:
+            config = RunConfig.model_validate_json(json.dumps(values))
+        except ValueError:
+            continue
+        if config != base:
+            return config
+    raise AssertionError(f"no candidate for {path}: add one")
+
+
+LEAVES = list(leaves(RunConfig))
+
+
+def test_there_are_leaves_of_both_kinds() -> None:
+    kinds = [is_operational(field) for _, field in LEAVES]
+    assert kinds.count(True) >= 15
+    assert kinds.count(False) >= 45
+
+
+@pytest.mark.parametrize(("path", "field"), LEAVES, ids=[".".join(map(str, path)) for path, _ in LEAVES])
+def test_a_field_changes_the_fingerprint_unless_it_is_operational(path: tuple[Any, ...], field: FieldInfo) -> None:
+    base = RunConfig.model_validate_json(json.dumps(VALUES))
+    assert (variant(path).fingerprint() == base.fingerprint()) == is_operational(field)
+
+
+def test_a_new_field_renames_no_run() -> None:
+    class LaterTraining(TrainingSettings):
+        spike_window: int = 100
+        kinds: tuple[str, ...] = Field(default_factory=tuple)
+
+    class LaterRun(RunConfig):
+        training: LaterTraining
+
+    today = RunConfig.model_validate_json(json.dumps(VALUES))
+    later = LaterRun.model_validate_json(json.dumps(VALUES))
+    assert later.fingerprint() == today.fingerprint()
+    assert LaterRun.model_validate_json(json.dumps(laid(VALUES, ("training", "spike_window"), 5))) != later
+    changed = LaterRun.model_validate_json(json.dumps(laid(VALUES, ("training", "spike_window"), 5)))
+    assert changed.fingerprint() != today.fingerprint()
+
+
+def test_a_default_written_out_is_the_default() -> None:
+    written = laid(VALUES, ("training", "learning_rate"), 2e-4)
+    base = RunConfig.model_validate_json(json.dumps(VALUES))
+    assert RunConfig.model_validate_json(json.dumps(written)).fingerprint() == base.fingerprint()
+
+
+def test_a_phase_with_a_schedule_of_its_own_is_not_one_without() -> None:
+    without = laid(VALUES, ("training", "phases", 0), {"steps": 8})
+    base = RunConfig.model_validate_json(json.dumps(VALUES))
+    assert RunConfig.model_validate_json(json.dumps(without)).fingerprint() != base.fingerprint()
+
+
+def test_operational_differences_inside_a_part_that_may_be_left_out() -> None:
+    class Part(Settings):
+        cadence: Operational[int] = 1
+        width: int = 1
+
+    class Whole(Settings):
+        part: Part = Part()
+
+    assert fingerprint(Whole(part=Part(cadence=2))) == fingerprint(Whole())
+    assert fingerprint(Whole(part=Part(width=2))) != fingerprint(Whole())
+
+
+def test_a_sweep_may_be_given_more_room() -> None:
+    document = {"defaults": {key: value for key, value in VALUES.items() if key != "task"}}
+    values = {"task": "sr_x2", "num_trials": 2, "space": {"model.k": {"choice": [1, 2]}}}
+    base = resolve(document, "sr_x2")
+
+    def name(**changes: Any) -> str:
+        return SweepSettings.model_validate_json(json.dumps({**values, **changes})).fingerprint(base)
+
+    assert name(max_concurrent=1) == name()
+    assert len({name(), name(seed=1), name(space={"model.k": {"choice": [1]}}), name(asha={"grace_steps": 1})}) == 4
+
+
+def test_no_default_changes_its_meaning_in_silence() -> None:
+    """A changed default gives old names to new models: raise ``MEANING``, then write the defaults anew."""
+    known = json.loads(DEFAULTS.read_text())
+    assert known["meaning"] == MEANING
+    now = {
+        ".".join(map(str, path)): to_jsonable_python(field.get_default(call_default_factory=True))
+        for path, field in LEAVES
+        if not field.is_required() and not is_operational(field)
+    }
+    assert {path: now.get(path, "gone") for path in known["defaults"]} == known["defaults"]
