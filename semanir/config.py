@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from semanir.ops.attention.backends import BACKEND_NAMES
+
 Family = Literal["columnar", "ushape"]
 Shift = Literal["both_grids", "per_stage"]
-AttentionBackend = Literal["auto", "mask", "gather", "dense", "triton"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class ModelConfig:
     shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage
         entry and lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates
         by stage.
-    attention: backend of :func:`semanir.ops.key_semantic_attention`.
+    attention: a name of :data:`semanir.ops.attention.backends.BACKENDS`, or ``auto``.
     bias_hidden_dim: hidden width of the position-bias network.
     upsample_dim: channels of a columnar model's reconstruction part; 64 in SwinIR.
     image_skip: add the input image (bicubically enlarged by a columnar model) to the output.
@@ -50,7 +51,7 @@ class ModelConfig:
     mlp_ratio: float = 2.0
     upscale: int = 1
     shift: Shift = "both_grids"
-    attention: AttentionBackend = "auto"
+    attention: str = "auto"
     bias_hidden_dim: int = 512
     upsample_dim: int = 64
     image_skip: bool = True
@@ -64,7 +65,7 @@ class ModelConfig:
         object.__setattr__(self, "depths", tuple(self.depths))
         _one_of("family", self.family, get_args(Family))
         _one_of("shift", self.shift, get_args(Shift))
-        _one_of("attention", self.attention, get_args(AttentionBackend))
+        _one_of("attention", self.attention, BACKEND_NAMES)
         for name in (
             "embed_dim",
             "num_heads",

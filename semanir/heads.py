@@ -6,17 +6,16 @@ are added to the weights at run time, so parameters and results do not change.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_ALIGNMENT = 16  # channels: 32 bytes in bf16, and the shortest product that tensor cores take
+from semanir.ops.attention.backends import BACKENDS
 
 
-def aligned_head_dim(head_dim: int, backend: str, device: torch.device) -> int:
-    """Head dimension that attention computes with: a multiple of 16 for the Triton kernels, else as it is."""
-    for_kernels = backend == "triton" or (backend == "auto" and device.type == "cuda")
-    return -(-head_dim // _ALIGNMENT) * _ALIGNMENT if for_kernels else head_dim
+def aligned_head_dim(head_dim: int, backend: str) -> int:
+    """Head dimension that a backend of the table computes with; never ``auto``, which may mean one that pads or not."""
+    alignment = BACKENDS[backend].alignment
+    return -(-head_dim // alignment) * alignment
 
 
 class TokensToHeads(nn.Linear):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from semanir.config import ModelConfig
 from semanir.heads import HeadsToOutput, TokensToHeads, aligned_head_dim
 from semanir.ops.attention import key_semantic_attention
+from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.choose import resolve_backend
+from semanir.ops.precision import dtype_under_autocast
 from semanir.position_bias import PositionBias
 from semanir.windows import WindowGrid
 
@@ -30,13 +33,24 @@ class KeySemanticAttention(nn.Module):
         self.position_bias = PositionBias(num_heads, config.window_size, config.bias_hidden_dim)
 
     def forward(self, windows: Tensor, dictionary: Tensor, window: tuple[int, int]) -> Tensor:
-        head_dim = aligned_head_dim(self.head_dim, self.backend, windows.device)
+        backend = self.backend_for(windows)
+        head_dim = aligned_head_dim(self.head_dim, backend)
         query, key, value = self.qkv(windows, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
         out = key_semantic_attention(
-            query, key, value, dictionary, scale=scale, bias=self.position_bias(window), backend=self.backend
+            query, key, value, dictionary, scale=scale, bias=self.position_bias(window), backend=backend
         )
         return self.proj(out)
+
+    def backend_for(self, windows: Tensor) -> str:
+        """Decided before the projection, so that heads are padded for the backend that runs and for no other."""
+        needs_grad = torch.is_grad_enabled() and (
+            windows.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
+        )
+        dtype = dtype_under_autocast(windows)
+        return resolve_backend(
+            self.backend, AttentionCall(windows.device, dtype, windows.shape[1], self.head_dim, needs_grad)
+        )
 
 
 class TransformerLayer(nn.Module):

@@ -33,13 +33,18 @@ class PositionBias(nn.Module):
         weight = next(self.mlp.parameters())
         dy = torch.arange(1 - height, height, device=weight.device, dtype=torch.float32)
         dx = torch.arange(1 - width, width, device=weight.device, dtype=torch.float32)
-        grid = torch.stack(torch.meshgrid(dy, dx, indexing="ij"), dim=-1) * (8 / max(self.window_size - 1, 1))
-        coordinates = grid.sign() * torch.log2(grid.abs() + 1) / math.log2(8)
+        coordinates = log_spaced(torch.stack(torch.meshgrid(dy, dx, indexing="ij"), dim=-1), self.window_size)
         return 16 * torch.sigmoid(self.mlp(coordinates.to(weight.dtype))).permute(2, 0, 1)
 
     def forward(self, window: tuple[int, int]) -> Tensor:
         """(heads, N, N) for a window of h x w tokens, N = h * w, row-major; [head, query, key]."""
         return expand_bias(self.table(window), window)
+
+
+def log_spaced(offsets: Tensor, window_size: int) -> Tensor:
+    """SwinV2's coordinates of offsets in tokens: sign(x) log2(|x| + 1) / log2(8), x = 8 offset / (window_size - 1)."""
+    x = offsets * (8 / max(window_size - 1, 1))
+    return x.sign() * torch.log2(x.abs() + 1) / math.log2(8)
 
 
 def expand_bias(table: Tensor, window: tuple[int, int]) -> Tensor:

@@ -15,11 +15,12 @@ from pipeline.benchmarks.promises import Promise, cpu_promises, gpu_promises
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
+from semanir.ops.attention.backends import able_backends
+from semanir.ops.attention.call import AttentionCall
 
 # Tokens of all windows together: a batch of 8 images of 64 x 64 on a GPU, one such image on a CPU.
 TOTAL_TOKENS = {"cpu": 64 * 64, "cuda": 8 * 64 * 64}
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16)}
-BACKENDS = {"cpu": ["mask", "gather", "dense", "sdpa"], "cuda": ["mask", "gather", "dense", "sdpa", "triton"]}
 # The published 30 channels a head; on a GPU the layer pads them to 32 for the kernel, and here for all alike.
 HEAD_DIM = {"cpu": 30, "cuda": 32}
 KEPT_SHARES = (1 / 16, 1 / 4, 1 / 2)
@@ -39,7 +40,7 @@ def run_attention(options: argparse.Namespace) -> int:
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
     use_ieee_float32()
     limit = options.memory_limit or (4.0 if device == "cpu" else torch.cuda.mem_get_info()[0] / GIB / 2)
-    names = options.backends or BACKENDS[device]
+    names = options.backends or [*able_backends(call_on(device)), "sdpa"]
     file = RowFile("attention", options.output, machine(device))
     for case in cases(device, options.tokens):
         inputs = make_inputs(case, device)
@@ -77,6 +78,11 @@ def cases(device: str, tokens: list[int]) -> list[Case]:
         for n in tokens
         for share in KEPT_SHARES
     ]
+
+
+def call_on(device: str) -> AttentionCall:
+    """What is asked of every backend on a device: training in the device's last type."""
+    return AttentionCall(torch.device(device), DTYPES[device][-1], 256, HEAD_DIM[device], needs_grad=True)
 
 
 def needed_gib(backend: str, case: Case) -> float:

@@ -1,10 +1,11 @@
-"""Keeping float32 arithmetic in float32 under autocast."""
+"""What autocast does to a type, and keeping float32 arithmetic in float32 under it."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def no_autocast(device: torch.device) -> AbstractContextManager[object]:
@@ -12,3 +13,11 @@ def no_autocast(device: torch.device) -> AbstractContextManager[object]:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def dtype_under_autocast(tensor: Tensor) -> torch.dtype:
+    """The type that a linear layer returns for ``tensor``: autocast's where it is on, else the tensor's own."""
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return tensor.dtype
+    return tensor.dtype if tensor.dtype == torch.float64 else torch.get_autocast_dtype(kind)

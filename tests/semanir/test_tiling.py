@@ -37,6 +37,15 @@ def test_origins_and_weights(size: int, steps: int, overlap: int, grid: int, ups
     torch.testing.assert_close(total, torch.ones_like(total))
 
 
+def test_ramps_take_the_whole_overlap() -> None:
+    """Tiles of 12 at 0 and 8 of 20 pixels share four: the second rises there by quarters, centered on the pixels."""
+    first, second = tiling.blending_weights(20, [0, 8], 12, upscale=1)
+    rise = [0.125, 0.375, 0.625, 0.875]
+    assert first.tolist() == [1.0] * 8 + rise[::-1]
+    assert second.tolist() == rise + [1.0] * 8
+    assert tiling.blending_weights(20, [0, 8], 12, upscale=2)[1][:3].tolist() == [0.0625, 0.1875, 0.3125]
+
+
 @pytest.mark.parametrize("name", ["ushape_tiny", "columnar_tiny"])
 def test_one_tile_is_the_whole_image(name: str) -> None:
     model, image = tiny(name), torch.rand(3, 30, 41)

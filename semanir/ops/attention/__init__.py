@@ -8,19 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semanir.ops.attention.choose import check_backend, choose_backend
-from semanir.ops.attention.dense import dense_attention
-from semanir.ops.attention.gather import gather_attention
-from semanir.ops.attention.mask import mask_attention
-from semanir.ops.attention.triton.operator import triton_attention
+from semanir.ops.attention.backends import BACKENDS
+from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.choose import resolve_backend
 from semanir.ops.dictionary.bits import num_words
-
-_BACKENDS = {
-    "mask": mask_attention,
-    "gather": gather_attention,
-    "dense": dense_attention,
-    "triton": triton_attention,
-}
 
 
 def key_semantic_attention(
@@ -40,8 +31,8 @@ def key_semantic_attention(
         all heads. Every row must keep at least one key.
     scale: positive factor per head (H,), the exponential of the learned logit scale.
     bias: position bias (H, N, N), [head, query, key].
-    backend: ``mask`` (readable reference), ``gather`` (k keys per query), ``dense`` (chunks of windows),
-        ``triton`` (GPU kernels over tiles), or ``auto`` (see :func:`semanir.ops.attention.choose.choose_backend`).
+    backend: a name of :data:`semanir.ops.attention.backends.BACKENDS`, or ``auto`` (see
+        :func:`semanir.ops.attention.choose.choose_backend`).
 
     Returns (M, H, N, d) in value's type. Differentiable in query, key, value, scale and bias.
     Raises ValueError for a wrong shape, type, device or an unknown backend; RuntimeError for one that cannot
@@ -49,16 +40,8 @@ def key_semantic_attention(
     """
     _check_shapes(query, key, value, dictionary, scale, bias)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, scale, bias))
-    backend = resolve_backend(backend, query.device, query.dtype, query.shape[2], query.shape[3], needs_grad)
-    return _BACKENDS[backend](query, key, value, dictionary, scale, bias)
-
-
-def resolve_backend(
-    backend: str, device: torch.device, dtype: torch.dtype, num_tokens: int, head_dim: int, needs_grad: bool
-) -> str:
-    """The backend that ``backend`` means for such tensors. Raises as :func:`key_semantic_attention` does."""
-    check_backend(backend, device, dtype, head_dim)
-    return choose_backend(device, dtype, num_tokens, head_dim, needs_grad) if backend == "auto" else backend
+    call = AttentionCall(query.device, query.dtype, query.shape[2], query.shape[3], needs_grad)
+    return BACKENDS[resolve_backend(backend, call)].attend(query, key, value, dictionary, scale, bias)
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor) -> None:

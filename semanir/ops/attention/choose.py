@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
-from importlib.util import find_spec
 
 import torch
 
-BACKENDS = ("auto", "mask", "gather", "dense", "triton")
-LARGEST_HEAD_DIM = 128
-
-# Read once: the answers cannot change, and a compiled graph must not ask.
-_HAS_TRITON = find_spec("triton") is not None
-_INTERPRETING = os.environ.get("TRITON_INTERPRET", "0") == "1"
+from semanir.ops.attention.backends import BACKEND_NAMES, BACKENDS, able_backends
+from semanir.ops.attention.call import AttentionCall
 
 _log = logging.getLogger("semanir")
 _said: set[str] = set()
 
 
-def choose_backend(device: torch.device, dtype: torch.dtype, num_tokens: int, head_dim: int, needs_grad: bool) -> str:
+def resolve_backend(backend: str, call: AttentionCall) -> str:
+    """The backend of :data:`BACKENDS` that ``backend``, a name or ``auto``, means for a call.
+
+    Raises ValueError for an unknown name, RuntimeError for a backend that cannot serve the call, saying why.
+    """
+    if backend == "auto":
+        return choose_backend(call)
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown attention backend {backend!r}; known: {', '.join(BACKEND_NAMES)}")
+    reason = BACKENDS[backend].why_not(call)
+    if reason:
+        able = " or ".join(f"'{name}'" for name in ("auto", *able_backends(call)))
+        raise RuntimeError(f"attention backend {backend!r} cannot run: {reason}; use {able}")
+    return backend
+
+
+def choose_backend(call: AttentionCall) -> str:
     """The backend of ``auto``: ``triton`` for bf16 and fp16 on a GPU that can run it, ``dense`` for all else.
 
     CPU: ``dense`` took 0.59 of ``mask``'s time and 0.57 of its memory for a training step of 16 windows x 256 tokens
@@ -29,39 +39,20 @@ def choose_backend(device: torch.device, dtype: torch.dtype, num_tokens: int, he
     k is not asked: ``dense`` and ``triton`` cost the same for every k, and ``gather``, which does not, was slower
     even at k = N / 16. ``needs_grad`` changes the words in the log only: both have a forward and a backward pass.
     """
-    wanted = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and num_tokens >= 64
-    choice = "triton" if wanted and why_not_triton(device, dtype, head_dim) is None else "dense"
+    wanted = call.device.type == "cuda" and call.dtype in (torch.bfloat16, torch.float16) and call.num_tokens >= 64
+    choice = "triton" if wanted and BACKENDS["triton"].why_not(call) is None else "dense"
     # A logger call would break a compiled graph.
     if not torch.compiler.is_compiling():
-        purpose = "training" if needs_grad else "inference"
-        kind = str(dtype).removeprefix("torch.")
-        say = f"attention backend auto: {choice} on {device.type}, {kind}, {num_tokens} tokens a window, {purpose}"
-        if say not in _said:
-            _said.add(say)
-            _log.info(say)
+        _say(choice, call)
     return choice
 
 
-def check_backend(backend: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> None:
-    """Raises ValueError for an unknown name, RuntimeError for a backend that cannot run, saying why."""
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown attention backend {backend!r}; known: {', '.join(BACKENDS)}")
-    reason = why_not_triton(device, dtype, head_dim) if backend == "triton" else None
-    if reason:
-        raise RuntimeError(f"attention backend 'triton' cannot run: {reason}; use 'auto', 'dense', 'mask' or 'gather'")
-
-
-def why_not_triton(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
-    """None when the kernels can run on such tensors, else the reason."""
-    if not _HAS_TRITON:
-        return "Triton is not installed (pip install triton)"
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"it takes float32, bfloat16 or float16, not {dtype}"
-    if head_dim > LARGEST_HEAD_DIM:
-        return f"it takes at most {LARGEST_HEAD_DIM} channels a head, got {head_dim}"
-    if device.type == "cuda":
-        capability = torch.cuda.get_device_capability(device)
-        return None if capability >= (8, 0) else f"it needs a GPU of compute capability 8.0, this one has {capability}"
-    if device.type == "cpu" and _INTERPRETING:
-        return None
-    return f"it needs a CUDA device, got {device.type} (TRITON_INTERPRET=1 runs it on a CPU, for tests, very slowly)"
+def _say(choice: str, call: AttentionCall) -> None:
+    purpose = "training" if call.needs_grad else "inference"
+    kind = str(call.dtype).removeprefix("torch.")
+    say = (
+        f"attention backend auto: {choice} on {call.device.type}, {kind}, {call.num_tokens} tokens a window, {purpose}"
+    )
+    if say not in _said:
+        _said.add(say)
+        _log.info(say)

@@ -10,11 +10,18 @@ from torch import Tensor
 
 from semanir.ops import key_semantic_attention
 from semanir.ops.attention import choose, dense
+from semanir.ops.attention.backends import BACKENDS, Backend, able_backends
+from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.triton import available
 from tests.semanir.ops.attention_inputs import CASES, assert_close, assert_no_worse, make_inputs, run
+
+CPU = torch.device("cpu")
+# Every line of the table that a CPU can run: a new backend is tested by being there.
+ON_CPU = able_backends(AttentionCall(CPU, torch.float32, 64, 16, needs_grad=True))
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("backend", ["gather", "dense", "auto"])
+@pytest.mark.parametrize("backend", ["auto", *(name for name in ON_CPU if name != "mask")])
 def test_output_and_gradients(backend: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(dense._CHUNK_BYTES, "cpu", 4 * 2 * 64 * 64 * 2)  # several chunks, the last one short
     inputs, dictionary = make_inputs(case)
@@ -41,7 +48,7 @@ def test_reference_against_single_query() -> None:
     torch.testing.assert_close(out[window, head, row], logits.softmax(0) @ value[window, head, kept])
 
 
-@pytest.mark.parametrize("backend", ["mask", "gather", "dense"])
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_dropped_keys_have_no_influence(backend: str) -> None:
     (query, key, value, scale, bias), _ = make_inputs("k_all")
     dictionary = torch.full((2, 20, 1), 0b111, dtype=torch.int32)
@@ -82,7 +89,10 @@ def test_auto_says_its_choice_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "why_not_triton", lambda device, dtype, head_dim: "too wide" if head_dim > 64 else None)
+    def too_wide(call: AttentionCall) -> str | None:
+        return "too wide" if call.head_dim > 64 else None
+
+    monkeypatch.setitem(BACKENDS, "triton", Backend(BACKENDS["triton"].attend, too_wide, 16))
     cuda, bf16 = torch.device("cuda"), torch.bfloat16
     expected = {
         (bf16, 1024, 32, True): "triton",
@@ -91,17 +101,19 @@ def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (bf16, 36, 32, True): "dense",
         (bf16, 1024, 96, True): "dense",
     }
-    assert {given: choose.choose_backend(cuda, *given) for given in expected} == expected
+    assert {given: choose.choose_backend(AttentionCall(cuda, *given)) for given in expected} == expected
 
 
 def test_why_triton_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    assert "not torch.float64" in str(choose.why_not_triton(cpu, torch.float64, 32))
-    assert "at most 128 channels a head, got 160" in str(choose.why_not_triton(cpu, torch.float32, 160))
+    def why_not(device: str, dtype: torch.dtype, head_dim: int) -> str:
+        return str(available.why_not_triton(AttentionCall(torch.device(device), dtype, 64, head_dim, True)))
+
+    assert "not torch.float64" in why_not("cpu", torch.float64, 32)
+    assert "at most 128 channels a head, got 160" in why_not("cpu", torch.float32, 160)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert "this one has (7, 5)" in str(choose.why_not_triton(torch.device("cuda"), torch.bfloat16, 32))
-    monkeypatch.setattr(choose, "_HAS_TRITON", False)
-    assert "not installed" in str(choose.why_not_triton(cpu, torch.float32, 32))
+    assert "this one has (7, 5)" in why_not("cuda", torch.bfloat16, 32)
+    monkeypatch.setattr(available, "_HAS_TRITON", False)
+    assert "not installed" in why_not("cpu", torch.float32, 32)
 
 
 def test_bad_input() -> None:

@@ -8,18 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semanir.ops.attention.triton.layout import empty_like_output
+
 
 def triton_attention(
     query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor
 ) -> Tensor:
     """See :func:`semanir.ops.key_semantic_attention`. Scores and softmax in float32, bias in query's type."""
     return tiled_attention(query, key, value, dictionary, scale.float(), bias.to(query.dtype))[0]
-
-
-def empty_like_output(tokens: Tensor) -> Tensor:
-    """Uninitialized (M, H, N, D) that lies in memory as (M, N, H, D), the order that the layer projects in."""
-    windows, heads, num_tokens, dim = tokens.shape
-    return tokens.new_empty(windows, num_tokens, heads, dim).transpose(1, 2)
 
 
 @torch.library.custom_op("semanir::tiled_attention", mutates_args=())
