@@ -7,32 +7,41 @@ adversarial learning", CVPR 2019: observed = t · (scene + Σ streak layers) + (
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
 
+from pipeline.config.base import Settings
+from pipeline.config.ranges import integer_range, number_range
 from pipeline.degradations.image import Image, check_image
-from pipeline.degradations.ranges import IntRange, Range, draw, draw_int
+from pipeline.degradations.ranges import (
+    Angle,
+    Brightness,
+    Density,
+    IntRange,
+    Range,
+    Share,
+    Transmission,
+    draw,
+    draw_int,
+)
 from pipeline.degradations.streaks import particle_layer, stroke_kernel
 from pipeline.degradations.veil import add_veil, random_veil
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rain:
-    """Ranges from which each image's rain is drawn. Lengths in pixels, angles in degrees from the
-    vertical.
-    """
+class Rain(Settings):
+    """Ranges from which each image's rain is drawn. One transmission, one airlight, no relief: a fixed veil."""
 
-    layers: IntRange = (1, 3)
-    density: Range = (0.0005, 0.003)
-    length: Range = (8.0, 32.0)
-    width: Range = (0.8, 1.6)
-    angle: Range = (-35.0, 35.0)
-    brightness: Range = (0.3, 0.8)
-    transmission: Range = (0.4, 0.95)
-    airlight: Range = (0.6, 0.95)
-    relief: Range = (0.0, 0.6)
+    layers: Annotated[IntRange, integer_range(0, 8, "streak layers")] = (1, 3)
+    density: Density = (0.0005, 0.003)
+    length: Annotated[Range, number_range(1, 200, "pixels")] = (8.0, 32.0)
+    width: Annotated[Range, number_range(0.5, 20, "pixels")] = (0.8, 1.6)
+    angle: Angle = (-35.0, 35.0)
+    brightness: Brightness = (0.3, 0.8)
+    transmission: Transmission = (0.4, 0.95)
+    airlight: Brightness = (0.6, 0.95)
+    relief: Share = (0.0, 0.6)
 
 
 def rain(image: Image, rng: Generator, settings: Rain) -> Image:

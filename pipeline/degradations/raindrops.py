@@ -9,33 +9,33 @@ registration", ICCV Workshops 2009.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 from scipy.ndimage import gaussian_filter
 
+from pipeline.config.base import Settings
+from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image, check_image
-from pipeline.degradations.ranges import Range, draw
+from pipeline.degradations.ranges import Range, Share, draw
 
 _HARMONICS = 3  # lobes of a drop's outline
 
 
-@dataclass(frozen=True, kw_only=True)
-class Raindrops:
+class Raindrops(Settings):
     """Ranges from which each image's drops are drawn.
 
-    coverage: sum of the drops' areas over the image's area, in [0, 1]; radius: pixels; magnification: scene
-    pixels per drop pixel; blur: standard deviation in pixels of what is seen through a drop; brightness: gain
-    of that light.
+    coverage: sum of the drops' areas over the image's area; blur: standard deviation of what is seen through a drop;
+    brightness: gain of that light.
     """
 
-    coverage: Range = (0.03, 0.25)
-    radius: Range = (4.0, 16.0)
-    magnification: Range = (2.0, 6.0)
-    blur: Range = (0.5, 2.0)
-    brightness: Range = (0.85, 1.15)
+    coverage: Share = (0.03, 0.25)
+    radius: Annotated[Range, number_range(1, 200, "pixels")] = (4.0, 16.0)
+    magnification: Annotated[Range, number_range(1, 20, "scene pixels per drop pixel")] = (2.0, 6.0)
+    blur: Annotated[Range, number_range(0, 20, "pixels")] = (0.5, 2.0)
+    brightness: Annotated[Range, number_range(0, 2, "gain")] = (0.85, 1.15)
 
 
 def raindrops(image: Image, rng: Generator, settings: Raindrops) -> Image:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from numpy.random import Generator
+
+from pipeline.config.ranges import number_range
 
 Range = tuple[float, float]
 IntRange = tuple[int, int]
+
+# What several degradations draw, with its limits.
+Share = Annotated[Range, number_range(0, 1, "share")]
+Brightness = Annotated[Range, number_range(0, 1, "brightness, 1 is white")]
+Transmission = Annotated[Range, number_range(0.05, 1, "share of the light that passes")]
+Angle = Annotated[Range, number_range(-90, 90, "degrees from the vertical")]
+Density = Annotated[Range, number_range(0, 0.05, "particles per pixel")]
 
 
 def draw(rng: Generator, limits: Range) -> float:

@@ -8,13 +8,13 @@ small, medium and large flakes of differing density and motion.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
+from pipeline.config.base import Settings
 from pipeline.degradations.image import Image, check_image
-from pipeline.degradations.ranges import Range, draw
+from pipeline.degradations.ranges import Angle, Brightness, Density, Share, Transmission, draw
 from pipeline.degradations.streaks import particle_layer, stroke_kernel
 from pipeline.degradations.veil import add_veil, random_veil
 
@@ -23,20 +23,16 @@ from pipeline.degradations.veil import add_veil, random_veil
 _SIZES = (((1.0, 2.0), 0.5, 1.0), ((2.5, 4.5), 1.0, 0.3), ((5.0, 9.0), 1.5, 0.06))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snow:
-    """Ranges from which each image's snow is drawn.
+class Snow(Settings):
+    """Ranges from which each image's snow is drawn; density: small flakes per pixel."""
 
-    density: small flakes per pixel; angle: degrees from the vertical; the rest are shares in [0, 1].
-    """
-
-    density: Range = (0.001, 0.006)
-    angle: Range = (-45.0, 45.0)
-    opacity: Range = (0.6, 1.0)
-    flake_brightness: Range = (0.8, 1.0)
-    transmission: Range = (0.7, 1.0)
-    airlight: Range = (0.7, 0.95)
-    relief: Range = (0.0, 0.4)
+    density: Density = (0.001, 0.006)
+    angle: Angle = (-45.0, 45.0)
+    opacity: Share = (0.6, 1.0)
+    flake_brightness: Brightness = (0.8, 1.0)
+    transmission: Transmission = (0.7, 1.0)
+    airlight: Brightness = (0.7, 0.95)
+    relief: Share = (0.0, 0.4)
 
 
 def snow(image: Image, rng: Generator, settings: Snow) -> Image:

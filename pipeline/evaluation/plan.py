@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.config import Settings
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import UserError
 from pipeline.evaluation.metrics_lpips import LpipsWeights
@@ -124,7 +125,7 @@ def describe_setting(setting: TaskSettings) -> dict[str, str]:
     shown: dict[str, str] = {}
     default = type(setting)()
     for name, value in setting:
-        if isinstance(value, TaskSettings):
+        if isinstance(value, Settings):
             if value != getattr(default, name):
                 shown[name] = json.dumps(value.model_dump(mode="json", exclude_defaults=True))
         elif isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], str):

@@ -8,6 +8,7 @@ from typing import Annotated
 from numpy.random import Generator, Philox
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.config.ranges import number_range
 from pipeline.degradations.blur import blur
 from pipeline.degradations.image import Image
 from pipeline.degradations.kernel_file import parse_kernels
@@ -19,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, number_range
+from pipeline.tasks.settings import TaskSettings
 
 
 class DeblurringSettings(TaskSettings):

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from numpy.random import Generator
 
+from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.degradations.ranges import Range
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, number_range
+from pipeline.tasks.settings import TaskSettings
 
 
 class DenoisingSettings(TaskSettings):

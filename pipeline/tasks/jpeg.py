@@ -6,12 +6,13 @@ from typing import Annotated
 
 from numpy.random import Generator
 
+from pipeline.config.ranges import integer_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.ranges import IntRange
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, integer_range
+from pipeline.tasks.settings import TaskSettings
 
 
 class JpegSettings(TaskSettings):

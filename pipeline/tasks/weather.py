@@ -12,57 +12,14 @@ from pipeline.degradations.image import Image
 from pipeline.degradations.quantize import quantize
 from pipeline.degradations.rain import Rain, rain
 from pipeline.degradations.raindrops import Raindrops, raindrops
-from pipeline.degradations.ranges import IntRange, Range, draw_int, middle
+from pipeline.degradations.ranges import draw_int, middle
 from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings, integer_range, number_range
+from pipeline.tasks.settings import TaskSettings
 
 Kind = Literal["rain", "snow", "raindrops"]
-Share = number_range(0, 1, "share")
-Degrees = number_range(-90, 90, "degrees from the vertical")
-Transmission = Annotated[Range, number_range(0.05, 1, "share of the light that passes")]
-Brightness = Annotated[Range, number_range(0, 1, "brightness, 1 is white")]
-ShareRange = Annotated[Range, Share]
-Angle = Annotated[Range, Degrees]
-Density = Annotated[Range, number_range(0, 0.05, "particles per pixel")]
-
-
-class RainSettings(TaskSettings):
-    """See ``pipeline.degradations.rain``. One transmission, one airlight, no relief: a fixed veil."""
-
-    layers: Annotated[IntRange, integer_range(0, 8, "streak layers")] = Rain.layers
-    density: Density = Rain.density
-    length: Annotated[Range, number_range(1, 200, "pixels")] = Rain.length
-    width: Annotated[Range, number_range(0.5, 20, "pixels")] = Rain.width
-    angle: Angle = Rain.angle
-    brightness: Brightness = Rain.brightness
-    transmission: Transmission = Rain.transmission
-    airlight: Brightness = Rain.airlight
-    relief: ShareRange = Rain.relief
-
-
-class SnowSettings(TaskSettings):
-    """See ``pipeline.degradations.snow``."""
-
-    density: Density = Snow.density
-    angle: Angle = Snow.angle
-    opacity: ShareRange = Snow.opacity
-    flake_brightness: Brightness = Snow.flake_brightness
-    transmission: Transmission = Snow.transmission
-    airlight: Brightness = Snow.airlight
-    relief: ShareRange = Snow.relief
-
-
-class RaindropSettings(TaskSettings):
-    """See ``pipeline.degradations.raindrops``."""
-
-    coverage: ShareRange = Raindrops.coverage
-    radius: Annotated[Range, number_range(1, 200, "pixels")] = Raindrops.radius
-    magnification: Annotated[Range, number_range(1, 20, "scene pixels per drop pixel")] = Raindrops.magnification
-    blur: Annotated[Range, number_range(0, 20, "pixels")] = Raindrops.blur
-    brightness: Annotated[Range, number_range(0, 2, "gain")] = Raindrops.brightness
 
 
 class WeatherSettings(TaskSettings):
@@ -73,15 +30,15 @@ class WeatherSettings(TaskSettings):
         "snow",
         "raindrops",
     )
-    rain: RainSettings = RainSettings()
-    snow: SnowSettings = SnowSettings()
-    raindrops: RaindropSettings = RaindropSettings()
+    rain: Rain = Rain()
+    snow: Snow = Snow()
+    raindrops: Raindrops = Raindrops()
 
 
 _KINDS: Mapping[Kind, Callable[[Image, Generator, WeatherSettings], Image]] = {
-    "rain": lambda gt, rng, settings: rain(gt, rng, Rain(**dict(settings.rain))),
-    "snow": lambda gt, rng, settings: snow(gt, rng, Snow(**dict(settings.snow))),
-    "raindrops": lambda gt, rng, settings: raindrops(gt, rng, Raindrops(**dict(settings.raindrops))),
+    "rain": lambda gt, rng, settings: rain(gt, rng, settings.rain),
+    "snow": lambda gt, rng, settings: snow(gt, rng, settings.snow),
+    "raindrops": lambda gt, rng, settings: raindrops(gt, rng, settings.raindrops),
 }
 
 
