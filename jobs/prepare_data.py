@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.data.importers import get_dataset
     from pipeline.data.importers.layout import find_splits
     from pipeline.data.pack import encode_here
-    from pipeline.data.report import pack_with_progress
+    from pipeline.data.pack_console import pack_with_progress
     from pipeline.data.sources import Source, all_sources, paired_sources
     from pipeline.errors import UserError
     from pipeline.storage import check_access

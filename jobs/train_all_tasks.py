@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from pipeline.errors import UserError
     from pipeline.runs.commit import git_commit
     from pipeline.runs.fleet import run_fleet
-    from pipeline.runs.report import print_report
+    from pipeline.runs.outcome import print_report
     from pipeline.runs.stopping import STOPPED
     from pipeline.tasks import resolve_tasks
     from pipeline.training.context import Interrupted

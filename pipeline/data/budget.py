@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pipeline.data.decoded import is_kept_decoded
 from pipeline.data.manifest import Manifest
-from pipeline.data.memory import is_kept_decoded
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pipeline.data.batches import BatchSchedule, Phase, data_position_digest
 from pipeline.data.budget import check_buffer
 from pipeline.data.faults import FaultCounts, FaultPolicy
 from pipeline.data.mixture import Datasets, open_datasets
 from pipeline.data.parcels import ParcelStream, in_turn
-from pipeline.data.schedule import Phase, Schedule, data_position_digest
 from pipeline.data.stream import MakeSample, SampleStream, StreamItem, StreamSettings
 from pipeline.errors import UserError
 from pipeline.storage.retry import RETRIES
@@ -148,7 +148,7 @@ def open_training_stream(
     return open_scheduled_stream(
         datasets,
         make_sample=make_sample,
-        schedule=Schedule((phase,), crops_per_image),
+        schedule=BatchSchedule((phase,), crops_per_image),
         settings=settings,
         loader_workers=loader_workers,
     )
@@ -158,7 +158,7 @@ def open_scheduled_stream(
     datasets: Datasets,
     *,
     make_sample: MakeSample,
-    schedule: Schedule,
+    schedule: BatchSchedule,
     settings: StreamSettings,
     loader_workers: int,
 ) -> TrainingStream:

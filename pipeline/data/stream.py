@@ -11,14 +11,14 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from pipeline.data.batches import BatchSchedule
+from pipeline.data.decoded import DecodedDatasets, is_kept_decoded
 from pipeline.data.faults import Fault, FaultPolicy
 from pipeline.data.manifest import Manifest, Row
-from pipeline.data.memory import DecodedDatasets, is_kept_decoded
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.order import sample_generator
 from pipeline.data.prefetch import BlockPrefetcher
 from pipeline.data.reader import DatasetReader
-from pipeline.data.schedule import Schedule
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.spans import Pixels
 from pipeline.storage.retry import RETRIES
@@ -102,7 +102,7 @@ class SampleStream(IterableDataset[StreamItem]):
     def __init__(
         self,
         datasets: tuple[tuple[Manifest, int], ...],
-        schedule: Schedule,
+        schedule: BatchSchedule,
         settings: StreamSettings,
         make_sample: MakeSample,
     ) -> None:

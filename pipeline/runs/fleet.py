@@ -12,9 +12,9 @@ from pipeline.cluster import Board, connect, show_figures, total_resources
 from pipeline.config import RunConfig
 from pipeline.errors import UserError, first_line
 from pipeline.registry.tracking import open_experiment
+from pipeline.runs.outcome import Outcome
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
-from pipeline.runs.report import Outcome
 from pipeline.runs.room import Room, each_worker
 from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun

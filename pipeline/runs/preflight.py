@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.config import RunConfig
+from pipeline.data.batches import check_world_size
 from pipeline.data.manifest import load_manifest
 from pipeline.data.patches import check_patch_fits
-from pipeline.data.schedule import check_world_size
 from pipeline.errors import UserError
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.storage import check_access, open_storage

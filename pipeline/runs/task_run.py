@@ -15,8 +15,8 @@ from pipeline.evaluation.held_out import evaluate
 from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
 from pipeline.registry.patience import TrackingUnavailable, patiently
 from pipeline.registry.tracking import Tracker, flat_params
+from pipeline.runs.outcome import ImageFigures, Outcome
 from pipeline.runs.progress import Progress
-from pipeline.runs.report import ImageFigures, Outcome
 from pipeline.runs.room import Room, Share, each_worker
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS

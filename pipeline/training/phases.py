@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config import RunConfig, ScheduleSettings
-from pipeline.data.schedule import Phase
+from pipeline.data.batches import Phase
 from pipeline.training.schedule import learning_rate
 from pipeline.workers import micro_batch_size
 

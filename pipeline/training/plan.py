@@ -10,12 +10,12 @@ import torch
 
 import semanir
 from pipeline.config import RunConfig
+from pipeline.data.batches import BatchSchedule, data_position_digest
 from pipeline.data.faults import FaultPolicy
 from pipeline.data.loader import TrainingStream, open_scheduled_stream
 from pipeline.data.manifest import Manifest
 from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
-from pipeline.data.schedule import Schedule, data_position_digest
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
@@ -42,10 +42,10 @@ class TrainingPlan:
         return open_datasets(list(self.config.data.train_sets.items()))
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> BatchSchedule:
         """How positions become this world's steps and micro-batches."""
         phases = tuple(phase.data_phase(self.context.world_size) for phase in self.phases)
-        return Schedule(phases, self.config.data.crops_per_image)
+        return BatchSchedule(phases, self.config.data.crops_per_image)
 
     def build_model(self) -> semanir.SemanIR:
         """A fresh model, the same on every rank and at every start; with the weights of ``model.init``, if given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.config import RunConfig
-from pipeline.data.schedule import allowed_world_sizes
+from pipeline.data.batches import allowed_world_sizes
 from pipeline.training.phases import training_phases
 
 

@@ -10,7 +10,7 @@ from infra.audit import judge
 
 SAFE: dict[str, Any] = {"name": "safe", "version": "1", "vulns": []}
 WEAK: dict[str, Any] = {"name": "weak", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
-UNKNOWN: dict[str, Any] = {"name": "odd", "skip_reason": "Dependency not found on PyPI"}
+UNKNOWN: dict[str, Any] = {"name": "odd", "skip_reason": "not found"}
 
 
 @pytest.mark.parametrize("found", [[], [UNKNOWN]])

@@ -9,18 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.batches import BatchSchedule, Phase, allowed_world_sizes
 from pipeline.data.loader import open_scheduled_stream
 from pipeline.data.mixture import MixedOrder
 from pipeline.data.order import SampleOrder
 from pipeline.data.reader import DatasetReader
-from pipeline.data.schedule import Phase, Schedule, allowed_world_sizes
 from pipeline.data.stream import SampleStream, StreamSettings
 
 shard_tables = st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any)
 Cell = tuple[int, int]
 
 
-def rank_positions(schedule: Schedule, rank: int, world: int, workers: int, streams: int, start: int, count: int):
+def rank_positions(schedule: BatchSchedule, rank: int, world: int, workers: int, streams: int, start: int, count: int):
     """The next positions of a rank as its loader delivers them: one of each worker in turn."""
     chosen = StreamSettings(seed=0, start_position=start, rank=rank, world_size=world, streams=streams, block_size=4)
     stream = SampleStream((), schedule, chosen, lambda sample, rng: {})
@@ -31,7 +31,7 @@ def rank_positions(schedule: Schedule, rank: int, world: int, workers: int, stre
 @given(shard_tables, st.sampled_from([1, 2, 4, 6, 8, 64]), st.sampled_from([4, 8, 12]), st.integers(1, 12), st.data())
 @settings(max_examples=150)
 def test_any_path_of_worlds_and_workers_is_the_one_sequence(table, streams, batch, block, data):
-    schedule = Schedule((Phase(global_batch_size=batch, micro_batch_size=1),))
+    schedule = BatchSchedule((Phase(global_batch_size=batch, micro_batch_size=1),))
     orders = [SampleOrder(np.array(table), seed=3, streams=streams, block_size=block)]
     place = MixedOrder(orders, [1], seed=3).place
     total = sum(table)
@@ -70,7 +70,7 @@ def test_resuming_late_reads_no_more_than_resuming_early(dataset, monkeypatch):
         stream = open_scheduled_stream(
             manifest,
             make_sample=lambda sample, rng: {"lq": torch.zeros(1, 1, 1), "gt": torch.zeros(1, 1, 1)},
-            schedule=Schedule((Phase(global_batch_size=4, micro_batch_size=4),)),
+            schedule=BatchSchedule((Phase(global_batch_size=4, micro_batch_size=4),)),
             settings=chosen,
             loader_workers=0,
         )

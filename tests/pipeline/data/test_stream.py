@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipeline.data.batches import BatchSchedule, Phase
 from pipeline.data.loader import open_scheduled_stream, open_training_stream
 from pipeline.data.patches import make_patch_sampler
-from pipeline.data.schedule import Phase, Schedule
 from pipeline.data.stream import DecodedSample, StreamSettings
 from pipeline.errors import UserError
 from pipeline.tasks import TASKS
@@ -23,7 +23,7 @@ def draw(sample: DecodedSample, rng) -> dict[str, torch.Tensor]:
 
 def global_batches(datasets, *, world, start, count, workers=0, micro=1, crops=1, cache=0, schedule=None):
     """``count`` steps as lists of (position, key, lq, gt), merged over the ranks, and the next position."""
-    schedule = schedule or Schedule((Phase(global_batch_size=BATCH, micro_batch_size=micro),), crops)
+    schedule = schedule or BatchSchedule((Phase(global_batch_size=BATCH, micro_batch_size=micro),), crops)
     per_step: list[list[tuple]] = [[] for _ in range(count)]
     ends = set()
     for rank in range(world):
@@ -103,7 +103,7 @@ def test_images_decoded_only_as_far_as_needed_give_the_same_patches(dataset):
         settings = StreamSettings(
             seed=5, start_position=0, rank=0, world_size=1, streams=8, block_size=3, decoded_cache_bytes=cache
         )
-        schedule = Schedule((Phase(steps=9, global_batch_size=8, micro_batch_size=8),), crops)
+        schedule = BatchSchedule((Phase(steps=9, global_batch_size=8, micro_batch_size=8),), crops)
         sampler = make_patch_sampler(task, task.settings(), 8)
         stream = open_scheduled_stream(
             images, make_sample=sampler, schedule=schedule, settings=settings, loader_workers=0
@@ -125,7 +125,7 @@ def test_crops_of_an_image_share_a_micro_batch_and_differ(small):
 
 
 def test_phases_change_the_batch_without_a_restart_and_end(small):
-    schedule = Schedule(
+    schedule = BatchSchedule(
         (
             Phase(steps=2, global_batch_size=8, micro_batch_size=2),
             Phase(steps=3, global_batch_size=4, micro_batch_size=1),

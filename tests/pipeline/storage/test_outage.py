@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data.batches import BatchSchedule, Phase
 from pipeline.data.encode import PackSettings
 from pipeline.data.images import encode_image
 from pipeline.data.loader import open_scheduled_stream
 from pipeline.data.pack import pack_dataset
-from pipeline.data.schedule import Phase, Schedule
 from pipeline.data.sources import folder_sources
 from pipeline.data.stream import StreamSettings
 from pipeline.storage import StorageUnavailable, open_storage
@@ -53,7 +53,7 @@ def stream(uri: str, start: int, deadline_s: float):
             "lq": torch.tensor(rng.random((1, 1, 1))),
             "gt": torch.zeros(1, 1, 1),
         },
-        schedule=Schedule((Phase(steps=2 * COUNT // 4, global_batch_size=4, micro_batch_size=4),)),
+        schedule=BatchSchedule((Phase(steps=2 * COUNT // 4, global_batch_size=4, micro_batch_size=4),)),
         settings=settings,
         loader_workers=0,
     )

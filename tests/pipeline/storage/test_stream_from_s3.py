@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.data.batches import BatchSchedule, Phase
 from pipeline.data.encode import PackSettings
 from pipeline.data.images import encode_image
 from pipeline.data.loader import open_scheduled_stream
 from pipeline.data.manifest import load_manifest
 from pipeline.data.pack import pack_dataset
-from pipeline.data.schedule import Phase, Schedule
 from pipeline.data.sources import folder_sources
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
 
-SCHEDULE = Schedule((Phase(steps=6, global_batch_size=4, micro_batch_size=4),))
+SCHEDULE = BatchSchedule((Phase(steps=6, global_batch_size=4, micro_batch_size=4),))
 
 
 def batches(uri: str, workers: int, cache: int):

@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class BatchSchedule:
     """The phases of a run, and the crops taken of each image.
 
     Raises:
@@ -151,7 +151,7 @@ def check_world_size(world_size: int, streams: int, global_batch_size: int | Seq
 
 
 def data_position_digest(
-    datasets: Sequence[tuple[Manifest, int]], *, seed: int, streams: int, block_size: int, schedule: Schedule
+    datasets: Sequence[tuple[Manifest, int]], *, seed: int, streams: int, block_size: int, schedule: BatchSchedule
 ) -> str:
     """SHA-256 over everything that, with a position, decides the data still to come.
 

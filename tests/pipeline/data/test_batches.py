@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.schedule import Phase, Schedule, allowed_world_sizes, check_world_size
+from pipeline.data.batches import BatchSchedule, Phase, allowed_world_sizes, check_world_size
 from pipeline.errors import UserError
 
-PROGRESSIVE = Schedule(
+PROGRESSIVE = BatchSchedule(
     (
         Phase(steps=3, global_batch_size=16, micro_batch_size=4),
         Phase(steps=2, global_batch_size=8, micro_batch_size=2),
@@ -42,7 +42,7 @@ def test_phases_follow_one_another_without_a_gap():
 
 
 def test_a_bounded_schedule_ends():
-    schedule = Schedule((Phase(steps=2, global_batch_size=6, micro_batch_size=3),), crops_per_image=3)
+    schedule = BatchSchedule((Phase(steps=2, global_batch_size=6, micro_batch_size=3),), crops_per_image=3)
     assert schedule.end_position == 4
     assert schedule.step_at(2).end == 4
     assert schedule.step_at(4) is None
@@ -59,7 +59,7 @@ def test_worlds_must_suit_every_phase_and_its_micro_batch():
     with pytest.raises(UserError, match="nearest allowed: 4"):
         PROGRESSIVE.check_world(8, 64)
     with pytest.raises(UserError, match="micro_batch_size 3 does not divide the 4 samples"):
-        Schedule((Phase(global_batch_size=8, micro_batch_size=3),)).check_world(2, 64)
+        BatchSchedule((Phase(global_batch_size=8, micro_batch_size=3),)).check_world(2, 64)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_worlds_must_suit_every_phase_and_its_micro_batch():
 )
 def test_impossible_schedules_are_refused(phases, crops, message):
     with pytest.raises(UserError, match=message):
-        Schedule(phases, crops)
+        BatchSchedule(phases, crops)
