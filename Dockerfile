@@ -19,8 +19,9 @@ WORKDIR /src
 # The packages first: they change seldom, and are most of the image.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir -p semanir pipeline \
- && touch semanir/__init__.py pipeline/__init__.py \
- && pip install --no-cache-dir -c constraints.txt . \
+ && echo '__version__ = "0"' > semanir/__init__.py \
+ && touch pipeline/__init__.py \
+ && pip install --no-cache-dir -c constraints.txt '.[train]' \
  && pip uninstall -y semanir-on-ray
 COPY semanir semanir
 COPY pipeline pipeline

@@ -1,100 +1,24 @@
-"""Measure a model, or the classical baselines, on a packed test set; or check the metrics against published figures.
+"""Measure a model, or the classical baselines, on a packed test set: ``semanir evaluate`` as a job.
 
     ray job submit -- python jobs/evaluate.py models:/semanir-denoising-color@champion \\
-        --images s3://bucket/sets/bsd68 --set sigma=25 --k 4 8 16 --output s3://bucket/results/bsd68
-    python jobs/evaluate.py bicubic --task sr_x2 --images sets/set5 --output results/set5 --here --no-mlflow
-    python jobs/evaluate.py --calibrate --images test-sets/* --output calibration --here
-
-Killed or repeated, the same command measures only the images that are missing. Exit status: 0 done, 1 the calibration
-found an unexplained difference, 2 bad input.
+        --images s3://bucket/sets/bsd68 --set sigma=25 --output s3://bucket/results/bsd68
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from pipeline.commands import evaluate
+from pipeline.commands.door import run_alone
 
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("model", nargs="?", help="models:/name@alias, runs:/id, a weights or checkpoint folder (local or s3://), a "
-        "baseline (input, bicubic, bilinear, malvar …), or 'baselines' for all of the task's")  # fmt: skip
-    add("--images", nargs="+", required=True, help="a packed test set; with --calibrate sets, or folders of images")
-    add("--output", required=True, help="folder or s3:// prefix for the results")
-    add("--task", help="task name (default: what a registered model says)")
-    add("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="e.g. sigma=25, quality=10")
-    add("--dataset", help="the set's published name, e.g. Set5 (default: the last part of its address)")
-    add("--k", type=int, nargs="+", default=[], help="keys per token, one table row each (default: the model's)")
-    add("--tile", type=int, help="tile side in input pixels (default: about 256)")
-    add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
-    add("--self-ensemble", action="store_true", help="mean over eight flips and turns")
-    add("--pictures", type=int, default=4, help="draw the first so many images (default: 4)")
-    add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
-    add("--lpips", metavar="FILE", help="measure LPIPS too, with weights from a safetensors file, local or s3:// "
-        "(pipeline/evaluation/metrics_lpips.py says how to make it)")  # fmt: skip
-    add("--workers", type=int, help="at most so many Ray tasks at once (default: all that fit)")
-    add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
-    add("--gpu", action="store_true", help="a GPU for each Ray task")
-    add("--here", action="store_true", help="in this process, without Ray")
-    add("--experiment", default="semanir-evaluation", help="MLflow experiment (default: semanir-evaluation)")
-    add("--no-mlflow", action="store_true", help="log nothing to MLflow")
-    add("--calibrate", action="store_true", help="compare the model-free baselines with their published figures")
-    options = parser.parse_args(arguments)
-    if options.calibrate and options.lpips:
-        parser.error("--calibrate compares PSNR and SSIM only; leave --lpips out")
-    if options.calibrate == bool(options.model) or (len(options.images) > 1 and not options.calibrate):
-        parser.error("give a model and one set, or --calibrate and any number of sets")
-    return options
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""
-    options = parse(arguments)
-    # Heavy imports only now, so that --help answers at once.
-    from rich.console import Console
-
-    from pipeline.cluster import connect
-    from pipeline.errors import UserError
-    from pipeline.evaluation.evaluate import Request, Where, calibrate, evaluate_model
-    from pipeline.evaluation.run import map_here, map_on_ray
-    from pipeline.registry import AlteredModelError
-
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    device = "cuda" if options.gpu else "cpu"
-    problems: list[str] = []
-    try:
-        if options.here:
-            where = Where(map_here, on_ray=False, device=device)
-        else:
-            connect()
-            mapper = map_on_ray(options.workers, options.cpus_per_worker, num_gpus=1 if options.gpu else 0)
-            where = Where(mapper, on_ray=True, device=device)
-        if options.calibrate:
-            text, problems = calibrate(options.images, options.output, where, console)
-        else:
-            request = Request(
-                model=options.model, images=options.images[0], output=options.output, task=options.task,
-                overrides=tuple(options.overrides), dataset=options.dataset, ks=tuple(options.k), tile=options.tile,
-                overlap=options.overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
-                key_maps=tuple(options.key_maps) if options.key_maps else None,
-                lpips=options.lpips, experiment=None if options.no_mlflow else options.experiment,
-            )  # fmt: skip
-            text = evaluate_model(request, where, console)
-    except (UserError, AlteredModelError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    for problem in problems:
-        print(f"differs: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    return run_alone(evaluate, arguments, ROOT)
 
 
 if __name__ == "__main__":

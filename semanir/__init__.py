@@ -13,10 +13,13 @@ from semanir.resize import imresize
 from semanir.tiling import restore_tiled
 from semanir.weights import load, save
 
+__version__ = "0.2.0"  # the only place: pyproject.toml reads it from here
+
 __all__ = [
     "ModelConfig",
     "ModelDescription",
     "SemanIR",
+    "__version__",
     "build_model",
     "create_model",
     "describe",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-
-import pyarrow.fs
+from typing import TYPE_CHECKING
 
 from pipeline.storage.environment import s3_endpoint, s3_region, split_s3_uri
+
+if TYPE_CHECKING:
+    import pyarrow.fs
 
 
 def arrow_filesystem(uri: str, deadline_s: float | None = None) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -19,6 +21,8 @@ def arrow_filesystem(uri: str, deadline_s: float | None = None) -> tuple[pyarrow
     Raises:
         ValueError: an ``s3://`` address without a bucket.
     """
+    import pyarrow.fs  # here: restoring images does without it
+
     if not uri.startswith("s3://"):
         return pyarrow.fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(uri.removeprefix("file://")))
     from pipeline.storage.arrow_retry import RetriedS3  # boto3 only where it is used

@@ -1,0 +1,79 @@
+"""How a command is called: its parser, its exit status, and one clear line instead of a traceback on bad input."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+# The folder that holds jobs/ and its configurations, in a clone and in an editable install.
+ROOT = Path(__file__).resolve().parents[2]
+BAD_INPUT = 2
+EXIT_STATUS = """Exit status:
+  0    done
+  1    something of what was asked for failed; the command's own --help says what that means for it
+  2    bad input, nothing was done
+  143  a training that was told to leave (SIGTERM), after saving; the same command continues it
+"""
+# What only `pip install '.[train]'` brings; the install without it restores images.
+TRAIN_ONLY = {"boto3", "botocore", "deepspeed", "h5py", "matplotlib", "mlflow", "optuna", "psutil", "pyarrow", "ray"}
+TRAIN_ONLY |= {"skimage", "sklearn", "webdataset", "yaml"}
+
+
+class Command(Protocol):
+    """What a module of this package offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command line."""
+
+    def run(self, options: Any) -> int:
+        """Do it; returns the exit status. Raises UserError on bad input."""
+
+
+def fill(parser: argparse.ArgumentParser, command: Command, root: Path = ROOT) -> None:
+    """Give a parser the command's arguments, and the folder in which its configurations lie."""
+    command.add_arguments(parser)
+    parser.set_defaults(command_module=command, root=root)
+
+
+def run_alone(command: Command, arguments: Sequence[str] | None, root: Path = ROOT) -> int:
+    """One command as a program of its own (``jobs/….py``); returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    fill(parser, command, root)
+    return run_parsed(parser.parse_args(arguments))
+
+
+def run_parsed(options: argparse.Namespace) -> int:
+    """Run the command that a parser chose; bad input becomes one line on stderr and status 2."""
+    from pipeline.errors import UserError
+
+    try:
+        return int(options.command_module.run(options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAIN_ONLY:
+            raise
+        print(f"error: this needs the package {package}: pip install 'semanir-on-ray[train]'", file=sys.stderr)
+    return BAD_INPUT
+
+
+def configuration(given: str | None, root: Path) -> Path:
+    """The configuration file: the given one, or the first run's beside the code or under the working folder.
+
+    Raises UserError when none was given and neither place has one (an install without ``jobs/``).
+    """
+    from pipeline.errors import UserError
+
+    if given is not None:
+        return Path(given)
+    places = [folder / "jobs/configs/first_run.yaml" for folder in (root, Path.cwd())]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(f"no configuration: give --config FILE ({places[0]} is not there)")

@@ -1,0 +1,89 @@
+"""List, read, fetch and roll back registered models.
+
+    semanir models list
+    semanir models card models:/semanir-denoising-color@champion
+    semanir models pull models:/semanir-denoising-color/3
+    semanir models rollback semanir-denoising-color 2
+
+The server is the one of MLFLOW_TRACKING_URI. Exit status: 0 done, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+MODEL = "models:/name@alias, models:/name/version, runs:/run_id, or a folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line: one sub-command per thing that can be done with a model."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    listing = actions.add_parser("list", help="every version, its alias and its held-out PSNR")
+    listing.set_defaults(act=_list)
+
+    card = actions.add_parser("card", help="what a model was trained on, its figures and its limits")
+    card.add_argument("model", help=MODEL)
+    card.set_defaults(act=_card)
+
+    pull = actions.add_parser("pull", help="fetch a model, check its digests, print its folder")
+    pull.add_argument("model", help=MODEL)
+    pull.add_argument("--cache", type=Path, help="where fetched models are kept (default: ~/.cache/semanir-on-ray)")
+    pull.set_defaults(act=_pull)
+
+    rollback = actions.add_parser("rollback", help="make an older version champion, and withdraw what would beat it")
+    rollback.add_argument("name", help="name of the model, e.g. semanir-denoising-color")
+    rollback.add_argument("version", type=int, help="the version that becomes champion")
+    rollback.set_defaults(act=_rollback)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do the chosen thing; returns the exit status. Raises UserError on bad input."""
+    from pipeline.errors import UserError
+    from pipeline.registry import AlteredModelError
+
+    try:
+        options.act(options)
+    except AlteredModelError as error:
+        raise UserError(str(error)) from error
+    return 0
+
+
+def _list(_: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.registry.catalog import list_registered
+
+    table = Table("model", "version", "alias", "held-out PSNR", "restores")
+    for version in list_registered():
+        state = f"withdrawn: {version.withdrawn}" if version.withdrawn else version.setting
+        figure = "" if version.psnr_db is None else f"{version.psnr_db:.2f} dB"
+        alias = ", ".join(f"@{alias}" for alias in version.aliases)
+        table.add_row(version.name, str(version.version), alias, figure, state)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _card(options: argparse.Namespace) -> None:
+    from pipeline.errors import UserError
+    from pipeline.registry import pull, sealed
+
+    file = pull(options.model) / sealed.CARD_FILE
+    if not file.is_file():
+        raise UserError(f"{file.parent} has no {file.name}: it holds weights that were never registered")
+    print(file.read_text(encoding="utf-8"))
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from pipeline.registry import pull
+
+    print(pull(options.model, options.cache))
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from pipeline.registry import rollback
+
+    rollback(options.name, options.version)
+    print(f"{options.name}: version {options.version} is champion")

@@ -1,0 +1,97 @@
+"""Pack images as WebDataset shards with a manifest.
+
+    semanir prepare --builtin --output s3://semanir/data/builtin
+    semanir prepare photos/ more/ --split train --output data/mine
+    semanir prepare --dataset gopro downloads/GOPRO_Large --output s3://semanir/data/gopro
+    semanir prepare --list-datasets
+
+The shards of a split lie in OUTPUT/<split>/. Running it again with the same images does nothing. Exit status: 0 packed,
+2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+class ListDatasets(argparse.Action):
+    """Print what is known of every public dataset, and stop."""
+
+    def __call__(self, *_: object) -> None:
+        from pipeline.data.importers import DATASETS
+
+        print("\n\n".join(dataset.describe() for dataset in DATASETS.values()))
+        raise SystemExit(0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add = parser.add_argument
+    add("folders", nargs="*", help="image folders, s3:// prefixes or tars")
+    add("--builtin", action="store_true", help="pack the built-in photographs: train, val and test")
+    add("--dataset", metavar="NAME", help="the folder is this public dataset: its splits and its pairs")
+    add("--incomplete", action="store_true", help="take fewer images than --dataset has")
+    add("--list-datasets", action=ListDatasets, nargs=0, help="names, terms, where to download, what is expected")
+    add("--output", required=True, help="folder or s3:// prefix; shards go to OUTPUT/SPLIT/")
+    add("--split", default="train", help="name of the split the folders make (default: train)")
+    add("--degraded", help="folder of degraded partners, with the same file names")
+    add("--codec", choices=("png", "webp", "original"), default="png", help="lossless, or as they are")
+    add("--sub-image", type=int, help="cut into squares of this many pixels (the field uses 480)")
+    add("--sub-image-step", type=int, default=240, help="distance between squares (default: 240)")
+    add("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
+    add("--max-skipped-share", type=float, default=0.01, help="fail when more images are corrupt (default: 0.01)")
+    add("--replace", action="store_true", help="put this in the place of another dataset")
+    add("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Pack the images; returns the exit status. Raises UserError on bad input."""
+    from pipeline.data.builtin import SPLITS, builtin_sources
+    from pipeline.data.encode import PackSettings
+    from pipeline.data.encode_on_ray import encode_on_ray
+    from pipeline.data.importers import get_dataset
+    from pipeline.data.importers.layout import find_splits
+    from pipeline.data.pack import encode_here
+    from pipeline.data.pack_console import pack_with_progress
+    from pipeline.data.sources import Source, all_sources, paired_sources
+    from pipeline.errors import UserError
+    from pipeline.storage import check_access
+
+    _check(options)
+    try:
+        settings = PackSettings(
+            codec=options.codec,
+            sub_image=options.sub_image,
+            sub_image_step=options.sub_image_step,
+            shard_bytes=int(options.shard_mib * 2**20),
+            max_skipped_share=options.max_skipped_share,
+        )
+        splits: dict[str, list[Source]]
+        if options.builtin:
+            splits = {split: builtin_sources(split) for split in SPLITS}
+        elif options.dataset:
+            splits = find_splits(get_dataset(options.dataset), options.folders[0], options.incomplete)
+        elif options.degraded:
+            splits = {options.split: paired_sources(options.folders[0], options.degraded)}
+        else:
+            splits = {options.split: all_sources(options.folders)}
+        check_access(options.output)
+        for split, sources in splits.items():
+            output = f"{options.output.rstrip('/')}/{split}"
+            encode_all = encode_on_ray if options.on_ray else encode_here
+            pack_with_progress(sources, output, settings, encode_all, options.replace)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises UserError for arguments that do not go together."""
+    from pipeline.errors import UserError
+
+    if options.builtin == bool(options.folders):
+        raise UserError("give either image folders or --builtin")
+    if options.degraded and len(options.folders) != 1:
+        raise UserError("--degraded pairs with exactly one folder of clean images")
+    if options.dataset and (len(options.folders) != 1 or options.degraded):
+        raise UserError("--dataset takes exactly one folder, and knows its pairs")

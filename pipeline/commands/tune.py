@@ -1,0 +1,58 @@
+"""Search configurations: every trial is a real training run, the winner a file that ``train`` takes.
+
+    ray job submit -- python jobs/tune.py jobs/configs/sweeps/k_and_depths.yaml --output runs/k_and_depths
+    semanir tune jobs/configs/sweeps/asha.yaml --set num_trials=20
+
+The same command again continues an interrupted sweep. Exit status: 0 at least one trial finished, 1 none did, 2 bad
+input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipeline.commands.door import configuration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("sweep", help="YAML file of the search space, e.g. jobs/configs/sweeps/k_and_depths.yaml")
+    parser.add_argument("--config", help="file that trials start from (default: jobs/configs/first_run.yaml)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=VALUE", dest="overrides",
+        help="override a key of the sweep file, e.g. --set fixed.training.steps=400 (repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, help="folder for winner.yaml (MLflow has it in any case)")
+    parser.add_argument("--experiment", default="semanir-sweeps", help="MLflow experiment (default: semanir-sweeps)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the sweep; returns the exit status. Raises UserError on bad input."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    from rich.console import Console
+
+    from pipeline.config import read_config
+    from pipeline.runs.commit import git_commit
+    from pipeline.tuning.results import results_table
+    from pipeline.tuning.space import read_sweep
+    from pipeline.tuning.sweep import run_sweep
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    sweep = read_sweep(options.sweep, options.overrides)
+    outcome = run_sweep(
+        read_config(configuration(options.config, options.root)), sweep,
+        experiment=options.experiment, commit=git_commit(options.root), console=console,
+    )  # fmt: skip
+    console.print(results_table(outcome.results, sweep.macs_size))
+    if outcome.winner_yaml is None:
+        print("error: no trial finished; the table says why", file=sys.stderr)
+        return 1
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "winner.yaml").write_text(outcome.winner_yaml, encoding="utf-8")
+        console.print(f"winner: {options.output / 'winner.yaml'}", highlight=False)
+    return 0
