@@ -8,10 +8,10 @@ from typing import TypeVar
 from pipeline.errors import UserError
 from pipeline.registry.client import TrackingServerSilent, tracking_uri, without_credentials
 from pipeline.storage.retry import RetryCount, retry
+from pipeline.storage.transient import status_may_pass
 
 T = TypeVar("T")
 DEADLINE_S = 120.0
-TOO_MANY_REQUESTS = 429
 RETRIES = RetryCount()
 
 
@@ -51,4 +51,4 @@ def is_transient(error: Exception) -> bool:
         status = error.response.status_code
     else:
         return isinstance(error, (TrackingServerSilent, requests.ConnectionError, requests.Timeout))
-    return bool(status >= 500 or status == TOO_MANY_REQUESTS)
+    return status_may_pass(status)

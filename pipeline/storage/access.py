@@ -7,6 +7,8 @@ import os
 from pipeline.errors import UserError
 from pipeline.storage.environment import describe_endpoint, split_s3_uri
 
+ANSWER_S = 20.0  # a server that is up answers within a quarter of this
+
 
 def check_access(uri: str) -> None:
     """Return when the address can be listed (or, for a local path, created); else say what to mend.
@@ -41,7 +43,7 @@ def _check_s3(uri: str) -> None:
         raise UserError(str(error)) from error
     where = describe_endpoint()
     try:
-        s3_client().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        s3_client(ANSWER_S).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     except (boto_errors.NoCredentialsError, boto_errors.PartialCredentialsError) as error:
         raise UserError(
             f"no S3 credentials for {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

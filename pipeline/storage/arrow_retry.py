@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +15,9 @@ from pipeline.storage.environment import describe_endpoint
 from pipeline.storage.ranged_file import RangedFile
 from pipeline.storage.retry import retry
 from pipeline.storage.s3 import S3Storage
+from pipeline.storage.transient import may_pass
 
 T = TypeVar("T")
-# As the AWS SDK inside Arrow names them; all it says of another error is its HTTP status.
-_MAY_PASS = re.compile(
-    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|REQUEST_TIMEOUT"
-    r"|REQUEST_TIME_TOO_SKEWED)|AWS Error UNKNOWN \(HTTP status (5..|429)\)"
-)
-
-
-def is_transient(error: Exception) -> bool:
-    """Whether Arrow may succeed with the same call later."""
-    return isinstance(error, OSError) and _MAY_PASS.search(str(error)) is not None
 
 
 class RetriedS3(pyarrow.fs.FileSystemHandler):
@@ -102,7 +92,7 @@ class RetriedS3(pyarrow.fs.FileSystemHandler):
 
     def _try(self, what: str, call: Callable[[], T]) -> T:
         name = f"{what} at {describe_endpoint()}"
-        return retry(call, is_transient=is_transient, deadline_s=self.deadline_s, what=name)
+        return retry(call, is_transient=may_pass, deadline_s=self.deadline_s, what=name)
 
 
 class _Upload:

@@ -10,54 +10,29 @@ from typing import Any, TypeVar
 
 import boto3
 import botocore.exceptions as boto_errors
-import urllib3.exceptions
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from pipeline.storage.base import Entry, checked_key
 from pipeline.storage.environment import describe_endpoint, s3_endpoint, s3_region, split_s3_uri
 from pipeline.storage.retry import retry
+from pipeline.storage.transient import may_pass
 
 T = TypeVar("T")
 DEFAULT_DEADLINE_S = 120.0
 # Above 64 MiB in parts of 64 MiB (an object has at most 10,000); a failed upload is aborted, and leaves no part.
 PARTS = TransferConfig(multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False)
-# Broken or refused connections, and answers cut short.
-TRANSIENT_ERRORS = (
-    boto_errors.ConnectionError,
-    boto_errors.HTTPClientError,
-    boto_errors.IncompleteReadError,
-    urllib3.exceptions.HTTPError,
-    ConnectionError,
-    TimeoutError,
-)
-TRANSIENT_CODES = {
-    "SlowDown",
-    "RequestTimeout",
-    "Throttling",
-    "ThrottlingException",
-    "RequestTimeTooSkewed",
-    "429",
-}
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
 
 
-def is_transient(error: Exception) -> bool:
-    """Whether the same request may succeed later."""
-    if isinstance(error, boto_errors.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or error.response["Error"]["Code"] in TRANSIENT_CODES
-    return isinstance(error, TRANSIENT_ERRORS)
-
-
-@lru_cache(maxsize=8)
-def _client(process_id: int, endpoint: str | None, region: str | None, credentials: int) -> Any:
+@lru_cache(maxsize=32)
+def _client(process_id: int, endpoint: str | None, region: str | None, credentials: int, timeout_s: float) -> Any:
     # boto3's clients survive threads but not a fork: the process id keeps one per process.
     # Its own retries are off: ours know the deadline.
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=5,
-        read_timeout=30,
+        connect_timeout=min(5, timeout_s),
+        read_timeout=timeout_s,
         max_pool_connections=32,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -65,11 +40,15 @@ def _client(process_id: int, endpoint: str | None, region: str | None, credentia
     return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
 
 
-def s3_client() -> Any:
-    """This process's boto3 client for the environment's endpoint."""
+def s3_client(deadline_s: float = DEFAULT_DEADLINE_S) -> Any:
+    """This process's boto3 client for the environment's endpoint, for requests repeated for ``deadline_s`` seconds.
+
+    A silent server is given a quarter of that for each answer (1 to 30 s), so that giving up is late by no more.
+    """
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
     credentials = hash(tuple(os.environ.get(name) for name in names))  # a change makes a new client
-    return _client(os.getpid(), s3_endpoint(), s3_region(), credentials)
+    timeout_s = min(max(deadline_s / 4, 1.0), 30.0)
+    return _client(os.getpid(), s3_endpoint(), s3_region(), credentials, timeout_s)
 
 
 class S3Storage:
@@ -95,7 +74,9 @@ class S3Storage:
         """Run one request; its failures become the errors that ``Storage`` promises."""
         name = f"{what} at {describe_endpoint()}"
         try:
-            return retry(lambda: call(s3_client()), is_transient=is_transient, deadline_s=self.deadline_s, what=name)
+            return retry(
+                lambda: call(s3_client(self.deadline_s)), is_transient=may_pass, deadline_s=self.deadline_s, what=name
+            )
         except boto_errors.ClientError as error:
             code = error.response["Error"]["Code"]
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
