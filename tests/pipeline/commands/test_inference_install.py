@@ -21,7 +21,6 @@ from pipeline.commands.door import TRAIN_ONLY
 ROOT = Path(__file__).resolve().parents[3]
 # Distribution -> what it is imported as, where the names differ.
 IMPORTED_AS = {
-    "pyyaml": {"yaml"},
     "scikit-image": {"skimage"},
     "scikit-learn": {"sklearn"},
     "boto3": {"boto3", "botocore"},
