@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks", nargs="+", metavar="TASK",
         default=["denoising", "jpeg", "sr", "deblurring", "demosaicking", "weather"],
-        help="task or group names, or 'all' for the ten tasks (default: the six groups)",
+        help="task or group names, or 'all' for the paper's ten (default: its six groups)",
     )  # fmt: skip
     parser.add_argument("--config", help="YAML configuration file (default: jobs/configs/first_run.yaml)")
     parser.add_argument(

@@ -33,6 +33,14 @@ def draw_int(rng: Generator, limits: IntRange) -> int:
     return low + min(int(rng.random() * (high - low + 1)), high - low)
 
 
+def spared(rng: Generator, share: float | None) -> bool:
+    """Whether this image stays as it is: true for ``share`` of all images.
+
+    None or 0 consumes no draw, so a setting without clean images degrades bit for bit as if it did not exist.
+    """
+    return bool(share) and rng.random() < float(share or 0)
+
+
 def middle(limits: Range) -> float:
     """Centre of the range: the value itself when it is fixed."""
     return 0.5 * (limits[0] + limits[1])

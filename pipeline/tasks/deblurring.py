@@ -15,12 +15,12 @@ from pipeline.degradations.kernel_file import parse_kernels
 from pipeline.degradations.motion_kernel import Kernel, random_motion_kernel
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.degradations.quantize import quantize
-from pipeline.degradations.ranges import Range, draw_int
+from pipeline.degradations.ranges import Range, draw_int, spared
 from pipeline.errors import UserError
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings
+from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
 class DeblurringSettings(TaskSettings):
@@ -40,6 +40,7 @@ class DeblurringSettings(TaskSettings):
     """
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 0.0)
     """Sensor noise after the blur."""
+    clean_share: CleanShare = None
 
     @field_validator("max_size")
     @classmethod
@@ -106,6 +107,8 @@ def check_kernel_files(settings: DeblurringSettings) -> None:
 
 def degrade(gt: Image, rng: Generator, settings: DeblurringSettings) -> Image:
     """Blur, add sensor noise, save in 8 bits."""
+    if spared(rng, settings.clean_share):
+        return gt.copy()
     blurred = blur(gt, kernel_of(rng, settings))
     noisy = gaussian_noise(blurred, rng, settings.sigma) if settings.sigma[1] > 0 else blurred
     return quantize(noisy)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from numpy.random import Generator
 
 from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image
-from pipeline.degradations.noise import gaussian_noise
-from pipeline.degradations.ranges import Range
+from pipeline.degradations.noise import clipped_and_truncated, gaussian_noise
+from pipeline.degradations.ranges import Range, spared
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings
+from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
 class DenoisingSettings(TaskSettings):
@@ -22,11 +22,19 @@ class DenoisingSettings(TaskSettings):
 
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 50.0)
     """Standard deviation of the noise, fixed or drawn per image."""
+    clean_share: CleanShare = None
+    saved_as: Literal["truncated_uint8"] | None = None
+    """None: noise in float, neither clipped nor rounded, as the denoising benchmarks have it. "truncated_uint8":
+    clipped and truncated to 8 bits, the all-in-one papers' convention.
+    """
 
 
 def degrade(gt: Image, rng: Generator, settings: DenoisingSettings) -> Image:
-    """Noise in float, neither clipped nor rounded."""
-    return gaussian_noise(gt, rng, settings.sigma)
+    """Noise in float, neither clipped nor rounded unless ``saved_as`` asks for it."""
+    if spared(rng, settings.clean_share):
+        return gt.copy()
+    noisy = gaussian_noise(gt, rng, settings.sigma)
+    return noisy if settings.saved_as is None else clipped_and_truncated(noisy)
 
 
 def _denoising(name: str, title: str, channels: int, convention: MetricConvention) -> Task:

@@ -9,10 +9,10 @@ from numpy.random import Generator
 from pipeline.config.ranges import integer_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
-from pipeline.degradations.ranges import IntRange
+from pipeline.degradations.ranges import IntRange, spared
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings
+from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
 class JpegSettings(TaskSettings):
@@ -20,11 +20,12 @@ class JpegSettings(TaskSettings):
 
     quality: Annotated[IntRange, integer_range(1, 100, "JPEG quality factor")] = (10, 40)
     """Quality factor of the encoder, fixed or drawn per image."""
+    clean_share: CleanShare = None
 
 
 def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
     """A real encoder and decoder; colour in 4:2:0."""
-    return jpeg(gt, rng, settings.quality)
+    return gt.copy() if spared(rng, settings.clean_share) else jpeg(gt, rng, settings.quality)
 
 
 def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) -> Task:

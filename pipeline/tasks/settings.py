@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
 from pipeline.config import Settings
 
 
 class TaskSettings(Settings):
     """Base of every task's settings."""
+
+
+def as_float(value: Any) -> Any:
+    """Lets the integers 0 and 1, as YAML has them, stand for floats; for ``BeforeValidator``."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+CleanShare = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(as_float)]
+"""Share of the images that are left as they are, so that a blind model learns to leave such images alone. None: none,
+the published settings.
+"""
 
 
 class NoSettings(TaskSettings):

@@ -12,12 +12,12 @@ from pipeline.degradations.image import Image
 from pipeline.degradations.quantize import quantize
 from pipeline.degradations.rain import Rain, rain
 from pipeline.degradations.raindrops import Raindrops, raindrops
-from pipeline.degradations.ranges import draw_int, middle
+from pipeline.degradations.ranges import draw_int, middle, spared
 from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
 from pipeline.evaluation.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
-from pipeline.tasks.settings import TaskSettings
+from pipeline.tasks.settings import CleanShare, TaskSettings
 
 Kind = Literal["rain", "snow", "raindrops"]
 
@@ -33,6 +33,7 @@ class WeatherSettings(TaskSettings):
     rain: Rain = Rain()
     snow: Snow = Snow()
     raindrops: Raindrops = Raindrops()
+    clean_share: CleanShare = None
 
 
 _KINDS: Mapping[Kind, Callable[[Image, Generator, WeatherSettings], Image]] = {
@@ -44,6 +45,8 @@ _KINDS: Mapping[Kind, Callable[[Image, Generator, WeatherSettings], Image]] = {
 
 def degrade(gt: Image, rng: Generator, settings: WeatherSettings) -> Image:
     """One kind of weather, saved in 8 bits."""
+    if spared(rng, settings.clean_share):
+        return gt.copy()
     kind = settings.kinds[draw_int(rng, (0, len(settings.kinds) - 1))]
     return quantize(_KINDS[kind](gt, rng, settings))
 

@@ -1,4 +1,4 @@
-"""The ten tasks keep their contract: names, shapes, types, reproducibility, baselines."""
+"""The tasks keep their contract: names, shapes, types, reproducibility, baselines."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def test_names_and_groups():
     assert list(TASKS) == [
         *("denoising_color", "denoising_gray", "jpeg_color", "jpeg_gray", "sr_x2", "sr_x3", "sr_x4"),
         *("deblurring", "demosaicking", "weather"),
+        *("unified_color", "unified_gray", "photo"),
     ]
-    assert list(GROUPS) == ["denoising", "jpeg", "sr", "deblurring", "demosaicking", "weather"]
+    groups = ["denoising", "jpeg", "sr", "deblurring", "demosaicking", "weather", "unified", "photo"]
+    assert list(GROUPS) == groups
     assert all(task.name == name for name, task in TASKS.items())
 
 
@@ -57,7 +59,7 @@ def test_baselines_are_comparable_with_the_truth(task):
     gt, lq = degrade(task)
     for baseline in task.baselines.values():
         figure = psnr(baseline(lq, task.parse_settings()), gt, task.convention)
-        assert 5 < figure < 60
+        assert 5 < figure < 60 or np.array_equal(lq, gt)  # blind tasks leave some images as they are
 
 
 @every_task
@@ -127,9 +129,9 @@ def test_cropping_a_too_small_image_is_a_users_error():
 
 def test_resolving_names():
     assert [t.name for t in resolve_tasks(["sr", "sr_x2", "jpeg_gray"])] == ["sr_x2", "jpeg_gray"]
-    assert resolve_tasks(["all"]) == list(TASKS.values())
+    assert resolve_tasks(["all"]) == list(TASKS.values())[:10]  # the paper's; ours are asked for by name
     assert [t.group for t in resolve_tasks(list(GROUPS))] == list(GROUPS)
-    with pytest.raises(UserError, match=r"unknown task 'derain'; choose among denoising_color, .*weather, or all"):
+    with pytest.raises(UserError, match=r"unknown task 'derain'; choose among denoising_color, .*photo, or all"):
         resolve_tasks(["sr", "derain"])
     with pytest.raises(UserError, match="no task given"):
         resolve_tasks([])
