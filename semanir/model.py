@@ -9,7 +9,8 @@ from semanir.config import ModelConfig
 from semanir.network import SemanIR
 from semanir.ushape import UShape
 
-# Published sizes: window 32, k 512 (trained with random k). The tiny ones train on two CPU cores in a minute.
+# Published sizes: window 32, k 512 (trained with random k). The tiny ones train on two CPU cores in a minute; the light
+# ones, a hundredth of the published, are for hours on a CPU and for pictures of megapixels there.
 _SIZES: dict[str, dict[str, Any]] = {
     "columnar_tiny": {
         "family": "columnar",
@@ -21,6 +22,18 @@ _SIZES: dict[str, dict[str, Any]] = {
         "upscale": 2,
         "bias_hidden_dim": 64,
         "upsample_dim": 24,
+        "zero_init_last": True,
+    },
+    "columnar_light": {
+        "family": "columnar",
+        "embed_dim": 48,
+        "depths": (3, 3, 3),
+        "num_heads": 2,
+        "window_size": 8,
+        "k": 16,
+        "upscale": 2,
+        "bias_hidden_dim": 64,
+        "upsample_dim": 32,
         "zero_init_last": True,
     },
     "columnar_small": {
@@ -46,6 +59,16 @@ _SIZES: dict[str, dict[str, Any]] = {
     "ushape_tiny": {
         "family": "ushape",
         "embed_dim": 16,
+        "depths": (2, 2, 2),
+        "num_heads": 1,
+        "window_size": 8,
+        "k": 16,
+        "bias_hidden_dim": 64,
+        "zero_init_last": True,
+    },
+    "ushape_light": {
+        "family": "ushape",
+        "embed_dim": 32,
         "depths": (2, 2, 2),
         "num_heads": 1,
         "window_size": 8,

@@ -22,6 +22,8 @@ COUNTS = {
     ("ushape_base", (("in_channels", 1), ("out_channels", 1))): 25_821_505,
     ("ushape_tiny", ()): 65_851,
     ("columnar_tiny", ()): 63_599,
+    ("ushape_light", ()): 253_419,
+    ("columnar_light", ()): 309_925,
 }
 
 
