@@ -20,8 +20,8 @@ from pipeline.data.images import decode_image, to_float
 from pipeline.data.patches import augment, to_tensor
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.errors import UserError
-from pipeline.evaluation.convention import MetricConvention
-from pipeline.evaluation.metrics import psnr
+from pipeline.metrics.convention import MetricConvention
+from pipeline.metrics.psnr_ssim import psnr
 from pipeline.training.losses import pseudo_huber
 
 Image = NDArray[np.float32]

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pictures", type=int, default=4, help="draw the first so many images (default: 4)")
     add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
     add("--lpips", metavar="FILE", help="measure LPIPS too, with weights from a safetensors file, local or s3:// "
-        "(pipeline/evaluation/metrics_lpips.py says how to make it)")  # fmt: skip
+        "(pipeline/metrics/lpips.py says how to make it)")  # fmt: skip
     add("--workers", type=int, help="at most so many Ray tasks at once (default: all that fit)")
     add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
     add("--gpu", action="store_true", help="a GPU for each Ray task")

@@ -14,13 +14,13 @@ from rich.console import Console
 from pipeline.config import deep_merge, parse_override
 from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
-from pipeline.evaluation.metrics_lpips import LpipsWeights, read_lpips
 from pipeline.evaluation.model_source import ModelSource, open_model
 from pipeline.evaluation.plan import Plan, describe_setting, make_plan
 from pipeline.evaluation.progress import show
 from pipeline.evaluation.run import Mapper, claim, run_plan, supply
 from pipeline.evaluation.summary import Mean, means, table
 from pipeline.evaluation.write import copy_to, key_maps_picture, write_results
+from pipeline.metrics.lpips import LpipsWeights, read_lpips
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.evaluation_run import Figure, log_evaluation
 from pipeline.storage import check_access, open_storage

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pipeline.data.faults import DamagedSample
 from pipeline.errors import UserError
 from pipeline.evaluation.image_set import read_image
-from pipeline.evaluation.metrics_lpips import LpipsWeights, build_lpips
 from pipeline.evaluation.pictures import Panel, draw_panels
 from pipeline.evaluation.plan import Plan
 from pipeline.evaluation.rows import RESTORED, Row
 from pipeline.evaluation.score import Image, measure, observe, restore_image
 from pipeline.evaluation.weights import Weights, build
+from pipeline.metrics.lpips import LpipsWeights, build_lpips
 
 
 @dataclass(frozen=True)

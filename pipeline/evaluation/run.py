@@ -14,10 +14,10 @@ import pyarrow as pa
 from pipeline.cluster import Shared, map_tasks
 from pipeline.errors import UserError
 from pipeline.evaluation.image_job import ImageJob, ImageResult, evaluate_image
-from pipeline.evaluation.metrics_lpips import LpipsWeights
 from pipeline.evaluation.plan import Plan
 from pipeline.evaluation.rows import Row, decode_rows, encode_rows
 from pipeline.evaluation.weights import Weights
+from pipeline.metrics.lpips import LpipsWeights
 from pipeline.storage import Storage
 
 PLAN_FILE = "plan.json"

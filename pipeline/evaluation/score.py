@@ -14,9 +14,9 @@ from torch import Tensor
 import semanir
 from pipeline.data.order import sample_generator
 from pipeline.errors import UserError
-from pipeline.evaluation.metrics import psnr, ssim
-from pipeline.evaluation.metrics_blocking import psnr_b
-from pipeline.evaluation.metrics_lpips import Lpips, lpips
+from pipeline.metrics.lpips import Lpips, lpips
+from pipeline.metrics.psnr_b import psnr_b
+from pipeline.metrics.psnr_ssim import psnr, ssim
 from pipeline.registry.seal import default_tile
 from pipeline.tasks import Task
 from pipeline.tasks.base import unchanged

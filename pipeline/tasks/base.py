@@ -12,7 +12,7 @@ from pipeline.config import parse_settings
 from pipeline.degradations.color import to_gray, to_rgb
 from pipeline.degradations.image import Image
 from pipeline.errors import UserError
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.settings import TaskSettings
 
 Degrade = Callable[[Image, Generator, Any], Image]

@@ -17,7 +17,7 @@ from pipeline.degradations.noise import gaussian_noise
 from pipeline.degradations.quantize import quantize
 from pipeline.degradations.ranges import Range, draw_int, spared
 from pipeline.errors import UserError
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings

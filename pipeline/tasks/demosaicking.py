@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from pipeline.degradations.bayer import demosaic_bilinear, demosaic_malvar, mosaic
 from pipeline.degradations.image import Image
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task
 from pipeline.tasks.settings import NoSettings
 

@@ -10,7 +10,7 @@ from pipeline.config.ranges import integer_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.ranges import IntRange, spared
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 

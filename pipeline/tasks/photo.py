@@ -22,7 +22,7 @@ from pipeline.degradations.ranges import IntRange, Range, draw, spared
 from pipeline.degradations.resize import resize
 from pipeline.degradations.sensor import sensor_noise
 from pipeline.degradations.sharpen import unsharp_mask
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings, as_float
 

@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.resize import bicubic_down, bicubic_up
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task, unchanged
 from pipeline.tasks.settings import NoSettings
 

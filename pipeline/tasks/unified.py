@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from pipeline.degradations.image import Image
 from pipeline.degradations.ranges import draw_int
 from pipeline.degradations.resize import bicubic_down, bicubic_up
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks import deblurring, demosaicking, denoising, jpeg, weather
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.deblurring import DeblurringSettings

@@ -15,7 +15,7 @@ from pipeline.degradations.raindrops import Raindrops, raindrops
 from pipeline.degradations.ranges import draw_int, middle, spared
 from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
-from pipeline.evaluation.convention import MetricConvention
+from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, smooth_l1_loss
 
-from pipeline.features import VGG16, Features, read_tensors
+from pipeline.metrics.features import VGG16, Features, read_tensors
 
 _TAPS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3, as TransWeather (Valanarasu et al., CVPR 2022) compares
 PERCEPTUAL_WEIGHT = 0.04  # TransWeather, section 3.4

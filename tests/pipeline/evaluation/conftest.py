@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import semanir
 from pipeline.data.pack import pack_dataset
 from pipeline.data.sources import folder_sources, paired_sources
-from tests.pipeline.evaluation.lpips_weights import random_lpips
+from tests.pipeline.metrics.lpips_weights import random_lpips
 
 SIZES = ((40, 52), (33, 48), (48, 36))
 

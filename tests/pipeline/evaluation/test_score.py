@@ -11,9 +11,9 @@ import torch
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.evaluation.metrics import psnr, ssim
-from pipeline.evaluation.metrics_blocking import psnr_b
 from pipeline.evaluation.score import measure, observe, restore_image, score_image
+from pipeline.metrics.psnr_b import psnr_b
+from pipeline.metrics.psnr_ssim import psnr, ssim
 from pipeline.tasks import TASKS
 
 NOISE, JPEG, SR = TASKS["denoising_color"], TASKS["jpeg_gray"], TASKS["sr_x2"]

@@ -9,7 +9,7 @@ from skimage import data
 
 from pipeline.degradations.quantize import from_uint8
 from pipeline.errors import UserError
-from pipeline.evaluation.metrics import psnr
+from pipeline.metrics.psnr_ssim import psnr
 from pipeline.tasks import GROUPS, TASKS, Task, resolve_tasks
 
 PHOTO = from_uint8(data.astronaut()[40:155, 120:245])

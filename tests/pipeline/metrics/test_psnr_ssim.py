@@ -6,15 +6,11 @@ import math
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.degradations.color import to_y
-from pipeline.evaluation.convention import MetricConvention
-from pipeline.evaluation.metrics import psnr, ssim
-from pipeline.evaluation.metrics_blocking import blocking_effect, psnr_b
-from pipeline.evaluation.metrics_device import psnr_batch, ssim_batch
+from pipeline.metrics.convention import MetricConvention
+from pipeline.metrics.psnr_b import blocking_effect, psnr_b
+from pipeline.metrics.psnr_ssim import psnr, ssim
 
 RGB, GRAY, LUMA = (MetricConvention(channel=c) for c in ("rgb", "gray", "y"))
 
@@ -118,40 +114,6 @@ def test_psnr_b_averages_the_channels():
     assert psnr_b(restored, gt, RGB) == pytest.approx(np.mean(alone))
 
 
-@settings(max_examples=15)
-@given(
-    st.sampled_from([RGB, GRAY, LUMA, MetricConvention(channel="y", border=4)]),
-    st.integers(19, 40),
-    st.integers(19, 40),
-    st.integers(0, 1000),
-)
-def test_device_figures_agree(convention, height, width, seed):
-    channels = 1 if convention.channel == "gray" else 3
-    pairs = [pair(height, width, channels, seed + i) for i in range(2)]
-    restored, gt = (torch.from_numpy(np.stack(side).transpose(0, 3, 1, 2)) for side in zip(*pairs, strict=True))
-    expected = [psnr(*images, convention) for images in pairs]
-    np.testing.assert_allclose(psnr_batch(restored, gt, convention), expected, atol=1e-4)
-    for window in ("valid", "same"):
-        expected = [ssim(*images, convention, window=window) for images in pairs]
-        np.testing.assert_allclose(ssim_batch(restored, gt, convention, window), expected, atol=1e-4)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_device_figures_agree_on_a_gpu():
-    restored, gt = pair(64, 48, 3)
-    on_gpu = [torch.from_numpy(image.transpose(2, 0, 1)[None]).cuda() for image in (restored, gt)]
-    assert psnr_batch(*on_gpu, LUMA).item() == pytest.approx(psnr(restored, gt, LUMA), abs=1e-4)
-    for window in ("valid", "same"):
-        figure = ssim_batch(*on_gpu, LUMA, window).item()
-        assert figure == pytest.approx(ssim(restored, gt, LUMA, window=window), abs=1e-4)
-
-
-def test_device_psnr_of_equal_images_is_infinite():
-    image = torch.rand(2, 3, 16, 16)
-    assert torch.isinf(psnr_batch(image, image, RGB)).all()
-
-
 @pytest.mark.parametrize(
     ("shapes", "convention", "complaint"),
     [
@@ -165,9 +127,6 @@ def test_incomparable_images_are_refused(shapes, convention, complaint):
     restored, gt = (np.zeros(shape, np.float32) for shape in shapes)
     with pytest.raises(ValueError, match=complaint):
         psnr(restored, gt, convention)
-    batch = [torch.zeros(1, shape[2], *shape[:2]) for shape in shapes]
-    with pytest.raises(ValueError, match=r"shape|channels|nothing left"):
-        psnr_batch(*batch, convention)
 
 
 def test_small_images_and_unknown_windows_are_refused():

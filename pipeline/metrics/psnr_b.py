@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.degradations.image import Image
-from pipeline.evaluation.convention import MetricConvention, comparable
+from pipeline.metrics.convention import MetricConvention, comparable
 
 _BLOCK = 8  # JPEG's
 

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 
 from pipeline.degradations.color import to_y
 from pipeline.degradations.image import Image
-from pipeline.evaluation.convention import MetricConvention, comparable
+from pipeline.metrics.convention import MetricConvention, comparable
 
 __all__ = ["Window", "gaussian_window", "psnr", "ssim", "to_y"]
 

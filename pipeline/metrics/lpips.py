@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pipeline.degradations.image import Image
 from pipeline.errors import UserError
-from pipeline.features import ALEXNET, VGG16, Architecture, Features, checked, read_tensors
+from pipeline.metrics.features import ALEXNET, VGG16, Architecture, Features, checked, read_tensors
 
 OPTION = "--lpips"
 # The ReLUs that are compared, by torchvision's index, and the channels that each has.
@@ -103,7 +103,7 @@ def find_backbone(weights: Mapping[str, Tensor], name: str | None = None) -> Arc
         what = "is missing" if first is None else f"has shape {tuple(first.shape)}"
         raise UserError(
             f"LPIPS weights: features.0.weight {what}; expected (64, 3, 11, 11) of torchvision's alexnet or "
-            f"(64, 3, 3, 3) of its vgg16, with lin0.model.1.weight … beside it (pipeline/evaluation/metrics_lpips.py "
+            f"(64, 3, 3, 3) of its vgg16, with lin0.model.1.weight … beside it (pipeline/metrics/lpips.py "
             "says how to make the file)"
         )
     return shapes[tuple(first.shape)]
