@@ -2,8 +2,12 @@
 
     semanir restore models:/semanir-denoising-color@champion holiday/ "scans/*.tif" --output restored
 
+    semanir restore models:/semanir-denoising-color@champion s3://photos/2026 --output s3://restored/2026 --on-ray
+
 PNG, JPEG, TIFF and WebP of 8 or 16 bits keep their format, bit depth, transparency, color profile and EXIF
-tags. Exit status: 0 all restored, 1 some were not (each is named), 2 bad input, nothing was done.
+tags. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
+continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
+Exit status: 0 all restored, 1 some were not (each is named), 2 bad input, nothing was done.
 """
 
 from __future__ import annotations
@@ -17,17 +21,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", help="models:/name@alias, models:/name/version, runs:/run_id, or a folder")
     add("inputs", nargs="+", help="image files, folders, or patterns in quotes")
-    add("--output", required=True, type=Path, help="folder for the restored images")
+    add("--output", required=True, help="folder for the restored images; with --on-ray also s3://…")
     add("--k", type=int, help="keys per token: fewer is faster (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
     add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--max-pixels", type=int, default=200_000_000, help="larger images are refused")
+    add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
+    add("--workers", type=int, help="with --on-ray: at most so many (default: all that fit)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Restore the files; returns the exit status. Raises UserError on bad input."""
+    return _run_on_ray(options) if options.on_ray else _run_here(options)
+
+
+def _run_here(options: argparse.Namespace) -> int:
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError, pull
     from pipeline.restoring.files import find_jobs
@@ -35,8 +45,9 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.restoring.restorer import Restorer
     from pipeline.restoring.run import check_writable, restore_files
 
-    jobs = find_jobs(options.inputs, options.output)
-    check_writable(options.output)
+    output = Path(options.output)
+    jobs = find_jobs(options.inputs, output)
+    check_writable(output)
     try:
         folder = pull(options.model)
         restorer = Restorer(folder, k=options.k, tile=options.tile, overlap=options.overlap, device=options.device)
@@ -44,3 +55,27 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
     outcomes = restore_files(restorer, jobs, overwrite=options.overwrite, max_pixels=options.max_pixels)
     return 1 if report(outcomes, total=len(jobs)) else 0
+
+
+def _run_on_ray(options: argparse.Namespace) -> int:
+    from pipeline.errors import UserError
+    from pipeline.registry import AlteredModelError
+    from pipeline.serving.batch.run import Request, restore_on_ray
+
+    if len(options.inputs) != 1:
+        raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(options.inputs)}")
+    request = Request(
+        source=options.inputs[0],
+        output=options.output,
+        model=options.model,
+        k=options.k,
+        tile=options.tile,
+        overlap=options.overlap,
+        max_pixels=options.max_pixels,
+        workers=options.workers,
+        device=options.device,
+    )
+    try:
+        return 1 if restore_on_ray(request) else 0
+    except AlteredModelError as error:
+        raise UserError(str(error)) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import first_line
 from pipeline.restoring.picture import FileFormat, Picture, UnusableImageError, from_levels
@@ -38,6 +38,8 @@ def read_picture(source: Path | bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
         raise
     except Image.DecompressionBombError:
         raise UnusableImageError(f"more than {max_pixels:,} pixels; raise --max-pixels if memory allows") from None
+    except UnidentifiedImageError:
+        raise UnusableImageError("damaged or not an image: no PNG, JPEG, TIFF or WebP file") from None
     except MemoryError:
         raise UnusableImageError("not enough memory to decode it") from None
     except Exception as error:  # on damaged data decoders raise anything: struct.error, SyntaxError, their own

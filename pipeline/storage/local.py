@@ -66,17 +66,8 @@ class LocalStorage:
             Path(name).unlink(missing_ok=True)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        found = []
-        for root, folders, names in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(root, name)
-                key = path.relative_to(self.folder).as_posix()
-                if key.startswith(prefix) and not name.startswith("."):
-                    found.append((key, path))
-        for key, path in sorted(found):
-            status = path.stat()
-            yield Entry(key, status.st_size, str(status.st_mtime_ns))
+        if self.folder.is_dir():
+            yield from _below(self.folder, "", prefix)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -86,3 +77,28 @@ class LocalStorage:
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+
+def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
+    """The files below a folder in the order of their keys, with the names of one folder a level in memory.
+
+    A folder sorts as its name with a slash, as it does among whole keys: ``a.png`` comes before ``a/b.png``. Hidden
+    names, and links to folders, are left out.
+    """
+    with os.scandir(folder) as found:
+        entries = sorted(
+            (
+                (entry.name + "/" * entry.is_dir(follow_symlinks=False), entry)
+                for entry in found
+                if not entry.name.startswith(".") and (entry.is_dir(follow_symlinks=False) or entry.is_file())
+            ),
+            key=lambda named: named[0],
+        )
+    for name, entry in entries:
+        key = start + name
+        if name.endswith("/"):
+            if key.startswith(prefix) or prefix.startswith(key):
+                yield from _below(Path(entry.path), key, prefix)
+        elif key.startswith(prefix):
+            status = entry.stat()
+            yield Entry(key, status.st_size, str(status.st_mtime_ns))

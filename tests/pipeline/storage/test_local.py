@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import tempfile
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.storage import arrow_filesystem, check_access, open_storage
@@ -76,3 +80,19 @@ def test_a_file_is_copied_in_whole_and_atomically(tmp_path):
     with pytest.raises(FileNotFoundError):
         store.write_file("a/large.bin", tmp_path / "missing")
     assert [entry.key for entry in store.list()] == ["a/large.bin"]
+
+
+@given(
+    st.sets(st.lists(st.sampled_from(["a", "b", "a.png", "a-", "é", "a0"]), min_size=1, max_size=3).map(tuple)),
+    st.sampled_from(["", "a", "a/", "a.", "b/a", "é"]),
+)
+def test_folders_are_listed_in_the_order_of_whole_keys(names, prefix):
+    # A name cannot be both a file and a folder.
+    folders = {name[:length] for name in names for length in range(1, len(name))}
+    keys = {"/".join(name) for name in names - folders}
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_storage(folder)
+        for key in keys:
+            store.write(key, b"")
+        store.write(".hidden/a", b"")
+        assert [entry.key for entry in store.list(prefix)] == sorted(key for key in keys if key.startswith(prefix))

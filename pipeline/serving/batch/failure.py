@@ -1,0 +1,33 @@
+"""Why an image was not restored: a kind to count by, and one line to read."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.errors import first_line
+from pipeline.restoring.picture import UnusableImageError
+from pipeline.storage import StorageUnavailable
+
+
+class WorkersDiedError(Exception):
+    """An image that workers died of, and that is left alone."""
+
+
+_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (UnusableImageError, "unusable image"),
+    (StorageUnavailable, "storage silent"),
+    (FileNotFoundError, "gone"),
+    (PermissionError, "access refused"),
+    (torch.OutOfMemoryError, "out of memory"),
+    (MemoryError, "out of memory"),
+    (OSError, "not written"),
+    (WorkersDiedError, "worker died"),
+)
+CAUGHT = tuple(error for error, _ in _KINDS)
+_LONGEST = 300
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """(kind, why) of one of the errors ``CAUGHT``."""
+    kind = next(kind for known, kind in _KINDS if isinstance(error, known))
+    return kind, first_line(error)[:_LONGEST]

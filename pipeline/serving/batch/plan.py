@@ -1,0 +1,84 @@
+"""The plan of a restoring run: all names, in parts that workers take, written to the output's store before it begins.
+
+A part is read by whoever restores it, so a worker that died is replaced by one that sees the very same names, and the
+driver never holds more than one part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.serving.batch.names import Name
+from pipeline.serving.batch.record import Outcome, Row
+from pipeline.storage import Storage
+from pipeline.storage.ranged_file import RangedFile
+
+PLAN = "_restoring/plan"
+# Small enough that a worker's death costs seconds, and a million names are some thousand parts.
+NAMES_PER_PART = 64
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("key", pa.string()),
+        ("start", pa.int64()),
+        ("length", pa.int64()),
+        ("span_sha256", pa.binary()),
+        ("known_digest", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One image to restore. known_digest: of the bytes that were restored before with the same settings, or empty."""
+
+    source: str
+    key: str
+    start: int
+    length: int | None
+    span_sha256: bytes | None
+    known_digest: str
+
+
+def with_known(names: Iterable[Name], record: Iterable[Row], settings: str) -> Iterator[Planned]:
+    """Join two ascending streams: what each name's digest was when it was last restored with these settings."""
+    rows = iter(record)
+    row = next(rows, None)
+    before = ""
+    for name in names:
+        if name.source <= before:
+            raise UserError(f"the listing is out of order at {name.source!r}, or names it twice; is it one folder?")
+        before = name.source
+        while row is not None and row.source < name.source:
+            row = next(rows, None)
+        same = row is not None and row.source == name.source and row.settings == settings
+        known = row.digest if row is not None and same and row.outcome == Outcome.RESTORED else ""
+        yield Planned(name.source, name.key, name.start, name.length, name.span_sha256, known)
+
+
+def write_plan(storage: Storage, planned: Iterable[Planned], per_part: int = NAMES_PER_PART) -> tuple[int, int]:
+    """Store the parts; returns how many parts and how many names there are."""
+    source = iter(planned)
+    parts = names = 0
+    while rows := list(islice(source, per_part)):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA), sink)
+        storage.write(part_key(parts), bytes(sink.getvalue()))
+        parts, names = parts + 1, names + len(rows)
+    return parts, names
+
+
+def read_part(storage: Storage, number: int) -> pa.Table:
+    """The rows of one part, with the columns of ``Planned``."""
+    return pq.read_table(RangedFile(storage, part_key(number)), schema=SCHEMA)
+
+
+def part_key(number: int) -> str:
+    """Its place in the output's store; parts sort by number."""
+    return f"{PLAN}/{number:08d}.parquet"

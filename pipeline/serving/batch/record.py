@@ -1,0 +1,119 @@
+"""The record of a restoring run: a Parquet row per source, in the order of their names, merged as a stream."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.storage import Storage
+from pipeline.storage.ranged_file import RangedFile
+
+RECORD_NAME = "record.parquet"
+ROW_GROUP = 16384
+_READ_AT_ONCE = 2048
+
+
+class Outcome(StrEnum):
+    """What became of a source; ``KEPT`` stands only in journals: the record keeps the earlier row instead."""
+
+    RESTORED = "restored"
+    KEPT = "kept"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One source. digest: SHA-256 of its bytes, empty when they could not be read. settings: of model and arguments;
+    equal digest and settings give equal results. seconds: of its restoring. kind, why: of a failure, else empty.
+    """
+
+    source: str
+    target: str
+    digest: str
+    model: str
+    settings: str
+    k: int
+    seconds: float
+    outcome: str
+    kind: str = ""
+    why: str = ""
+
+
+SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("target", pa.string()),
+        ("digest", pa.string()),
+        ("model", pa.string()),
+        ("settings", pa.string()),
+        ("k", pa.int32()),
+        ("seconds", pa.float32()),
+        ("outcome", pa.string()),
+        ("kind", pa.string()),
+        ("why", pa.string()),
+    ]
+)
+
+
+def read_record(storage: Storage, key: str = RECORD_NAME) -> Iterator[Row]:
+    """The rows in order; none when there is no record. Raises UserError when it is not one of ours, or damaged."""
+    if not storage.exists(key):
+        return
+    try:
+        file = pq.ParquetFile(RangedFile(storage, key))
+        if file.schema_arrow.names != SCHEMA.names:
+            raise UserError(f"{storage.uri}/{key} is another record (columns {file.schema_arrow.names}); move it away")
+        for batch in file.iter_batches(batch_size=_READ_AT_ONCE, use_threads=False):
+            yield from (Row(**values) for values in batch.to_pylist())
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise UserError(f"{storage.uri}/{key} is damaged ({error}); move it away to restore all anew") from None
+
+
+def write_rows(storage: Storage, key: str, rows: Iterable[Row]) -> None:
+    """Store rows as one Parquet file, in one step, never more than a row group of them in memory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "rows.parquet"
+        source = iter(rows)
+        with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+            while group := list(islice(source, ROW_GROUP)):
+                columns = {field.name: [getattr(row, field.name) for row in group] for field in fields(Row)}
+                writer.write_table(pa.Table.from_pydict(columns, schema=SCHEMA))
+        storage.write_file(key, path)
+
+
+def encode_rows(rows: Iterable[Row]) -> bytes:
+    """A few rows as the bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=SCHEMA)
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue())
+
+
+def merge(earlier: Iterable[Row], later: Iterable[Row]) -> Iterator[Row]:
+    """One row per source from two streams in ascending order: the later row where there is one.
+
+    A later row that says ``kept`` gives way to the earlier one. Rows of sources that are gone stay.
+    """
+    old, new = iter(earlier), iter(later)
+    a, b = next(old, None), next(new, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a.source < b.source):
+            assert a is not None
+            yield a
+            a = next(old, None)
+        elif a is None or b.source < a.source:
+            yield b
+            b = next(new, None)
+        else:
+            yield a if b.outcome == Outcome.KEPT else b
+            a, b = next(old, None), next(new, None)

@@ -1,0 +1,196 @@
+"""Restore a folder, an S3 prefix or a packed data set on the workers of a Ray cluster, with Ray Data.
+
+The same command continues what was interrupted, leaves alone what is done, and tries again what failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+
+from pipeline.cluster import Board, connect, total_resources
+from pipeline.errors import UserError, first_line
+from pipeline.registry import pull
+from pipeline.registry.pull import locate
+from pipeline.registry.sealed import file_digest
+from pipeline.restoring.restorer import Restorer
+from pipeline.serving.batch.journal import fold, journal_rows
+from pipeline.serving.batch.names import check_places, list_names
+from pipeline.serving.batch.plan import read_part, with_known, write_plan
+from pipeline.serving.batch.progress import Progress, report
+from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
+from pipeline.serving.batch.worker import Order, Worker
+from pipeline.storage import check_access, open_storage
+
+ASK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A restoring run. source: folder, S3 prefix or packed data set; output: folder or S3 prefix.
+
+    model: any address that ``pull`` takes; an alias is resolved once, at the beginning. workers: how many at most; None
+    takes what the cluster has. device: "auto" gives each worker a GPU where the cluster has any.
+    """
+
+    source: str
+    output: str
+    model: str
+    k: int | None = None
+    tile: int | None = None
+    overlap: int = 32
+    max_pixels: int = 200_000_000
+    workers: int | None = None
+    device: str = "auto"
+
+
+def restore_on_ray(request: Request, console: Console | None = None) -> int:
+    """Run it; returns how many images could not be restored, each of which is in the record with its reason.
+
+    Raises:
+        UserError: bad input, no cluster, or a store that stayed silent; the same command then continues.
+    """
+    console = console or Console(soft_wrap=True, highlight=False)
+    check_places(request.source, request.output)
+    check_access(request.output)
+    address, settings = _settings(request)
+    connect()
+    workers, device = _workers(request)
+    output = open_storage(request.output)
+    fold(output)
+    names = list_names(open_storage(request.source))
+    parts, total = write_plan(output, with_known(names, read_record(output), settings))
+    if not total:
+        raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
+    console.print(f"restoring {total} images with {address} on up to {workers} {device} workers", markup=False)
+    order = Order(
+        source=request.source,
+        output=request.output,
+        model=address,
+        settings=settings,
+        k=request.k,
+        tile=request.tile,
+        overlap=request.overlap,
+        max_pixels=request.max_pixels,
+        device=device,
+    )
+    board = Board()
+    progress = Progress(total, console)
+    with _shown(board, progress):
+        _stream(order, board, parts, min(workers, parts))
+    counts = report(journal_rows(output), console)
+    fold(output)
+    console.print(f"the record is {output.uri}/{RECORD_NAME}", markup=False)
+    if counts.total() != total:
+        raise UserError(f"{counts.total()} of {total} images were taken in hand; run the same command again")
+    return counts[Outcome.FAILED]
+
+
+def _settings(request: Request) -> tuple[str, str]:
+    """The model's fixed address, and a digest of its weights and of all arguments that change a result.
+
+    The model is loaded and probed here first, so that a wrong k or an altered model ends the run before it begins.
+    """
+    address = locate(request.model).uri if request.model.startswith(("models:", "runs:")) else request.model
+    folder = pull(address)
+    restorer = Restorer(folder, k=request.k, tile=request.tile, overlap=request.overlap, device="cpu")
+    weights = file_digest(Path(folder) / "model.safetensors")
+    made_of = [weights, restorer.k or restorer.config.k, restorer.tile, restorer.overlap]
+    return address, hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def _workers(request: Request) -> tuple[int, str]:
+    """How many workers at most, and the device of each."""
+    room = total_resources()
+    device = request.device
+    if device == "auto":
+        device = "cuda" if room["GPU"] >= 1 else "cpu"
+    available = int(room["GPU"] if device.startswith("cuda") else room["CPU"])
+    if available < 1:
+        raise UserError(f"the cluster has no {'GPU' if device.startswith('cuda') else 'CPU'}; choose another --device")
+    return min(request.workers or available, available), device
+
+
+def _stream(order: Order, board: Board, parts: int, workers: int) -> None:
+    """Let Ray Data carry the parts of the plan to the workers; a dead worker's part goes to another."""
+    import ray
+    from ray.data import DataContext, Datasource, ReadTask
+    from ray.data.block import BlockMetadata
+
+    class PlanSource(Datasource):
+        """The parts of the plan, read when a worker is about to need them."""
+
+        def get_read_tasks(self, parallelism: int, *args: Any, **kwargs: Any) -> list[ReadTask]:
+            about = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
+            return [ReadTask(_reader(order.output, part), about) for part in range(parts)]
+
+        def estimate_inmemory_data_size(self) -> int | None:
+            return None
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    on_gpu = order.device.startswith("cuda")
+    try:
+        # Reading a part of the plan is one small request: it takes no worker's place.
+        dataset = ray.data.read_datasource(PlanSource(), override_num_blocks=parts, num_cpus=0.01).map_batches(
+            Worker,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_args=(order, board),
+            concurrency=(1, workers),
+            num_cpus=0 if on_gpu else 1,
+            num_gpus=1 if on_gpu else 0,
+        )
+        for _ in dataset.iter_batches(batch_size=None, prefetch_batches=0):
+            pass
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        raise (
+            cause
+            if isinstance(cause, UserError)
+            else UserError(f"the run ended early ({first_line(cause or error)}); the same command continues it")
+        ) from error
+
+
+def _reader(output: str, part: int) -> Any:
+    def read() -> Iterator[pa.Table]:
+        table = read_part(open_storage(output), part)
+        yield table.append_column("part", pa.array([part] * table.num_rows, pa.int64()))
+
+    return read
+
+
+@contextmanager
+def _shown(board: Board, progress: Progress) -> Iterator[None]:
+    """While the block runs, collect what workers post and show it; at its end, the rest."""
+    ended = threading.Event()
+
+    def collect() -> None:
+        for _, news in board.collect():
+            progress.add(news)
+
+    def watch() -> None:
+        while not ended.wait(ASK_EVERY_S):
+            collect()
+            progress.say()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+    collect()

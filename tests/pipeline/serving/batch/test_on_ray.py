@@ -1,0 +1,92 @@
+"""A folder restored by the workers of a real Ray cluster."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.restoring.read import read_picture
+from pipeline.restoring.restorer import Restorer
+from pipeline.restoring.write import encode
+from pipeline.serving.batch.record import read_record
+from pipeline.serving.batch.run import Request, restore_on_ray
+from pipeline.storage import open_storage
+from tests.pipeline.serving.batch.conftest import make_images
+
+COUNT = 200
+
+
+def restore(request: Request) -> tuple[int, str]:
+    console = Console(file=StringIO(), width=200)
+    failed = restore_on_ray(request, console)
+    return failed, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_two_hundred_images_then_a_second_run_that_does_only_what_is_left(cluster, tiny_model, tmp_path):
+    source, output = tmp_path / "in", tmp_path / "out"
+    names = make_images(source, COUNT)
+    (source / "notes.txt").write_text("not an image")
+    (source / "z.png").write_bytes((source / names[0]).read_bytes()[:60])
+    request = Request(source=str(source), output=str(output), model=str(tiny_model), k=3)
+
+    failed, printed = restore(request)  # two workers
+    assert failed == 1
+    assert f"{COUNT} restored, 0 done before, 1 failed" in printed
+    assert "unusable image" in printed
+    restored = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
+    assert restored == sorted([*names, "record.parquet"])
+    restorer = Restorer(tiny_model, k=3, device="cpu")
+    for name in names[:: COUNT // 8]:
+        assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
+    rows = {row.source: row for row in read_record(open_storage(str(output)))}
+    assert sorted(rows) == sorted([*names, "z.png"])
+    assert {row.outcome for name, row in rows.items() if name != "z.png"} == {"restored"}
+    assert rows["z.png"].outcome == "failed"
+    assert "damaged" in rows["z.png"].why
+    for name in names[:5]:
+        assert rows[name].digest == hashlib.sha256((source / name).read_bytes()).hexdigest()
+        assert (rows[name].k, rows[name].model) == (3, str(tiny_model))
+        assert rows[name].seconds > 0
+
+    before = {name: (output / name).stat().st_mtime_ns for name in names}
+    changed, removed = names[3], names[7]
+    Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(source / changed)
+    (output / removed).unlink()
+    Image.fromarray(np.full((8, 8, 3), 9, dtype=np.uint8)).save(source / "z.png")
+    failed, printed = restore(replace(request, workers=1))
+    assert failed == 0
+    assert f"3 restored, {COUNT - 2} done before, 0 failed" in printed
+    after = {name: (output / name).stat().st_mtime_ns for name in names}
+    assert {name for name in names if after[name] != before[name]} == {changed, removed}
+    assert {row.outcome for row in read_record(open_storage(str(output)))} == {"restored"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "nowhere"}, "does not exist"),
+        ({"output": "in/out"}, "lies in"),
+        ({"output": "in"}, "lies in"),
+        ({"k": 0}, "k is 0"),
+        ({"model": "no-model"}, "does not exist"),
+        ({"source": "empty"}, "holds no images"),
+        ({"device": "cuda"}, "has no GPU"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_bad_input_is_one_line(change, message, cluster, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_images(Path("in"), 1)
+    Path("empty").mkdir()
+    good = {"source": "in", "output": "out", "model": str(tiny_model)}
+    with pytest.raises(UserError, match=message) as raised:
+        restore(Request(**(good | change)))
+    assert "\n" not in str(raised.value)
