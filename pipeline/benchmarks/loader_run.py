@@ -19,12 +19,12 @@ from pipeline.benchmarks.loaders import MICRO_BATCH, Loader, folder_of_pngs, our
 from pipeline.benchmarks.promises import Promise
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
-from pipeline.data.builtin import Split, builtin_sources
-from pipeline.data.encode import PackSettings
 from pipeline.data.manifest import Manifest
-from pipeline.data.pack import pack_dataset
+from pipeline.data.packing.builtin import Split, builtin_sources
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import Source, folder_sources
 from pipeline.data.patches import make_patch_sampler
-from pipeline.data.sources import Source, folder_sources
 from pipeline.errors import UserError
 from pipeline.tasks import TASKS
 

@@ -15,8 +15,8 @@ from torch import Tensor
 import semanir
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
-from pipeline.data.builtin import Split, builtin_sources
 from pipeline.data.images import decode_image, to_float
+from pipeline.data.packing.builtin import Split, builtin_sources
 from pipeline.data.patches import augment, to_tensor
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.errors import UserError

@@ -15,8 +15,8 @@ from pipeline.benchmarks.table import format_table
 from pipeline.benchmarks.training_pace import BATCH, BLOCK, PATCH, RATE, blocks_of, compare_steps, pace
 from pipeline.cluster import Board, own_cluster
 from pipeline.config import RunConfig, resolve
-from pipeline.data.builtin import builtin_sources
-from pipeline.data.pack import pack_dataset
+from pipeline.data.packing.builtin import builtin_sources
+from pipeline.data.packing.pack import pack_dataset
 from pipeline.training.launch import on_workers, run_training
 
 WORK = ("forward", "backward", "step")  # of a step; all else is the pipeline's own

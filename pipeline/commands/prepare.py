@@ -18,7 +18,7 @@ class ListDatasets(argparse.Action):
     """Print what is known of every public dataset, and stop."""
 
     def __call__(self, *_: object) -> None:
-        from pipeline.data.importers import DATASETS
+        from pipeline.data.packing.importers import DATASETS
 
         print("\n\n".join(dataset.describe() for dataset in DATASETS.values()))
         raise SystemExit(0)
@@ -46,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pack the images; returns the exit status. Raises UserError on bad input."""
-    from pipeline.data.builtin import SPLITS, builtin_sources
-    from pipeline.data.encode import PackSettings
-    from pipeline.data.encode_on_ray import encode_on_ray
-    from pipeline.data.importers import get_dataset
-    from pipeline.data.importers.layout import find_splits
-    from pipeline.data.pack import encode_here
-    from pipeline.data.pack_console import pack_with_progress
-    from pipeline.data.sources import Source, all_sources, paired_sources
+    from pipeline.data.packing.builtin import SPLITS, builtin_sources
+    from pipeline.data.packing.console import pack_with_progress
+    from pipeline.data.packing.encode import PackSettings
+    from pipeline.data.packing.encode_on_ray import encode_on_ray
+    from pipeline.data.packing.importers import get_dataset
+    from pipeline.data.packing.importers.layout import find_splits
+    from pipeline.data.packing.pack import encode_here
+    from pipeline.data.packing.sources import Source, all_sources, paired_sources
     from pipeline.errors import UserError
     from pipeline.storage import check_access
 

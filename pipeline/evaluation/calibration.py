@@ -13,10 +13,10 @@ from importlib.resources import files
 from typing import Any
 
 from pipeline.config import parse_override
-from pipeline.data.encode import PackSettings
 from pipeline.data.manifest import MANIFEST_NAME
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 from pipeline.errors import UserError
 from pipeline.evaluation.plan import Plan, make_plan
 from pipeline.evaluation.published import plain

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.config import RunConfig, resolve
-from pipeline.data.pack import pack_dataset
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 from pipeline.data.shard_cache import CacheSettings
-from pipeline.data.sources import folder_sources
 from pipeline.errors import UserError
 from pipeline.runs.preflight import check_data
 from pipeline.training.context import PlainContext

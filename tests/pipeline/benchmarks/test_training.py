@@ -12,8 +12,8 @@ from pipeline.benchmarks import training_pace
 from pipeline.benchmarks.training_pace import BareStep, compare_steps
 from pipeline.benchmarks.training_run import benchmark_config
 from pipeline.config import RunConfig
-from pipeline.data.builtin import builtin_sources
-from pipeline.data.pack import pack_dataset
+from pipeline.data.packing.builtin import builtin_sources
+from pipeline.data.packing.pack import pack_dataset
 from pipeline.training.context import PlainContext
 
 

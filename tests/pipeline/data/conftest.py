@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.encode import PackSettings
 from pipeline.data.images import encode_image
 from pipeline.data.manifest import Manifest
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 
 
 def write_images(folder: Path, count: int, *, height: int = 12, width: int = 8, seed: int = 0) -> Path:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import paired_sources
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import paired_sources
 from pipeline.data.whole import iter_whole_images
 
 

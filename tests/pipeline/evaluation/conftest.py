@@ -10,8 +10,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import semanir
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources, paired_sources
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources, paired_sources
 from tests.pipeline.metrics.lpips_weights import random_lpips
 
 SIZES = ((40, 52), (33, 48), (48, 36))

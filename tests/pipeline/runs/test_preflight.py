@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.config import resolve
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 from pipeline.errors import UserError
 from pipeline.runs.preflight import check_config, check_data, check_runs
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from pipeline.data.batches import BatchSchedule, Phase
-from pipeline.data.encode import PackSettings
 from pipeline.data.images import encode_image
 from pipeline.data.loader import open_scheduled_stream
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 from pipeline.data.stream import StreamSettings
 from pipeline.storage import StorageUnavailable, open_storage
 

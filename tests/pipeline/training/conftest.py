@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 
 WORKER = Path(__file__).parent / "plain_worker.py"
 Run = Callable[..., list[dict[str, Any]]]

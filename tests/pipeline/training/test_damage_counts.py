@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline.config import resolve
 from pipeline.data.manifest import load_manifest
-from pipeline.data.pack import pack_dataset
-from pipeline.data.sources import folder_sources
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
 
 
 def test_all_ranks_damage_is_counted_by_kind(run_group: Any, tmp_path: Path) -> None:

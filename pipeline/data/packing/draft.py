@@ -14,7 +14,6 @@ from pathlib import Path
 
 import webdataset as wds
 
-from pipeline.data.encode import Encoded, Skipped
 from pipeline.data.manifest import (
     MANIFEST_NAME,
     DatasetSummary,
@@ -24,6 +23,7 @@ from pipeline.data.manifest import (
     load_manifest,
     write_manifest,
 )
+from pipeline.data.packing.encode import Encoded, Skipped
 from pipeline.errors import UserError
 from pipeline.storage import Storage
 

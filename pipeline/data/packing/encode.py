@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.data.images import MAX_PIXELS, BadImage, decode_image, encode_image
-from pipeline.data.sources import Source
+from pipeline.data.packing.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pipeline.data.draft import Draft, ShardBuffer
-from pipeline.data.encode import Encoded, PackSettings, Skipped, encode_source
 from pipeline.data.manifest import MANIFEST_NAME, Manifest, load_manifest
-from pipeline.data.sources import Source, check_unique, fingerprint
+from pipeline.data.packing.draft import Draft, ShardBuffer
+from pipeline.data.packing.encode import Encoded, PackSettings, Skipped, encode_source
+from pipeline.data.packing.sources import Source, check_unique, fingerprint
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from pipeline.cluster import connect, map_tasks
-from pipeline.data.encode import Encoded, PackSettings, Skipped, encode_source
-from pipeline.data.sources import Source
+from pipeline.data.packing.encode import Encoded, PackSettings, Skipped, encode_source
+from pipeline.data.packing.sources import Source
 
 T = TypeVar("T")
 

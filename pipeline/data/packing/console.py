@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.data.encode import PackSettings
 from pipeline.data.manifest import Manifest
-from pipeline.data.pack import EncodeAll, encode_here, pack_dataset
-from pipeline.data.sources import Source
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import EncodeAll, encode_here, pack_dataset
+from pipeline.data.packing.sources import Source
 
 SHOWN_SKIPS = 20
 

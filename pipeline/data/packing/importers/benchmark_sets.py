@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.data.importers.layout import Dataset, Split
+from pipeline.data.packing.importers.layout import Dataset, Split
 
 _NONE_FOUND = "none found; used for research by custom"
 _BSDS = "non-commercial research and education (of the Berkeley data)"
@@ -24,7 +24,7 @@ def _test_set(
 # Collections mark ground truth by such endings, and put low-resolution copies (…x4, …_LR) beside it: those are left.
 _GT = r"(?:_GT|_HR|_SRF_\d_HR)?"
 
-TEST_SETS = (
+BENCHMARK_SETS = (
     _test_set(
         "kodak", "Kodak", 24, r"kodim\d\d", "kodim01.png to kodim24.png",
         "Kodak lossless true color image suite", "r0k.us/graphics/kodak",

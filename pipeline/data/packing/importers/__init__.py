@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pipeline.data.importers.blur_sets import BLUR_SETS
-from pipeline.data.importers.layout import Dataset
-from pipeline.data.importers.photograph_sets import PHOTOGRAPH_SETS
-from pipeline.data.importers.test_sets import TEST_SETS
-from pipeline.data.importers.weather_sets import WEATHER_SETS
+from pipeline.data.packing.importers.benchmark_sets import BENCHMARK_SETS
+from pipeline.data.packing.importers.blur_sets import BLUR_SETS
+from pipeline.data.packing.importers.layout import Dataset
+from pipeline.data.packing.importers.photograph_sets import PHOTOGRAPH_SETS
+from pipeline.data.packing.importers.weather_sets import WEATHER_SETS
 from pipeline.errors import UserError
 
 __all__ = ["DATASETS", "Dataset", "get_dataset"]
 
 DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {dataset.name: dataset for dataset in (*PHOTOGRAPH_SETS, *BLUR_SETS, *WEATHER_SETS, *TEST_SETS)}
+    {dataset.name: dataset for dataset in (*PHOTOGRAPH_SETS, *BLUR_SETS, *WEATHER_SETS, *BENCHMARK_SETS)}
 )
 """Name -> dataset."""
 

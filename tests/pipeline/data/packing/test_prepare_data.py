@@ -9,7 +9,7 @@ import pytest
 from jobs.prepare_data import main
 from pipeline.data.manifest import load_manifest
 
-JOB = Path(__file__).parents[3] / "jobs" / "prepare_data.py"
+JOB = Path(__file__).parents[4] / "jobs" / "prepare_data.py"
 
 
 def test_the_built_in_photographs_become_three_datasets(tmp_path):

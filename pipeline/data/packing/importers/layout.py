@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.data.images import SUFFIXES
-from pipeline.data.sources import Location, Source, check_unique
+from pipeline.data.packing.sources import Location, Source, check_unique
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
 from pipeline.storage.base import Entry

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.encode_on_ray import in_order
+from pipeline.data.packing.encode_on_ray import in_order
 
 
 @given(st.integers(0, 30).flatmap(lambda n: st.permutations(range(n))))

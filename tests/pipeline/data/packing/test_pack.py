@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import webdataset as wds
 
-from pipeline.data.encode import PackSettings, corners
 from pipeline.data.images import decode_image, encode_image
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
-from pipeline.data.pack import encode_here, pack_dataset
-from pipeline.data.sources import folder_sources, paired_sources
+from pipeline.data.packing.encode import PackSettings, corners
+from pipeline.data.packing.pack import encode_here, pack_dataset
+from pipeline.data.packing.sources import folder_sources, paired_sources
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
 

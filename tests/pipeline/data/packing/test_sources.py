@@ -4,9 +4,9 @@ import tarfile
 
 import pytest
 
-from pipeline.data.builtin import PHOTOGRAPHS, SPLITS, builtin_sources
 from pipeline.data.images import decode_image
-from pipeline.data.sources import all_sources, folder_sources, paired_sources, sample_key
+from pipeline.data.packing.builtin import PHOTOGRAPHS, SPLITS, builtin_sources
+from pipeline.data.packing.sources import all_sources, folder_sources, paired_sources, sample_key
 from pipeline.errors import UserError
 
 
