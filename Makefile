@@ -11,7 +11,7 @@ PYTEST ?=
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints up down status data train test test-slow lint format bench clean
+.PHONY: help install constraints up down status data train test test-slow check lint format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,10 +60,12 @@ test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k ord
 test-slow: install ## Run the long tests, and those that need a GPU
 	@$(BIN)/python -m pytest -m "slow or gpu" $(PYTEST)
 
-lint: install ## Check style, types, and the pinned packages for known vulnerabilities
+check: install ## Check style and types, tests included
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+lint: check ## Check style, types, and the pinned packages for known vulnerabilities (asks their index)
 	@$(BIN)/python -m infra.audit
 
 format: install ## Mend what `make lint` can mend by itself

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from pipeline.benchmarks.clock import each_milliseconds, median_ratio
@@ -9,7 +11,7 @@ from pipeline.benchmarks.clock import each_milliseconds, median_ratio
 
 def test_every_candidate_is_called_in_each_round_and_once_before() -> None:
     calls: list[str] = []
-    times = each_milliseconds({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3, device="cpu")
+    times = each_milliseconds({name: partial(calls.append, name) for name in "ab"}, rounds=3, device="cpu")
     assert "".join(calls) == "ab" * 4
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
 

@@ -37,7 +37,7 @@ def laplacian(recorded: np.ndarray, row: int, column: int, here: int) -> float:
     """Of the site's own color over its four nearest like-colored samples on the axes two pixels away."""
     near = [(-2, 0), (2, 0), (0, -2), (0, 2)]
     assert all(color(row + dy, column + dx) == here for dy, dx in near)
-    return sample(recorded, row, column) - np.mean([sample(recorded, row + y, column + x) for y, x in near])
+    return sample(recorded, row, column) - float(np.mean([sample(recorded, row + y, column + x) for y, x in near]))
 
 
 def green_gradient(recorded: np.ndarray, row: int, column: int, horizontal: bool) -> float:

@@ -37,7 +37,7 @@ class Healthy(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def late_server(address: tuple[str, int]) -> Iterator[HTTPServer]:
+def late_server(address: tuple[str, int]) -> Iterator[threading.Timer]:
     """Something that answers there, a second after it was asked for."""
     server: list[HTTPServer] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from pipeline.data.packing.importers.layout import find_splits
 from pipeline.errors import UserError
 
 # Per split: (clean files, degraded files) as the archives hold them, and files beside them that do not count.
-LAYOUTS = {
+LAYOUTS: dict[str, Any] = {
     "div2k": {
         "train": ["DIV2K_train_HR/0001.png", "DIV2K_train_HR/0800.png"],
         "val": ["DIV2K_valid_HR/0801.png", "DIV2K_valid_HR/0900.png"],
