@@ -1,6 +1,5 @@
 """Configuration: what a run may be told (schema), how it is told (files, ``--set``), and what names it."""
 
-from pipeline.config.base import Settings, parse_settings
 from pipeline.config.fingerprint import Operational, fingerprint
 from pipeline.config.overlay import deep_merge, parse_override, read_config, resolve
 from pipeline.config.schema import (
@@ -12,6 +11,7 @@ from pipeline.config.schema import (
     TrainingSettings,
 )
 from pipeline.config.yaml_text import read_value, read_yaml, write_yaml
+from pipeline.settings.base import Settings, parse_settings
 
 __all__ = [
     "DataSettings",

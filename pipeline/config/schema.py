@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.base import Settings
 from pipeline.config.fingerprint import Operational, fingerprint
+from pipeline.settings.base import Settings
+from pipeline.tasks import TASKS
 from pipeline.workers import Workers, micro_batch_size, nearest_worlds
 
 MAX_PROFILED_STEPS = 10
+# Far beyond what anyone trains, near enough that a slip of the keyboard is caught before it takes time or memory.
+Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Samples = Annotated[int, Field(ge=1, le=65_536)]
+Pixels = Annotated[int, Field(ge=8, le=4_096)]
+Count = Annotated[int, Field(ge=1, le=4_096)]
+Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Keys = Annotated[int, Field(ge=1, le=4_096)]
 
 
 class ModelSettings(Settings):
@@ -20,7 +30,7 @@ class ModelSettings(Settings):
     name: str | None = None  # None: the task's published model
     init: str | None = Field(default=None, description="folder of weights to start from (a checkpoint's best/)")
     embed_dim: int | None = None
-    depths: tuple[int, ...] | None = None
+    depths: Annotated[tuple[int, ...], Field(max_length=64)] | None = None
     num_heads: int | None = None
     window_size: int | None = None
     mlp_ratio: float | None = None
@@ -40,15 +50,15 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     """Where the shards are, and how samples are drawn from them (the order itself: pipeline.data.order)."""
 
-    train: str | Annotated[dict[str, Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+    train: str | Annotated[dict[str, Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=1)] = Field(
         description="address of the training set, or addresses with whole-number weights"
     )
     val: str
     test: str | None = None
-    patch_size: int = Field(default=128, ge=8, description="side of a ground-truth patch, pixels")
-    streams: int = Field(default=64, ge=1, description="canonical streams: at least the largest world")
-    block_size: int = Field(default=64, ge=1, description="samples shuffled together within a stream")
-    crops_per_image: int = Field(default=1, ge=1)
+    patch_size: Pixels = Field(default=128, description="side of a ground-truth patch, pixels")
+    streams: Count = Field(default=64, description="canonical streams: at least the largest world")
+    block_size: Samples = Field(default=64, description="samples shuffled together within a stream")
+    crops_per_image: Count = 1
     loader_workers: Operational[int] = Field(default=0, ge=0, le=64)
     cache_folder: Operational[str | None] = Field(
         default=None, description="local disk for copies of shards; None: no copies"
@@ -69,9 +79,9 @@ class ScheduleSettings(Settings):
     """Learning rate over optimizer steps: a linear warm-up, then cosine to ``final_ratio`` or halvings."""
 
     kind: Literal["cosine", "multistep", "constant"] = "cosine"
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000_000)
     final_ratio: float = Field(default=0.0, ge=0, le=1)
-    milestones: tuple[int, ...] = ()
+    milestones: Annotated[tuple[Steps, ...], Field(max_length=1_000)] = ()
     gamma: float = Field(default=0.5, gt=0, le=1)
 
 
@@ -82,55 +92,59 @@ class PhaseSettings(Settings):
     run's schedule over all steps.
     """
 
-    steps: int = Field(ge=1)
-    patch_size: int | None = Field(default=None, ge=8)
-    global_batch_size: int | None = Field(default=None, ge=1)
-    micro_batch_size: int | None = Field(default=None, ge=1)
-    learning_rate: float | None = Field(default=None, gt=0)
+    steps: Steps
+    patch_size: Pixels | None = None
+    global_batch_size: Samples | None = None
+    micro_batch_size: Samples | None = None
+    learning_rate: Rate | None = None
     schedule: ScheduleSettings | None = None
 
 
 class TrainingSettings(Settings):
     """Steps, batch, optimizer, ZeRO and the cluster share of one run."""
 
-    steps: int = Field(ge=1, description="optimizer steps")
-    global_batch_size: int = Field(ge=1)
-    micro_batch_size: int | None = Field(
-        default=None, ge=1, description="per worker; None: no accumulation on the largest number of workers"
+    steps: Steps = Field(description="optimizer steps")
+    global_batch_size: Samples
+    micro_batch_size: Samples | None = Field(
+        default=None, description="per worker; None: no accumulation on the largest number of workers"
     )
-    phases: tuple[PhaseSettings, ...] = Field(default=(), description="in turn; their steps add up to ``steps``")
+    phases: tuple[PhaseSettings, ...] = Field(
+        default=(), max_length=1_000, description="in turn; their steps add up to ``steps``"
+    )
     num_workers: Operational[Workers] = Field(
         default=2, description="or [min, max]: as many as nodes, which come and go, allow"
     )
-    grow_after_s: Operational[float] = Field(
-        default=30, ge=0, description="from a start to taking more workers, and between looks"
+    grow_after_s: Operational[Seconds] = Field(
+        default=30, description="from a start to taking more workers, and between looks"
     )
-    cpus_per_worker: Operational[int] = Field(default=1, ge=1)
+    cpus_per_worker: Operational[Count] = 1
     use_gpu: Operational[bool] = False
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = Field(default=2e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(default=0.0, ge=0)
+    learning_rate: Rate = 2e-4
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0, le=10)
     schedule: ScheduleSettings = ScheduleSettings()
     gradient_clipping: float = Field(default=0.0, ge=0, description="global norm; 0: off")
     loss: str | None = None  # None: the task's published loss
     perceptual_weights: str | None = Field(default=None, description="VGG16 as safetensors, torchvision's key names")
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the weights that are validated; 0: no average")
-    random_k: tuple[int, ...] = ()  # drawn per step; empty: the model's own k
+    random_k: Annotated[tuple[Keys, ...], Field(max_length=256)] = ()  # drawn per step; empty: the model's own k
     precision: Literal["fp32", "bf16"] = "fp32"
     peak_tflops: Operational[float | None] = Field(
         default=None, gt=0, description="of one worker's device; given, MFU is reported"
     )
     zero_stage: int = Field(default=1, ge=0, le=3)
     zero_optimization: dict[str, Any] = Field(default_factory=dict, description="merged deeply over ours")
-    log_every: Operational[int] = Field(default=20, ge=1)
-    validate_every: int = Field(default=1000, ge=1)
-    checkpoint_every: Operational[int] = Field(default=1000, ge=1)
-    num_to_keep: Operational[int] = Field(default=2, ge=1)
-    max_failures: Operational[int] = Field(default=3, ge=-1)
-    max_skipped_steps: int = Field(default=10, ge=0, description="non-finite losses forgiven in one run")
-    collective_timeout_s: Operational[int] = Field(default=60, ge=1)
-    outage_deadline_s: Operational[float | None] = Field(
+    log_every: Operational[Steps] = 20
+    validate_every: Steps = 1000
+    checkpoint_every: Operational[Steps] = 1000
+    num_to_keep: Operational[Count] = 2
+    max_failures: Operational[int] = Field(default=3, ge=-1, le=1_000_000)
+    max_skipped_steps: int = Field(
+        default=10, ge=0, le=1_000_000_000, description="non-finite losses forgiven in one run"
+    )
+    collective_timeout_s: Operational[int] = Field(default=60, ge=1, le=7 * 86_400)
+    outage_deadline_s: Operational[Seconds | None] = Field(
         default=None,
         gt=0,
         description="how long S3 or MLflow may be away; None: S3 3/4 of collective_timeout_s, MLflow 120 s",
@@ -223,12 +237,24 @@ class RunConfig(Settings):
     """One task's run, resolved: what is saved with every checkpoint and every MLflow run."""
 
     task: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     storage: str = Field(description="where runs and checkpoints go: s3://bucket/prefix or a folder")
     setting: dict[str, Any] = Field(default_factory=dict, description="the task's own settings")
     model: ModelSettings = ModelSettings()
     data: DataSettings
     training: TrainingSettings
+
+    @field_validator("task")
+    @classmethod
+    def _task_is_known(cls, value: str) -> str:
+        if value not in TASKS:
+            raise ValueError(f"unknown task {value!r}; there are: {', '.join(TASKS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _setting_is_the_tasks_own(self) -> RunConfig:
+        TASKS[self.task].parse_settings(self.setting)  # its UserError names task, key and value
+        return self
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change when the resulting model would: cluster shape and cadence stay out."""

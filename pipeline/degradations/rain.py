@@ -12,8 +12,6 @@ from typing import Annotated
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.config.base import Settings
-from pipeline.config.ranges import integer_range, number_range
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import (
     Angle,
@@ -28,6 +26,8 @@ from pipeline.degradations.ranges import (
 )
 from pipeline.degradations.streaks import particle_layer, stroke_kernel
 from pipeline.degradations.veil import add_veil, random_veil
+from pipeline.settings.base import Settings
+from pipeline.settings.ranges import integer_range, number_range
 
 
 class Rain(Settings):

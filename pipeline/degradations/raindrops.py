@@ -16,10 +16,10 @@ import numpy.typing as npt
 from numpy.random import Generator
 from scipy.ndimage import gaussian_filter
 
-from pipeline.config.base import Settings
-from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import Range, Share, draw
+from pipeline.settings.base import Settings
+from pipeline.settings.ranges import number_range
 
 _HARMONICS = 3  # lobes of a drop's outline
 

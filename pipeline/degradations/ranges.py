@@ -6,7 +6,7 @@ from typing import Annotated
 
 from numpy.random import Generator
 
-from pipeline.config.ranges import number_range
+from pipeline.settings.ranges import number_range
 
 Range = tuple[float, float]
 IntRange = tuple[int, int]

@@ -12,11 +12,11 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.config.base import Settings
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import Angle, Brightness, Density, Share, Transmission, draw
 from pipeline.degradations.streaks import particle_layer, stroke_kernel
 from pipeline.degradations.veil import add_veil, random_veil
+from pipeline.settings.base import Settings
 
 # Diameter in pixels, path during the exposure in diameters, and share of the density: flakes near the lens
 # look larger, faster and rarer.

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.config import Settings
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import UserError
 from pipeline.evaluation.score import EVALUATION_SEED, OVERLAP
 from pipeline.metrics.lpips import LpipsWeights
+from pipeline.settings import Settings
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
 from semanir.config import ModelConfig, check_k

@@ -36,7 +36,6 @@ def check_runs(configs: Sequence[RunConfig]) -> None:
 def check_config(config: RunConfig) -> None:
     """What the configuration alone can tell."""
     task, data, training = TASKS[config.task], config.data, config.training
-    task.parse_settings(config.setting)
     check_loss(training.loss or task.loss, training.perceptual_weights)
     if training.zero_optimization:
         check_zero_block(training.zero_optimization, training.zero_stage)

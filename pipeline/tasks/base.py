@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.random import Generator
 
-from pipeline.config import parse_settings
 from pipeline.degradations.color import to_gray, to_rgb
 from pipeline.degradations.image import Image
 from pipeline.errors import UserError
 from pipeline.metrics.convention import MetricConvention
+from pipeline.settings import parse_settings
 from pipeline.tasks.settings import TaskSettings
 
 Degrade = Callable[[Image, Generator, Any], Image]

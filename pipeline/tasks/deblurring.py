@@ -8,7 +8,6 @@ from typing import Annotated
 from numpy.random import Generator, Philox
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.ranges import number_range
 from pipeline.degradations.blur import blur
 from pipeline.degradations.image import Image
 from pipeline.degradations.kernel_file import parse_kernels
@@ -18,6 +17,7 @@ from pipeline.degradations.quantize import quantize
 from pipeline.degradations.ranges import Range, draw_int, spared
 from pipeline.errors import UserError
 from pipeline.metrics.convention import MetricConvention
+from pipeline.settings.ranges import number_range
 from pipeline.storage import open_storage
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings

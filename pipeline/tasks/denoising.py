@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from numpy.random import Generator
 
-from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.noise import clipped_and_truncated, gaussian_noise
 from pipeline.degradations.ranges import Range, spared
 from pipeline.metrics.convention import MetricConvention
+from pipeline.settings.ranges import number_range
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from numpy.random import Generator
 
-from pipeline.config.ranges import integer_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.ranges import IntRange, spared
 from pipeline.metrics.convention import MetricConvention
+from pipeline.settings.ranges import integer_range
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 

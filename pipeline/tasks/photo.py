@@ -14,7 +14,6 @@ from typing import Annotated
 from numpy.random import Generator
 from pydantic import BeforeValidator, Field
 
-from pipeline.config.ranges import integer_range, number_range
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.quantize import quantize
@@ -23,6 +22,7 @@ from pipeline.degradations.resize import resize
 from pipeline.degradations.sensor import sensor_noise
 from pipeline.degradations.sharpen import unsharp_mask
 from pipeline.metrics.convention import MetricConvention
+from pipeline.settings.ranges import integer_range, number_range
 from pipeline.tasks.base import Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings, as_float
 

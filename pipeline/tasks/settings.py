@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from pipeline.config import Settings
+from pipeline.settings import Settings
 
 
 class TaskSettings(Settings):

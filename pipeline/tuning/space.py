@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import (
     Operational,
@@ -24,6 +24,7 @@ from pipeline.config import (
     resolve,
 )
 from pipeline.errors import UserError
+from pipeline.tasks import resolve_tasks
 
 MAX_FULL_CHECK = 1024  # combinations; beyond, every pair of values of every two paths is checked
 
@@ -57,8 +58,8 @@ class Domain(Settings):
 class AshaSettings(Settings):
     """Asynchronous successive halving (Li et al., MLSys 2020): at each rung the best 1/reduction_factor go on."""
 
-    grace_steps: int = Field(ge=1, description="optimizer steps before any trial may be stopped")
-    reduction_factor: int = Field(default=3, ge=2)
+    grace_steps: int = Field(ge=1, le=1_000_000_000, description="optimizer steps before any trial may be stopped")
+    reduction_factor: int = Field(default=3, ge=2, le=100)
 
 
 class SweepSettings(Settings):
@@ -66,16 +67,29 @@ class SweepSettings(Settings):
 
     task: str
     searcher: Literal["grid", "random", "optuna"] = "optuna"
-    num_trials: int | None = Field(default=None, ge=1, description="grid: all combinations, always")
+    num_trials: int | None = Field(default=None, ge=1, le=100_000, description="grid: all combinations, always")
     max_concurrent: Operational[int | None] = Field(
-        default=None, ge=1, description="None: as many as the cluster has room for"
+        default=None, ge=1, le=4_096, description="None: as many as the cluster has room for"
     )
     objective: Literal["psnr", "psnr_and_macs"] = "psnr"
-    macs_size: int = Field(default=256, ge=8, description="side of the network input that MACs are counted for")
+    macs_size: int = Field(
+        default=256, ge=8, le=8_192, description="side of the network input that MACs are counted for"
+    )
     asha: AshaSettings | None = None
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     fixed: dict[str, Any] = Field(default_factory=dict)
     space: dict[str, Domain] = Field(min_length=1)
+
+    @field_validator("task")
+    @classmethod
+    def _is_one_task(cls, value: str) -> str:
+        try:
+            found = resolve_tasks([value])
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        if len(found) != 1:
+            raise ValueError(f"a sweep is over one task, {value!r} is {len(found)}")
+        return found[0].name
 
     @model_validator(mode="after")
     def _fits_together(self) -> SweepSettings:

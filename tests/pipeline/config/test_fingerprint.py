@@ -13,13 +13,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from pipeline.config import Operational, RunConfig, Settings, TrainingSettings, fingerprint, resolve
-from pipeline.config.base import settings_in
 from pipeline.config.fingerprint import MEANING, is_operational
+from pipeline.errors import UserError
+from pipeline.settings.base import settings_in
 from pipeline.tuning.space import SweepSettings
 
 DEFAULTS = Path(__file__).with_name("defaults.json")
 VALUES: dict[str, Any] = {
-    "task": "sr_x2",
+    "task": "denoising_color",
     "storage": "runs",
     "data": {"train": "a", "val": "b"},
     "training": {
@@ -28,7 +29,7 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 CANDIDATES: tuple[Any, ...] = (
     "s3://bucket/other", "jpeg_color", "skip", "adamw", "constant", "bf16", 1, 2, 4, 16, 32, 0.25, 0.75, True, False,
-    [1], [2, 4], [0.5, 0.6], {"a": 1},
+    [1], [2, 4], [0.5, 0.6], {"sigma": 15},
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def variant(path: tuple[Any, ...]) -> RunConfig:
             values = laid(values, ("training", "steps"), candidate)
         try:
             config = RunConfig.model_validate_json(json.dumps(values))
-        except ValueError:
+        except (ValueError, UserError):
             continue
         if config != base:
             return config

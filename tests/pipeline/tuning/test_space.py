@@ -110,7 +110,7 @@ def test_one_trials_file_is_a_configuration_of_that_trial(document: dict[str, An
     assert (config.model.k, config.model.depths, config.training.learning_rate) == (64, (1, 1, 1), 3.3e-05)
     written = sweep_document(document, sweep, chosen)
     assert resolve(written, "denoising_color") == config
-    assert resolve(written, "jpeg_color", ["setting={}"]).model.k is None  # other tasks stay as they were
+    assert resolve(written, "denoising_gray").model.k is None  # other tasks stay as they were
     assert "tasks" not in document
 
 
