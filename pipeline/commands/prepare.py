@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
     add("--max-skipped-share", type=float, default=0.01, help="fail when more images are corrupt (default: 0.01)")
     add("--replace", action="store_true", help="put this in the place of another dataset")
+    add("--force", metavar="REASON", default="", help="push aside another packer that is lost for good; says why")
     add("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")
 
 
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         for split, sources in splits.items():
             output = f"{options.output.rstrip('/')}/{split}"
             encode_all = encode_on_ray if options.on_ray else encode_here
-            pack_with_progress(sources, output, settings, encode_all, options.replace)
+            pack_with_progress(sources, output, settings, encode_all, options.replace, options.force)
     except ValueError as error:
         raise UserError(str(error)) from error
     return 0

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--retrain", action="store_true", help="train again what is already registered")
     parser.add_argument("--experiment", default="semanir", help="MLflow experiment (default: semanir)")
+    parser.add_argument(
+        "--force", metavar="REASON", default="", help="push aside another driver of these runs that is lost; says why"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
             commit=git_commit(options.root),
             retrain=options.retrain,
             console=console,
+            force=options.force,
         )
     except Interrupted as reason:
         print(reason, file=sys.stderr)

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder for winner.yaml (MLflow has it in any case)")
     parser.add_argument("--experiment", default="semanir-sweeps", help="MLflow experiment (default: semanir-sweeps)")
+    parser.add_argument(
+        "--force", metavar="REASON", default="", help="push aside another driver of this sweep that is lost; says why"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     outcome = run_sweep(
         read_config(configuration(options.config, options.root)), sweep,
         experiment=options.experiment, commit=git_commit(options.root), console=console,
+        force=options.force,
     )  # fmt: skip
     console.print(results_table(outcome.results, sweep.macs_size))
     if outcome.winner_yaml is None:

@@ -18,13 +18,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.data.manifest_footer import (
+    FORMAT_VERSION,
+    MAX_SIDE,
+    METADATA_KEY,
+    DamagedManifest,
+    check_row_group,
+    damaged,
+    read_footer,
+)
 from pipeline.errors import UserError
 from pipeline.storage import Storage, open_storage
 from pipeline.storage.ranged_file import RangedFile
 
 MANIFEST_NAME = "manifest.parquet"
-FORMAT_VERSION = 1
-METADATA_KEY = b"semanir.dataset"
 ROWS_SCHEMA = pa.schema(
     [
         ("shard", pa.int32()),
@@ -126,14 +133,25 @@ class Manifest:
         with self._lock:
             rows = self._rows.get(shard)
             if rows is None:
-                if self._parquet is None:
-                    self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), self.name))
-                rows = _read_rows(self._parquet, shard)
+                rows = self._read_rows(shard)
                 self._rows[shard] = rows
             self._rows.move_to_end(shard)
             while len(self._rows) > self.cached_shards:
                 self._rows.popitem(last=False)
             return rows
+
+    def _read_rows(self, shard: int) -> tuple[Row, ...]:
+        try:
+            if self._parquet is None:
+                self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), self.name))
+            return _rows_of(self._parquet, shard, self.shards[shard])
+        except DamagedManifest as error:
+            raise _unusable(self.name, self.uri, error) from None
+        except Exception as error:
+            known = damaged(error)
+            if known is error:
+                raise
+            raise _unusable(self.name, self.uri, known) from error
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("uri", "summary", "digest", "name", "cached_shards")
@@ -143,11 +161,38 @@ class Manifest:
         self.__init__(**state)  # type: ignore[misc]
 
 
-def _read_rows(parquet: pq.ParquetFile, shard: int) -> tuple[Row, ...]:
-    table = parquet.read_row_group(shard, use_threads=False)
+def _rows_of(parquet: pq.ParquetFile, number: int, shard: Shard) -> tuple[Row, ...]:
+    check_row_group(parquet, ROWS_SCHEMA, number, shard.samples)
+    table = parquet.read_row_group(number, use_threads=False)
+    if any(column.null_count for column in table.columns):
+        raise DamagedManifest(f"a row of {shard.name} has no value in a column")
     names = [name for name in ROWS_SCHEMA.names if name != "shard"]
     columns = (table.column(name).to_pylist() for name in names)
-    return tuple(Row(*values) for values in zip(*columns, strict=True))
+    rows = tuple(Row(*values) for values in zip(*columns, strict=True))
+    _check_rows(rows, shard)
+    if set(table.column("shard").to_pylist()) != {number}:
+        raise DamagedManifest(f"the rows of {shard.name} name another shard")
+    return rows
+
+
+def _check_rows(rows: Sequence[Row], shard: Shard) -> None:
+    """Rows stand in the order of the tar, which the shard's SHA-256 fixes: so equal digests mean equal orders."""
+    end = 0
+    for row in rows:
+        if row.offset < end or row.length < 1 or row.offset + row.length > shard.size:
+            raise DamagedManifest(
+                f"sample {row.key!r:.80} at bytes {row.offset}+{row.length} of {shard.name} ({shard.size} bytes) does "
+                f"not follow the one before it, which ends at {end}"
+            )
+        if not (1 <= row.height <= MAX_SIDE and 1 <= row.width <= MAX_SIDE and 1 <= row.channels <= 4):
+            raise DamagedManifest(
+                f"sample {row.key!r:.80} of {shard.name} is {row.height} x {row.width} x {row.channels}: no such image"
+            )
+        end = row.offset + row.length
+
+
+def _unusable(name: str, uri: str, error: Exception) -> UserError:
+    return UserError(f"{name} at {uri!r} is damaged ({error}); pack the dataset again")
 
 
 def dataset_digest(shards: Sequence[Shard]) -> str:
@@ -207,32 +252,29 @@ def load_manifest(uri: str, storage: Storage | None = None, name: str = MANIFEST
     """
     storage = storage or open_storage(uri)
     try:
-        schema = pq.read_schema(RangedFile(storage, name))
-        metadata = json.loads(schema.metadata[METADATA_KEY])
+        footer = read_footer(storage, name)
     except FileNotFoundError as error:
         raise UserError(
             f"{uri!r} holds no {MANIFEST_NAME}, so no finished dataset: correct the address,"
             " or write the shards with jobs/prepare_data.py"
         ) from error
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{MANIFEST_NAME} at {uri!r} is damaged ({error}); pack the dataset again") from error
-    if metadata["version"] != FORMAT_VERSION:
+    except DamagedManifest as error:
+        raise _unusable(MANIFEST_NAME, uri, error) from None
+    if footer.version != FORMAT_VERSION:
         raise UserError(
-            f"{MANIFEST_NAME} at {uri!r} has format version {metadata['version']}, this program reads {FORMAT_VERSION}"
+            f"{MANIFEST_NAME} at {uri!r} has format version {footer.version}, this program reads {FORMAT_VERSION}"
         )
-    table = metadata["shards"]
-    shards = tuple(
-        Shard(*values) for values in zip(table["name"], table["size"], table["sha256"], table["samples"], strict=True)
-    )
+    table = footer.shards
+    shards = tuple(Shard(*values) for values in zip(table.name, table.size, table.sha256, table.samples, strict=True))
     summary = DatasetSummary(
         shards=shards,
-        min_height=metadata["min_height"],
-        min_width=metadata["min_width"],
-        decoded_bytes=metadata["decoded_bytes"],
-        has_degraded=metadata["has_degraded"],
-        fingerprint=metadata["fingerprint"],
-        skipped=tuple((source, reason) for source, reason in metadata["skipped"]),
-        credits=tuple((key, credit) for key, credit in metadata["credits"]),
+        min_height=footer.min_height,
+        min_width=footer.min_width,
+        decoded_bytes=footer.decoded_bytes,
+        has_degraded=footer.has_degraded,
+        fingerprint=footer.fingerprint,
+        skipped=tuple(footer.skipped),
+        credits=tuple(footer.credits),
     )
     return Manifest(uri=uri, summary=summary, digest=dataset_digest(shards), name=name)
 

@@ -24,9 +24,17 @@ POLL_S = 0.5
 
 
 def run_fleet(
-    configs: Sequence[RunConfig], *, experiment: str, commit: str, retrain: bool, console: Console
+    configs: Sequence[RunConfig],
+    *,
+    experiment: str,
+    commit: str,
+    retrain: bool,
+    console: Console,
+    force: str = "",
 ) -> list[Outcome]:
     """Train, evaluate and register each configuration; returns one outcome per configuration, in their order.
+
+    ``force``: the reason why another driver that writes to these runs is to be pushed aside.
 
     Raises:
         UserError: bad input, before any worker starts.
@@ -39,7 +47,7 @@ def run_fleet(
         room.check(each_worker(config.training), config.training.min_workers, config.task)
     board, experiment_id = Board(), open_experiment(experiment)
     with Progress(console) as progress, told_to_stop() as stop, ThreadPoolExecutor(len(configs)) as pool:
-        runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress) for config in configs]
+        runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress, force) for config in configs]
         by_topic = {run.topic: run for run in runs}
         futures = [pool.submit(run.run) for run in runs]
         pending: set[Future[Outcome]] = set(futures)

@@ -19,6 +19,7 @@ from pipeline.runs.outcome import ImageFigures, Outcome
 from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, Share, each_worker
 from pipeline.storage.fetch import fetch_folder
+from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
 from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
@@ -34,11 +35,11 @@ class TaskRun:
 
     def __init__(
         self, config: RunConfig, experiment_id: str, commit: str, retrain: bool, board: Board, room: Room,
-        progress: Progress,
+        progress: Progress, force: str = "",
     ) -> None:  # fmt: skip
         self.config = config
         self._experiment_id, self._commit = experiment_id, commit
-        self._board, self._room, self._progress = board, room, progress
+        self._board, self._room, self._progress, self._force = board, room, progress, force
         self._train_sets = open_datasets(list(config.data.train_sets.items()))
         self._data_digest = mixture_digest(self._train_sets)
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
@@ -60,7 +61,12 @@ class TaskRun:
             self._tracker.file(file.name, file.content)
 
     def run(self) -> Outcome:
-        """All of it; exceptions are the caller's to report."""
+        """All of it; exceptions are the caller's to report. One driver at a time: the run folder has a lease."""
+        folder, deadline_s = f"{self.config.storage.rstrip('/')}/{self.topic}", self.config.training.storage_deadline_s
+        with sole_writer(folder, f"run {self.topic}", self._force, deadline_s) as self._lease:
+            return self._run()
+
+    def _run(self) -> Outcome:
         config, task = self.config, self.config.task
         self._progress.start(task, config.training.steps)
         if self._finished is not None:
@@ -121,6 +127,7 @@ class TaskRun:
             weights = f"{trained.checkpoint_uri}/best"
             folder = fetch_folder(weights, Path(name) / "weights", config.training.storage_deadline_s)
             card = self._card(outcome)
+            self._lease.check()
             registered = patiently(
                 f"registering the {task} model",
                 lambda: register(folder, card, run_id=tracker.run_id),

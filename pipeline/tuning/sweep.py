@@ -15,11 +15,12 @@ import ray.tune
 from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
-from pipeline.config import write_yaml
+from pipeline.config import RunConfig, write_yaml
 from pipeline.registry.tracking import Tracker, flat_params, open_experiment
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
+from pipeline.storage.lease import sole_writer
 from pipeline.training.plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner
@@ -40,7 +41,13 @@ class SweepOutcome:
 
 
 def run_sweep(
-    document: Mapping[str, Any], sweep: SweepSettings, *, experiment: str, commit: str, console: Console
+    document: Mapping[str, Any],
+    sweep: SweepSettings,
+    *,
+    experiment: str,
+    commit: str,
+    console: Console,
+    force: str = "",
 ) -> SweepOutcome:
     """Run the sweep, or what is left of it when the same sweep was begun before; finished trials stay finished.
 
@@ -54,6 +61,16 @@ def run_sweep(
     side_by_side = concurrency(sweep, configs, total_resources())
     experiment_id = open_experiment(experiment)
     name = f"sweep-{sweep.task}-{sweep.fingerprint(trial_config(document, sweep, {}))}"
+    folder = f"{base.storage.rstrip('/')}/{name}"
+    with sole_writer(folder, name, force, base.training.storage_deadline_s):
+        return _run(document, sweep, configs, name, experiment_id, commit, side_by_side, console)
+
+
+def _run(
+    document: Mapping[str, Any], sweep: SweepSettings, configs: Sequence[RunConfig], name: str, experiment_id: str,
+    commit: str, side_by_side: int, console: Console,
+) -> SweepOutcome:  # fmt: skip
+    base = configs[0]
     parent = Tracker(
         experiment_id, name, params=flat_params(sweep.model_dump(mode="json")),
         tags={"task": sweep.task, "git_commit": commit, "sweep": name},

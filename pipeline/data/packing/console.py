@@ -21,6 +21,7 @@ def pack_with_progress(
     settings: PackSettings,
     encode_all: EncodeAll = encode_here,
     replace: bool = False,
+    force: str = "",
     console: Console | None = None,
 ) -> Manifest:
     """``pack_dataset`` with a bar on a terminal, and a summary either way.
@@ -44,6 +45,7 @@ def pack_with_progress(
             progress=lambda source: progress.advance(bar),
             encode_all=encode_all,
             replace=replace,
+            force=force,
         )
     summarize(manifest, console)
     return manifest

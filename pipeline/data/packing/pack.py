@@ -13,7 +13,8 @@ from pipeline.data.packing.draft import Draft, ShardBuffer
 from pipeline.data.packing.encode import Encoded, PackSettings, Skipped, encode_source
 from pipeline.data.packing.sources import Source, check_unique, fingerprint
 from pipeline.errors import UserError
-from pipeline.storage import open_storage
+from pipeline.storage import Storage, open_storage
+from pipeline.storage.lease import Lease, sole_writer
 
 Progress = Callable[[Source], None]
 EncodeAll = Callable[[Sequence[Source], PackSettings], Iterable[list[Encoded] | Skipped]]
@@ -32,6 +33,7 @@ def pack_dataset(
     progress: Progress = lambda source: None,
     encode_all: EncodeAll = encode_here,
     replace: bool = False,
+    force: str = "",
 ) -> Manifest:
     """Pack images into ``output`` and return its manifest.
 
@@ -45,26 +47,45 @@ def pack_dataset(
         progress: called after each source.
         encode_all: the slow part, decoding and encoding; may run elsewhere, must keep the order.
         replace: put this in the place of another dataset; a reader of the old one will find it damaged.
+        force: the reason why another packer that writes there is to be pushed aside.
 
     Raises:
-        UserError: nothing to pack, two equal keys, another dataset at ``output``, or too many corrupt images.
+        UserError: nothing to pack, two equal keys, another dataset or a packer at ``output``, or too many corrupt
+            images.
     """
     settings = settings or PackSettings()
     if not sources:
         raise UserError("no images to pack")
     check_unique(sources)
-    mark = fingerprint(sources, repr(settings))
-    storage = open_storage(output)
-    if storage.exists(MANIFEST_NAME):
-        manifest = load_manifest(output, storage)
-        if manifest.summary.fingerprint == mark:
-            return manifest
-        if not replace:
-            raise UserError(
-                f"{output!r} holds another dataset ({manifest.num_samples} samples);"
-                " choose another output, or --replace it"
-            )
+    mark, storage = fingerprint(sources, repr(settings)), open_storage(output)
+    if (finished := _finished(storage, output, mark, replace)) is not None:
+        return finished
+    with sole_writer(output, f"the dataset {output!r}", force) as lease:
+        if (finished := _finished(storage, output, mark, replace)) is not None:
+            return finished
         storage.delete(MANIFEST_NAME)
+        _write_shards(sources, storage, mark, settings, progress, encode_all, lease)
+    return load_manifest(output, storage)
+
+
+def _finished(storage: Storage, output: str, mark: str, replace: bool) -> Manifest | None:
+    """The dataset of fingerprint ``mark``, if it is there whole; raises UserError for another that is to stay."""
+    if not storage.exists(MANIFEST_NAME):
+        return None
+    manifest = load_manifest(output, storage)
+    if manifest.summary.fingerprint == mark:
+        return manifest
+    if not replace:
+        raise UserError(
+            f"{output!r} holds another dataset ({manifest.num_samples} samples); choose another output, or --replace it"
+        )
+    return None
+
+
+def _write_shards(
+    sources: Sequence[Source], storage: Storage, mark: str, settings: PackSettings, progress: Progress,
+    encode_all: EncodeAll, lease: Lease,
+) -> None:  # fmt: skip
     draft = Draft(storage, mark)
     draft.restore()
     for source in sources[: draft.sources_done]:
@@ -81,6 +102,7 @@ def pack_dataset(
                 buffer.add(sample)
             # Only between sources, so that a record can say which sources are done.
             if buffer.length >= settings.shard_bytes:
+                lease.check()
                 draft.store(buffer, number + 1)
                 buffer = ShardBuffer()
         progress(sources[number])
@@ -88,8 +110,8 @@ def pack_dataset(
         draft.store(buffer, len(sources))
     if not draft.shards:
         raise _too_many(draft.skipped, len(sources), settings)
+    lease.check()
     draft.finish(credits_of(sources))
-    return load_manifest(output, storage)
 
 
 def credits_of(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
