@@ -7,6 +7,9 @@ from torch import Tensor
 
 from semanir.network import SemanIR
 
+DEFAULT_TILE = 256  # input pixels: the most that a tile's side is by default
+DEFAULT_OVERLAP = 32  # input pixels that neighboring tiles share by default
+
 
 @torch.no_grad()
 def restore_tiled(model: SemanIR, image: Tensor, tile: int, overlap: int, k: int | None = None) -> Tensor:
@@ -54,6 +57,12 @@ def restore_tiled(model: SemanIR, image: Tensor, tile: int, overlap: int, k: int
 def tile_grid(model: SemanIR) -> int:
     """Tile origins are multiples of this: a window of the coarsest level, in input pixels."""
     return model.config.window_size * model.config.size_multiple
+
+
+def default_tile(model: SemanIR, overlap: int = DEFAULT_OVERLAP) -> int:
+    """The side of a tile, input pixels: the largest the model's grid allows up to ``DEFAULT_TILE``, or its least."""
+    grid = tile_grid(model)
+    return overlap + max(1, (DEFAULT_TILE - overlap) // grid) * grid
 
 
 def tile_origins(size: int, tile: int, overlap: int, grid: int) -> list[int]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 import semanir
@@ -18,13 +17,12 @@ from pipeline.benchmarks.table import format_table
 from pipeline.data.images import decode_image, to_float
 from pipeline.data.packing.builtin import Split, builtin_sources
 from pipeline.data.patches import augment, to_tensor
+from pipeline.degradations.image import Image
 from pipeline.degradations.noise import gaussian_noise
 from pipeline.errors import UserError
 from pipeline.metrics.convention import MetricConvention
 from pipeline.metrics.psnr_ssim import psnr
 from pipeline.training.losses import pseudo_huber
-
-Image = NDArray[np.float32]
 
 MODEL = "ushape_tiny"
 TOKENS = semanir.model_config(MODEL).window_size ** 2

@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.cluster import connect
     from pipeline.errors import UserError
     from pipeline.evaluation.evaluate import Request, Where, calibrate, evaluate_model
-    from pipeline.evaluation.run import map_here, map_on_ray
     from pipeline.registry import AlteredModelError
+    from pipeline.scoring.evaluate import map_here, map_on_ray
 
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     console = Console(width=None if sys.stdout.isatty() else 120)

@@ -16,12 +16,11 @@ from pipeline.data.images import to_float
 from pipeline.data.manifest import Manifest
 from pipeline.data.spans import Pixels
 from pipeline.data.stream import DecodedSample
+from pipeline.degradations.image import Image
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.tasks.base import Task
-
-Image = NDArray[np.float32]
 
 
 def to_tensor(image: Image) -> Tensor:

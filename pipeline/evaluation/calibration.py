@@ -18,9 +18,9 @@ from pipeline.data.packing.encode import PackSettings
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.data.packing.sources import folder_sources
 from pipeline.errors import UserError
-from pipeline.evaluation.plan import Plan, make_plan
 from pipeline.evaluation.published import plain
-from pipeline.evaluation.summary import Mean
+from pipeline.scoring.plan import Plan, make_plan
+from pipeline.scoring.record import Mean
 from pipeline.storage import open_storage
 from pipeline.tasks import TASKS
 
@@ -64,7 +64,7 @@ class Check:
     @property
     def ssim_difference(self) -> float | None:
         """Measured (valid windows) minus published."""
-        return None if self.reference.ssim is None else self.mean.ssim_valid - self.reference.ssim
+        return None if self.reference.ssim is None else self.mean.values["ssim_valid"] - self.reference.ssim
 
     @property
     def verdict(self) -> str:
@@ -139,7 +139,8 @@ def calibration_table(checks: Sequence[Check]) -> str:
         ssim = "" if reference.ssim is None else f"{reference.ssim:.4f}"
         lines.append(
             f"| {reference.task} | {reference.dataset} | {reference.setting} | {reference.baseline} | {mean.images} "
-            f"| {reference.psnr_db:.2f} | {mean.psnr_db:.2f} | {ssim} | {mean.ssim_valid:.4f} | {check.verdict} |"
+            f"| {reference.psnr_db:.2f} | {mean.psnr_db:.2f} | {ssim} | {mean.values['ssim_valid']:.4f} "
+            f"| {check.verdict} |"
         )
         if check.verdict == "explained":
             notes[f"- {reference.task}, {reference.dataset}: {reference.explanation}."] = None
@@ -152,7 +153,7 @@ def failures(checks: Sequence[Check]) -> list[str]:
     """One line per check that neither agrees nor is explained."""
     return [
         f"{reference.task} {reference.setting} on {reference.dataset}: PSNR {check.mean.psnr_db:.3f}, "
-        f"published {reference.psnr_db:.2f}; SSIM {check.mean.ssim_valid:.4f}, published {reference.ssim}"
+        f"published {reference.psnr_db:.2f}; SSIM {check.mean.values['ssim_valid']:.4f}, published {reference.ssim}"
         for check in checks
         for reference in (check.reference,)
         if check.verdict == "DIFFERS"
@@ -169,7 +170,7 @@ def check_all(planned: Sequence[tuple[Reference, Plan]], measured: Mapping[str, 
 
 def _near(mean: Mean, psnr_db: float, ssim: float | None) -> bool:
     psnr_agrees = abs(mean.psnr_db - psnr_db) <= PSNR_TOLERANCE + ROUNDING
-    return psnr_agrees and (ssim is None or abs(mean.ssim_valid - ssim) <= SSIM_TOLERANCE + ROUNDING)
+    return psnr_agrees and (ssim is None or abs(mean.values["ssim_valid"] - ssim) <= SSIM_TOLERANCE + ROUNDING)
 
 
 def _packed(uri: str, output: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,16 +15,19 @@ from pipeline.config import deep_merge, parse_override
 from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
 from pipeline.evaluation.model_source import ModelSource, open_model
-from pipeline.evaluation.plan import Plan, describe_setting, make_plan
 from pipeline.evaluation.progress import show
-from pipeline.evaluation.run import Mapper, claim, run_plan, supply
-from pipeline.evaluation.summary import Mean, means, table
+from pipeline.evaluation.run import claim, run_plan
+from pipeline.evaluation.summary import table
 from pipeline.evaluation.write import copy_to, key_maps_picture, write_results
 from pipeline.metrics.lpips import LpipsWeights, read_lpips
 from pipeline.registry.client import check_tracking_server, tracking_uri
-from pipeline.registry.evaluation_run import Figure, log_evaluation
+from pipeline.registry.evaluation_run import log_evaluation
+from pipeline.scoring.evaluate import Mapper, supply
+from pipeline.scoring.plan import Plan, describe_setting, make_plan
+from pipeline.scoring.record import Mean, means
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS, resolve_tasks
+from semanir.tiling import DEFAULT_OVERLAP
 
 ALL_BASELINES = "baselines"
 
@@ -54,7 +57,7 @@ class Request:
     dataset: str | None = None
     ks: tuple[int, ...] = ()
     tile: int | None = None
-    overlap: int = 32
+    overlap: int = DEFAULT_OVERLAP
     self_ensemble: bool = False
     pictures: int = 4
     key_maps: tuple[int, int, int] | None = None
@@ -84,9 +87,9 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
     weights = supply(source.weights if source else None, where.on_ray)
     metric = supply(perceptual, where.on_ray)
     with show(console, "evaluating", plan.num_images) as progress:
-        rows = run_plan(plan, weights, output, where.mapper, device=where.device, lpips=metric, progress=progress)
-    found, name = means(rows), source.uri if source else ""
-    keys = write_results(plan, rows, found, name, output) + list(extra)
+        scores = run_plan(plan, weights, output, where.mapper, device=where.device, lpips=metric, progress=progress)
+    found, name = means(scores), source.uri if source else ""
+    keys = write_results(plan, scores, found, name, output) + list(extra)
     if request.experiment is not None:
         with TemporaryDirectory() as folder:
             copy_to(Path(folder), output, keys)
@@ -128,9 +131,9 @@ def calibrate(sets: Sequence[str], output: str, where: Where, console: Console) 
     with show(console, "calibrating", total) as progress:
         for _, plan in planned:
             place = open_storage(f"{output.rstrip('/')}/runs/{plan.dataset}-{plan.task}-{plan.fingerprint()}")
-            start = before
-            rows = run_plan(plan, None, place, where.mapper, progress=lambda done, start=start: progress(start + done))  # type: ignore[misc]
-            measured[plan.fingerprint()] = means(rows)
+            measured[plan.fingerprint()] = means(
+                run_plan(plan, None, place, where.mapper, progress=partial(_shifted, progress, before))
+            )
             before += plan.num_images
     checks = check_all(planned, measured)
     text = calibration_table(checks)
@@ -144,23 +147,15 @@ def _key_maps(chosen: tuple[int, int, int], plan: Plan, source: ModelSource | No
     return key_maps_picture(plan, source.weights, chosen[0], chosen[1:])
 
 
+def _shifted(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
 def _is_baseline(model: str) -> bool:
     return model == ALL_BASELINES or any(model in task.baselines for task in TASKS.values())
 
 
 def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource | None, folder: Path) -> str:
-    figures = []
-    for mean in found:
-        prefix = "" if mean.k is not None else f"{mean.method}_"
-        values = {"psnr_db": mean.psnr_db, "ssim_valid": mean.ssim_valid, "ssim_same": mean.ssim_same}
-        if mean.psnr_b_db is not None:
-            values["psnr_b_db"] = mean.psnr_b_db
-        if mean.lpips is not None:
-            values["lpips"] = mean.lpips
-        figures += [
-            Figure(prefix + name, value, step=mean.k or 0, of_model=mean.k is not None)
-            for name, value in values.items()
-        ]
     setting = describe_setting(plan.resolved_setting)
     return log_evaluation(
         experiment=experiment,
@@ -178,7 +173,7 @@ def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource
             **({"lpips_weights": plan.lpips} if plan.lpips else {}),
             **{f"setting.{name}": value for name, value in setting.items()},
         },
-        figures=figures,
+        means=found,
         dataset=plan.dataset,
         dataset_digest=plan.images_digest,
         folder=folder,

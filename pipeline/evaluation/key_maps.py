@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import semanir
+from pipeline.degradations.image import Image
 from pipeline.errors import UserError
-from pipeline.evaluation.score import OVERLAP, Image
-from pipeline.registry.seal import default_tile
 from semanir.ops.dictionary.bits import unpack_bits
 from semanir.stage import Stage
-from semanir.tiling import tile_grid
+from semanir.tiling import DEFAULT_OVERLAP, default_tile, tile_grid
 from semanir.windows import WindowGrid, plan_grids
 
 
@@ -82,7 +81,7 @@ def key_maps(model: semanir.SemanIR, image: Image, pixel: tuple[int, int], ks: S
 
 
 def _origin(at: int, size: int, tile: int, grid: int) -> int:
-    step = (tile - OVERLAP) // grid * grid
+    step = (tile - DEFAULT_OVERLAP) // grid * grid
     return max(0, min(at // step * step, (size - 1) // step * step))
 
 

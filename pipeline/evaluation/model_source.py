@@ -9,9 +9,9 @@ from tempfile import mkdtemp
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.evaluation.weights import Weights, read_weights
 from pipeline.registry import pull, sealed
 from pipeline.registry.pull import Located, locate
+from pipeline.scoring.weights import Weights, read_weights
 from pipeline.storage.fetch import fetch_folder
 from semanir.config import ModelConfig
 

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-Image = NDArray[np.float32]
+from pipeline.degradations.image import Image
+from pipeline.degradations.quantize import to_uint8
+from pipeline.scoring.evaluate import Panel
 
 CROP = 64  # side of the enlarged detail, pixels
 ZOOM = 4
 TEXT_HEIGHT = 20
 FONT_SIZE = 13
 MARK = (255, 40, 40)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """An image (H, W, C) in [0, 1] and what is written above its detail."""
-
-    title: str
-    image: Image
 
 
 def draw_panels(panels: Sequence[Panel]) -> bytes:
@@ -48,7 +40,8 @@ def draw_panels(panels: Sequence[Panel]) -> bytes:
         x = whole.width + 4 + number * (height + 4)
         detail = _pil(panel.image[top : top + side, left : left + side])
         sheet.paste(detail.resize((height, height), PilImage.Resampling.NEAREST), (x, TEXT_HEIGHT))
-        write.text((x, 2), panel.title, fill="black", font=font)
+        figure = "" if panel.score is None else f": {panel.score.psnr_db:.2f} dB"
+        write.text((x, 2), panel.title + figure, fill="black", font=font)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
@@ -66,5 +59,18 @@ def busiest_crop(image: Image, side: int = CROP) -> tuple[int, int, int]:
 
 
 def _pil(image: Image) -> PilImage.Image:
-    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    levels = to_uint8(image)
     return PilImage.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))
+
+
+def draw_row(panels: Sequence[Panel]) -> bytes:
+    """A PNG: the images of the panels whole, side by side, in their order."""
+    images = [_pil(panel.image) for panel in panels]
+    sheet = PilImage.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()

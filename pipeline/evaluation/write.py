@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.data.whole import read_image
 from pipeline.errors import UserError
 from pipeline.evaluation.figures import draw_curve, draw_key_maps
-from pipeline.evaluation.image_set import read_image
 from pipeline.evaluation.key_maps import key_maps
-from pipeline.evaluation.plan import Plan
-from pipeline.evaluation.rows import Row, encode_rows
 from pipeline.evaluation.run import file_name
-from pipeline.evaluation.score import observe
-from pipeline.evaluation.summary import Mean, curve, table
-from pipeline.evaluation.weights import Weights, build
+from pipeline.evaluation.summary import curve, table
+from pipeline.scoring.observe import observe
+from pipeline.scoring.parquet import encode_scores
+from pipeline.scoring.plan import Plan
+from pipeline.scoring.record import Mean, Score
+from pipeline.scoring.weights import Weights, build
 from pipeline.storage import Storage
 
 
-def write_results(plan: Plan, rows: Sequence[Row], found: Sequence[Mean], model: str, output: Storage) -> list[str]:
+def write_results(plan: Plan, scores: Sequence[Score], found: Sequence[Mean], model: str, output: Storage) -> list[str]:
     """Write table and figures; returns the keys of all that a person or MLflow should keep."""
     metadata = {"plan": json.dumps(asdict(plan)), "fingerprint": plan.fingerprint(), "model": model}
-    output.write("per_image.parquet", encode_rows(rows, metadata))
+    output.write("per_image.parquet", encode_scores(scores, metadata))
     output.write("table.md", table(plan, found, model).encode())
     keys = ["plan.json", "per_image.parquet", "table.md"]
     points = curve(found)
@@ -31,7 +32,7 @@ def write_results(plan: Plan, rows: Sequence[Row], found: Sequence[Mean], model:
         baselines = [(mean.label, mean.psnr_db) for mean in found if mean.k is None]
         output.write("psnr_against_k.png", draw_curve(points, baselines, plan.describe()))
         keys.append("psnr_against_k.png")
-    names = {row.index: row.key for row in rows}
+    names = {score.index: score.key for score in scores}
     return keys + [f"pictures/{file_name(index, key)}.png" for index, key in names.items() if index < plan.pictures]
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pipeline.degradations.color import to_y
 from pipeline.degradations.image import Image, check_image
+from pipeline.degradations.quantize import to_uint8
 
 Channel = Literal["rgb", "gray", "y"]
 
@@ -57,7 +58,7 @@ def comparable(
 
 
 def _levels(image: Image, channel: Channel) -> npt.NDArray[np.float64]:
-    rounded = np.rint(np.clip(image, 0.0, 1.0).astype(np.float64) * 255.0)
+    rounded = to_uint8(image).astype(np.float64)
     if channel == "y" and image.shape[2] == 3:
         levels: npt.NDArray[np.float64] = to_y((rounded / 255.0).astype(np.float32)) * np.float64(255.0)
         return levels

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
-from pipeline.storage import open_storage
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,8 @@ def read_tensors(uri: str, option: str) -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
+
+    from pipeline.storage import open_storage
 
     folder, _, name = uri.rpartition("/")
     storage = open_storage(folder or ("/" if uri.startswith("/") else "."))

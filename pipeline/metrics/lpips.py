@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.degradations.image import Image
+from pipeline.degradations.quantize import quantize
 from pipeline.errors import UserError
 from pipeline.metrics.features import ALEXNET, VGG16, Architecture, Features, checked, read_tensors
 
@@ -161,5 +162,4 @@ def lpips(restored: Image, gt: Image, metric: Lpips) -> float:
 
 
 def _batch(image: Image) -> Tensor:
-    levels = np.rint(np.clip(image, 0.0, 1.0) * np.float32(255.0)) / np.float32(255.0)
-    return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)
+    return torch.from_numpy(np.ascontiguousarray(quantize(image).transpose(2, 0, 1)))[None].expand(-1, 3, -1, -1)

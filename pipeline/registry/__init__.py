@@ -1,6 +1,6 @@
 """The one door to the model registry: register, find, pull, roll back. Nothing that it stores is a pickle."""
 
-from pipeline.registry.card import HeldOutImage, ModelCard
+from pipeline.registry.card import ModelCard
 from pipeline.registry.client import check_tracking_server
 from pipeline.registry.promotion import rollback
 from pipeline.registry.pull import pull
@@ -9,7 +9,6 @@ from pipeline.registry.sealed import AlteredModelError
 
 __all__ = [
     "AlteredModelError",
-    "HeldOutImage",
     "ModelCard",
     "Registered",
     "check_tracking_server",

@@ -5,21 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from pipeline.scoring.record import RESTORED, Score, by_image, mean_psnr
+
 MAX_DESCRIPTION = 5000  # characters; the width of MLflow's column on PostgreSQL and MySQL
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOutImage:
-    """Figures of one held-out image in dB: the task's baseline, and the restored image."""
-
-    name: str
-    baseline_psnr: float
-    restored_psnr: float
-
-    @property
-    def gain(self) -> float:
-        """restored - baseline in dB; negative when the model made the image worse."""
-        return self.restored_psnr - self.baseline_psnr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +23,9 @@ class ModelCard:
     protocol: str
     """How the figures were measured: images, setting, channel, border. Only equal protocols are compared."""
     baseline: str
-    """What ``baseline_psnr`` is: "degraded input", "bicubic", "bilinear"."""
-    figures: tuple[HeldOutImage, ...]
-    """One per held-out image, the bad ones too."""
+    """The method that ``baseline_psnr`` is of: "input", "bicubic", "bilinear"."""
+    scores: tuple[Score, ...]
+    """Of every held-out image, the bad ones too: the baseline and the restored image, and what else was measured."""
     steps: int
     """Optimizer steps trained."""
     data_fingerprint: str
@@ -55,28 +43,37 @@ class ModelCard:
     """Further figures to log with the version, such as ``ssim_valid``."""
 
     def __post_init__(self) -> None:
-        if not self.figures:
-            raise ValueError(f"model card of {self.task} has no held-out figures; a model is not registered without")
-        for image in self.figures:
-            if not (math.isfinite(image.baseline_psnr) and math.isfinite(image.restored_psnr)):
-                raise ValueError(
-                    f"held-out figures of {image.name} are not finite: {image.baseline_psnr}, {image.restored_psnr}"
-                )
+        images = self.images
+        if not images:
+            raise ValueError(f"model card of {self.task} has no held-out scores; a model is not registered without")
+        for scores in images:
+            for method in (self.baseline, RESTORED):
+                if method not in scores:
+                    key = next(iter(scores.values())).key
+                    raise ValueError(f"held-out image {key} has no score of {method!r}")
+                if not math.isfinite(scores[method].psnr_db):
+                    raise ValueError(f"held-out PSNR of {scores[method].key} is not finite: {scores[method].psnr_db}")
+
+    @property
+    def images(self) -> list[dict[str, Score]]:
+        """The scores of each held-out image by method, in the order of the set."""
+        return by_image(self.scores)
 
     @property
     def restored_psnr(self) -> float:
         """Mean over the held-out images in dB: what versions are compared by."""
-        return sum(image.restored_psnr for image in self.figures) / len(self.figures)
+        return mean_psnr(self.scores, RESTORED)
 
     @property
     def baseline_psnr(self) -> float:
         """Mean over the held-out images in dB."""
-        return sum(image.baseline_psnr for image in self.figures) / len(self.figures)
+        return mean_psnr(self.scores, self.baseline)
 
     def to_markdown(self, k: int, max_rows: int | None = None) -> str:
         """The card as text; ``max_rows`` leaves out the best images first, and says how many."""
         gain = self.restored_psnr - self.baseline_psnr
-        worst_first = sorted(self.figures, key=lambda image: image.gain)
+        pairs = [(scores[self.baseline], scores[RESTORED]) for scores in self.images]
+        worst_first = sorted(pairs, key=lambda pair: pair[1].psnr_db - pair[0].psnr_db)
         shown = worst_first[: len(worst_first) if max_rows is None else max_rows]
         lines = [
             f"# SemanIR, {self.task}",
@@ -84,10 +81,13 @@ class ModelCard:
             "## Figures",
             f"Protocol: {self.protocol}",
             f"Held-out PSNR {self.restored_psnr:.2f} dB, {self.baseline} {self.baseline_psnr:.2f} dB, "
-            f"gain {gain:+.2f} dB over {len(self.figures)} images. Worst first:",
+            f"gain {gain:+.2f} dB over {len(pairs)} images. Worst first:",
             f"| image | {self.baseline} (dB) | restored (dB) | gain (dB) |",
             "|---|---|---|---|",
-            *(f"| {i.name} | {i.baseline_psnr:.2f} | {i.restored_psnr:.2f} | {i.gain:+.2f} |" for i in shown),
+            *(
+                f"| {after.key} | {before.psnr_db:.2f} | {after.psnr_db:.2f} | {after.psnr_db - before.psnr_db:+.2f} |"
+                for before, after in shown
+            ),
         ]
         if len(shown) < len(worst_first):
             lines.append(f"{len(worst_first) - len(shown)} better images are in the model's model_card.md.")
@@ -105,7 +105,7 @@ class ModelCard:
 
     def to_description(self, k: int) -> str:
         """The card within MLflow's 5000 characters: the table is shortened first, then the text, visibly."""
-        rows = len(self.figures)
+        rows = len(self.images)
         text = self.to_markdown(k)
         while len(text) > MAX_DESCRIPTION and rows > 1:
             rows = max(1, rows // 2)

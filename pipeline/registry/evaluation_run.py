@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.registry.client import connect
 from pipeline.registry.pull import Located
+from pipeline.scoring.record import Mean
 
 EVALUATION_TAG = "semanir.evaluation"
 BATCH = 500  # metrics per request; MLflow's own limit is 1000
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One metric. step: k for a model's figures, 0 for a baseline's. of_model: whether it is the model's own."""
-
-    name: str
-    value: float
-    step: int = 0
-    of_model: bool = False
-
-
 def log_evaluation(
-    *, experiment: str, fingerprint: str, title: str, params: Mapping[str, str], figures: Sequence[Figure],
+    *, experiment: str, fingerprint: str, title: str, params: Mapping[str, str], means: Sequence[Mean],
     dataset: str, dataset_digest: str, folder: Path, model: Located | None,
 ) -> str:  # fmt: skip
     """Log an evaluation and all files in ``folder``; returns the run's id.
@@ -51,11 +41,13 @@ def log_evaluation(
     run_id, now = str(run.info.run_id), int(run.info.start_time)
     model_id = None if model is None else model.model_id
     metrics = [
+        # k is the step of a model's figures; a baseline's carry its name.
         Metric(
-            figure.name, figure.value, now, figure.step,
-            model_id=model_id if figure.of_model else None, dataset_name=dataset, dataset_digest=dataset_digest[:36],
+            name if mean.k is not None else f"{mean.method}_{name}", value, now, mean.k or 0,
+            model_id=model_id if mean.k is not None else None, dataset_name=dataset, dataset_digest=dataset_digest[:36],
         )
-        for figure in figures
+        for mean in means
+        for name, value in mean.values.items()
     ]  # fmt: skip
     client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
     for start in range(0, len(metrics), BATCH):

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.metrics.catalog import PSNR
 from pipeline.registry import sealed
-from pipeline.registry.card import HeldOutImage, ModelCard
+from pipeline.registry.card import ModelCard
 from pipeline.registry.client import connect
 from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, all_versions, settle
 from pipeline.registry.seal import seal
+from pipeline.scoring.record import RESTORED, Score
 from pipeline.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Registered:
     version: int
     alias: str
     run_id: str
-    figures: tuple[HeldOutImage, ...]
+    scores: tuple[Score, ...]
 
     @property
     def uri(self) -> str:
@@ -105,7 +107,7 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
         PROTOCOL_TAG: card.protocol,
         WEIGHTS_TAG: digests[sealed.WEIGHTS_FILE],
         RUN_TAG: run_id,
-        FIGURES_TAG: json.dumps([[i.name, i.baseline_psnr, i.restored_psnr] for i in card.figures]),
+        FIGURES_TAG: _figures(card),
         **_metrics(card),
     }
     return client.create_model_version(
@@ -167,6 +169,22 @@ def _metrics(card: ModelCard) -> dict[str, float]:
     return {METRIC_TAG: card.restored_psnr, BASELINE_TAG: card.baseline_psnr, **card.extra_metrics}
 
 
+def _figures(card: ModelCard) -> str:
+    """The held-out figures as a tag keeps them: [key, baseline's PSNR, restored PSNR] of each image, in dB."""
+    pairs = [(scores[card.baseline], scores[RESTORED]) for scores in card.images]
+    return json.dumps([[after.key, before.psnr_db, after.psnr_db] for before, after in pairs])
+
+
+def _scores(version: ModelVersion) -> Iterator[Score]:
+    """What ``_figures`` wrote; the baseline is the first of the version's task."""
+    figures = json.loads(version.tags.get(FIGURES_TAG, "[]"))
+    task = TASKS.get(version.tags.get("task", ""))
+    baseline = next(iter(task.baselines)) if task else "input"
+    for index, (key, before, after) in enumerate(figures):
+        yield Score(index, key, baseline, None, {PSNR: before})
+        yield Score(index, key, RESTORED, None, {PSNR: after})
+
+
 def signature(task: dict[str, Any]) -> ModelSignature:
     """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; parameters k, tile, overlap."""
     from mlflow.models import ModelSignature
@@ -200,13 +218,12 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 def _registered(client: MlflowClient, version: ModelVersion) -> Registered:
     aliases = client.get_registered_model(version.name).aliases
     held = [alias for alias, number in aliases.items() if int(number) == int(version.version)]
-    figures = json.loads(version.tags.get(FIGURES_TAG, "[]"))
     return Registered(
         name=version.name,
         version=int(version.version),
         alias=next((alias for alias in ("champion", "challenger") if alias in held), ""),
         run_id=version.tags.get(RUN_TAG, version.run_id or ""),
-        figures=tuple(HeldOutImage(name=n, baseline_psnr=b, restored_psnr=r) for n, b, r in figures),
+        scores=tuple(_scores(version)),
     )
 
 

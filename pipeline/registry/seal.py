@@ -15,13 +15,13 @@ import numpy as np
 
 import pipeline
 import semanir
+from pipeline.degradations.quantize import quantize
 from pipeline.registry import carried_code, sealed
 from pipeline.registry.card import ModelCard
 from pipeline.tasks import Task
+from semanir.tiling import DEFAULT_OVERLAP, default_tile
 
 PROBE_SIDE = 48  # ground-truth pixels: more than one window of the tiny models, quick for the published ones
-DEFAULT_TILE = 256  # input pixels
-DEFAULT_OVERLAP = 32
 
 
 def seal(source: Path, task: Task, card: ModelCard, destination: Path) -> dict[str, str]:
@@ -71,22 +71,13 @@ def seal(source: Path, task: Task, card: ModelCard, destination: Path) -> dict[s
     return sealed.write_digests(destination)
 
 
-def default_tile(model: Any) -> int:
-    """The side of a tile in input pixels: about 256, and one the model's window grid allows."""
-    from semanir.tiling import tile_grid
-
-    grid = tile_grid(model)
-    steps = max(1, (DEFAULT_TILE - DEFAULT_OVERLAP) // grid)
-    return DEFAULT_OVERLAP + steps * grid
-
-
 def _probe_input(task: Task) -> tuple[int, np.ndarray]:
     """Channels of what a person has, and a network input (H, W, C) of the task: waves and noise, degraded."""
     rng = np.random.Generator(np.random.Philox(key=20240417))
     rows, columns = np.mgrid[0:PROBE_SIDE, 0:PROBE_SIDE] / PROBE_SIDE
     waves = [0.5 + 0.3 * np.sin(9 * (c + 1) * rows + c) * np.cos(14 * columns * rows) for c in range(task.channels)]
     gt = np.stack(waves, axis=2) + rng.normal(0, 0.05, (PROBE_SIDE, PROBE_SIDE, task.channels))
-    levels = (np.rint(gt.clip(0, 1) * 255) / 255).astype(np.float32)
+    levels = quantize(gt.astype(np.float32))
     observed = task.degrade(task.crop_gt(levels), rng, task.settings())
     return observed.shape[2], task.to_input(observed)
 

@@ -12,11 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import mlflow
-import numpy as np
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.registry.client import connect
 from pipeline.registry.patience import is_transient, patiently
@@ -68,12 +65,6 @@ class Tracker:
         """Set tags of the run."""
         given = [RunTag(key, value) for key, value in tags.items()]
         self._wait("setting tags", lambda: self._client.log_batch(self.run_id, tags=given))
-
-    def picture(self, name: str, pictures: Mapping[str, NDArray[np.float32]]) -> None:
-        """Log images (H, W, C) in [0, 1] of one size side by side as ``pictures/<name>.png``."""
-        row = np.concatenate([_as_rgb(image) for image in pictures.values()], axis=1)
-        file = f"pictures/{name}.png"
-        self._wait(f"logging {file}", lambda: self._client.log_image(self.run_id, Image.fromarray(row), file))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Log a matplotlib figure as ``name`` (its ending tells the format)."""
@@ -173,8 +164,3 @@ def open_experiment(name: str) -> str:
         return str(mlflow.set_experiment(name).experiment_id)
 
     return patiently(f"opening experiment {name}", find_or_make)
-
-
-def _as_rgb(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

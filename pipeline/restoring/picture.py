@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.float32]
+from pipeline.degradations.image import Image as Pixels
+from pipeline.degradations.quantize import to_uint8
+
 FileFormat = Literal["PNG", "JPEG", "TIFF", "WEBP"]
 
 
@@ -46,4 +48,4 @@ def to_levels(picture: Picture) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16
     values = values[:, :, 0] if values.shape[2] == 1 else values
     if picture.bits == 16:
         return np.rint(values.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-    return np.rint(values.clip(0, 1) * np.float32(255)).astype(np.uint8)
+    return to_uint8(values)

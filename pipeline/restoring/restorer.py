@@ -14,10 +14,7 @@ from pipeline.registry import sealed
 from pipeline.restoring.picture import Picture, Pixels, UnusableImageError
 from pipeline.tasks import TASKS
 from semanir.config import check_k
-from semanir.tiling import tile_grid
-
-DEFAULT_TILE = 256
-DEFAULT_OVERLAP = 32
+from semanir.tiling import DEFAULT_OVERLAP, default_tile, tile_grid
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class Restorer:
             raise UserError(first_line(error)) from None
         grid = tile_grid(model)
         least = overlap + grid
-        self.tile = overlap + max(1, (DEFAULT_TILE - overlap) // grid) * grid if tile is None else tile
+        self.tile = default_tile(model, overlap) if tile is None else tile
         self.overlap = overlap
         if overlap < 0 or 0 < self.tile < least or self.tile < 0:
             raise UserError(

@@ -9,15 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.registry.client import tracking_uri, without_credentials
-
-
-@dataclass(frozen=True)
-class ImageFigures:
-    """One held-out image: PSNR in dB restored, and of each classical baseline."""
-
-    key: str
-    restored: float
-    baselines: dict[str, float]
+from pipeline.scoring.record import RESTORED, Score, by_image, mean_psnr
 
 
 @dataclass(frozen=True)
@@ -28,12 +20,12 @@ class Outcome:
     status: str  # "trained", "already registered", or what went wrong
     failed: bool = False
     version: str = ""
-    figures: tuple[ImageFigures, ...] = ()
+    scores: tuple[Score, ...] = ()  # of every held-out image: each baseline, and restored
 
-    def mean(self, baseline: str | None = None) -> float:
-        """Mean PSNR in dB over the held-out images: restored, or of a baseline."""
-        values = [figure.baselines[baseline] if baseline else figure.restored for figure in self.figures]
-        return sum(values) / len(values)
+    @property
+    def baselines(self) -> list[str]:
+        """The classical methods that were measured, the task's input first."""
+        return [method for method in dict.fromkeys(score.method for score in self.scores) if method != RESTORED]
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> Table:
@@ -46,12 +38,12 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
     table.add_column("model version", no_wrap=True)
     table.add_column("status")
     for outcome in outcomes:
-        if not outcome.figures:
+        if not outcome.scores:
             table.add_row(outcome.task, "", "", "", "", outcome.version, outcome.status)
             continue
-        restored = outcome.mean()
-        for number, baseline in enumerate(outcome.figures[0].baselines):
-            before = outcome.mean(baseline)
+        restored = mean_psnr(outcome.scores, RESTORED)
+        for number, baseline in enumerate(outcome.baselines):
+            before = mean_psnr(outcome.scores, baseline)
             first = number == 0
             table.add_row(
                 outcome.task if first else "",
@@ -73,14 +65,14 @@ def image_table(outcomes: Sequence[Outcome]) -> Table:
     for column in ("input", "restored", "gain"):
         table.add_column(column, justify="right", no_wrap=True)
     for outcome in outcomes:
-        for number, figure in enumerate(outcome.figures):
-            before = next(iter(figure.baselines.values()))
+        for number, scores in enumerate(by_image(outcome.scores)):
+            before, restored = scores[outcome.baselines[0]], scores[RESTORED]
             table.add_row(
                 outcome.task if number == 0 else "",
-                figure.key,
-                f"{before:.2f}",
-                f"{figure.restored:.2f}",
-                f"{figure.restored - before:+.2f}",
+                restored.key,
+                f"{before.psnr_db:.2f}",
+                f"{restored.psnr_db:.2f}",
+                f"{restored.psnr_db - before.psnr_db:+.2f}",
             )
     return table
 
@@ -88,7 +80,7 @@ def image_table(outcomes: Sequence[Outcome]) -> Table:
 def print_report(outcomes: Sequence[Outcome], console: Console) -> None:
     """The tables, and where to look further."""
     console.print()
-    if any(outcome.figures for outcome in outcomes):
+    if any(outcome.scores for outcome in outcomes):
         console.print(image_table(outcomes))
     console.print(summary_table(outcomes))
     console.print(f"MLflow: {without_credentials(tracking_uri())}", highlight=False)

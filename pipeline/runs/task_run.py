@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,13 +12,14 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
-from pipeline.evaluation.held_out import evaluate
-from pipeline.registry import HeldOutImage, ModelCard, Registered, find_registered, register
+from pipeline.registry import ModelCard, Registered, find_registered, register
 from pipeline.registry.patience import TrackingUnavailable, patiently
 from pipeline.registry.tracking import Tracker, flat_params
-from pipeline.runs.outcome import ImageFigures, Outcome
+from pipeline.runs.held_out import score_held_out
+from pipeline.runs.outcome import Outcome
 from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, Share, each_worker
+from pipeline.scoring.record import RESTORED, by_image, mean_psnr
 from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
@@ -71,9 +73,7 @@ class TaskRun:
         self._progress.start(task, config.training.steps)
         if self._finished is not None:
             self._progress.done(task, f"registered before as {_version(self._finished)}; --retrain trains it again")
-            return Outcome(
-                task, "registered before", version=_version(self._finished), figures=_figures(self._finished)
-            )
+            return Outcome(task, "registered before", version=_version(self._finished), scores=self._finished.scores)
         with ExitStack() as room:
             # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
             share = room.enter_context(
@@ -110,22 +110,17 @@ class TaskRun:
         self._progress.phase(task, "training")
         trained = run_training(config, self.topic, self._board)
         self._progress.phase(task, "evaluating")
-        scores = evaluate(
-            config,
-            weights_uri=f"{trained.checkpoint_uri}/best",
-            images_uri=config.data.test or config.data.val,
-            workers=share.workers,
-        )
-        leave_room()  # what follows needs no worker
-        self._progress.phase(task, "registering")
-        figures = tuple(ImageFigures(score.key, score.restored_psnr, score.baseline_psnr) for score in scores)
-        for score in scores:
-            tracker.picture(score.key, score.pictures)
-        outcome = Outcome(task, "trained", figures=figures)
-        tracker.log(config.training.steps, _means(outcome))
         with TemporaryDirectory() as name:
             weights = f"{trained.checkpoint_uri}/best"
             folder = fetch_folder(weights, Path(name) / "weights", config.training.storage_deadline_s)
+            results = score_held_out(config, folder, share.workers)
+            leave_room()  # what follows needs no worker
+            self._progress.phase(task, "registering")
+            for result in results:
+                if result.picture is not None:
+                    tracker.file(f"pictures/{result.key}.png", result.picture)
+            outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
+            tracker.log(config.training.steps, _means(outcome))
             card = self._card(outcome)
             self._lease.check()
             registered = patiently(
@@ -134,7 +129,7 @@ class TaskRun:
                 config.training.outage_deadline_s,
             )
         tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
-        return Outcome(task, "trained", version=_version(registered), figures=figures)
+        return replace(outcome, version=_version(registered))
 
     def _card(self, outcome: Outcome) -> ModelCard:
         config, task = self.config, TASKS[self.config.task]
@@ -149,18 +144,15 @@ class TaskRun:
             )
             + ".",
             # The images' digest, not their address: the same set in another bucket is the same protocol.
-            protocol=f"PSNR ({task.convention.describe()}) of {len(outcome.figures)} images, set "
+            protocol=f"PSNR ({task.convention.describe()}) of {len(by_image(outcome.scores))} images, set "
             f"{load_manifest(config.data.test or config.data.val).digest[:12]}, {setting or 'default setting'}",
             baseline=names[0],
-            figures=tuple(
-                HeldOutImage(name=figure.key, baseline_psnr=figure.baselines[names[0]], restored_psnr=figure.restored)
-                for figure in outcome.figures
-            ),
+            scores=outcome.scores,
             steps=config.training.steps,
             data_fingerprint=self._data_digest,
             git_commit=self._commit,
             fingerprint=self.fingerprint,
-            extra_metrics={f"held_out_{name}_psnr_db": outcome.mean(name) for name in names[1:]},
+            extra_metrics={f"held_out_{name}_psnr_db": mean_psnr(outcome.scores, name) for name in names[1:]},
         )
 
     def _tags(self) -> dict[str, str]:
@@ -177,14 +169,9 @@ def _version(registered: Registered) -> str:
     return f"{registered.name} v{registered.version}{alias}"
 
 
-def _figures(registered: Registered) -> tuple[ImageFigures, ...]:
-    task = registered.name.removeprefix("semanir-").replace("-", "_")
-    baseline = next(iter(TASKS[task].baselines))
-    return tuple(
-        ImageFigures(image.name, image.restored_psnr, {baseline: image.baseline_psnr}) for image in registered.figures
-    )
-
-
 def _means(outcome: Outcome) -> dict[str, float]:
-    names = outcome.figures[0].baselines
-    return {"test_psnr": outcome.mean(), **{f"test_{name}_psnr": outcome.mean(name) for name in names}}
+    restored = mean_psnr(outcome.scores, RESTORED)
+    return {
+        "test_psnr": restored,
+        **{f"test_{name}_psnr": mean_psnr(outcome.scores, name) for name in outcome.baselines},
+    }

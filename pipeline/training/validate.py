@@ -11,7 +11,7 @@ from torch import Tensor
 
 import semanir
 from pipeline.data.whole import iter_whole_images
-from pipeline.evaluation.score import score_image
+from pipeline.scoring.evaluate import score_restored
 from pipeline.training.context import WorkerContext
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
@@ -44,9 +44,9 @@ class Validator:
         scores = {
             index: min(
                 MOST_DB,
-                score_image(
+                score_restored(
                     self.model, self._plan.task, self._plan.setting, clean, degraded, index=index, key=key
-                ).restored_psnr,
+                ).psnr_db,
             )
             for index, key, clean, degraded in iter_whole_images(
                 self._plan.config.data.val,

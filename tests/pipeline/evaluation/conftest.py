@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import semanir
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.data.packing.sources import folder_sources, paired_sources
 from tests.pipeline.metrics.lpips_weights import random_lpips
@@ -50,19 +48,6 @@ def paired_set(tmp_path_factory: pytest.TempPathFactory) -> str:
     clean, degraded = draw(folder / "clean"), draw(folder / "degraded", seed=1)
     pack_dataset(paired_sources(str(clean), str(degraded)), str(folder / "pairs"))
     return str(folder / "pairs")
-
-
-@pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Saves a small model, random in every layer; returns its folder."""
-
-    def make(name: str = "ushape_tiny", seed: int = 0, **overrides: object) -> Path:
-        torch.manual_seed(seed)
-        depths = (1, 1, 1) if name == "ushape_tiny" else (2,)
-        model = semanir.create_model(name, depths=depths, zero_init_last=False, **overrides)
-        return semanir.save(model, tmp_path_factory.mktemp("model"))
-
-    return make
 
 
 @pytest.fixture(scope="session")

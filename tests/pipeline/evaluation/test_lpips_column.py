@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.evaluation.plan import make_plan
-from pipeline.evaluation.rows import encode_rows
-from pipeline.evaluation.run import map_here, run_plan, supply
-from pipeline.evaluation.summary import means, table
+from pipeline.evaluation.run import run_plan
+from pipeline.evaluation.summary import table
 from pipeline.metrics.lpips import read_lpips
+from pipeline.scoring.evaluate import map_here, supply
+from pipeline.scoring.parquet import encode_scores
+from pipeline.scoring.plan import make_plan
+from pipeline.scoring.record import means
 from pipeline.storage import open_storage
 from pipeline.tasks import TASKS
 
@@ -28,14 +30,15 @@ def test_an_evaluation_gains_a_column(image_set: str, lpips_file: Path, tmp_path
     output = open_storage(str(tmp_path / "with"))
     rows = run_plan(plan, None, output, map_here, lpips=supply(weights, on_ray=False))
     plain = run_plan(without, None, open_storage(str(tmp_path / "without")), map_here)
-    assert [replace(row, lpips=None) for row in rows] == plain
-    assert all(row.lpips is not None and row.lpips > 0 for row in rows)
-    (tmp_path / "rows.parquet").write_bytes(encode_rows(rows))
-    assert pq.read_table(tmp_path / "rows.parquet")["lpips"].to_pylist() == [row.lpips for row in rows]
+    without_it = [{name: value for name, value in row.values.items() if name != "lpips"} for row in rows]
+    assert without_it == [row.values for row in plain]
+    assert all(row.values["lpips"] > 0 for row in rows)
+    (tmp_path / "rows.parquet").write_bytes(encode_scores(rows))
+    assert pq.read_table(tmp_path / "rows.parquet")["lpips"].to_pylist() == [row.values["lpips"] for row in rows]
     (found,) = means(rows)
     text = table(plan, [found], "")
     assert "| SSIM (same) | LPIPS (AlexNet) |" in text
-    assert f"| {found.lpips:.4f} |\n" in text
+    assert f"| {found.values['lpips']:.4f} |\n" in text
     assert "LPIPS v0.1 of AlexNet on whole RGB images" in text
     assert "LPIPS" not in table(without, means(plain), "")
     with pytest.raises(UserError, match=r"holds another evaluation \(different: lpips, lpips_backbone\)"):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.evaluation.image_job import ImageJob, evaluate_image
-from pipeline.evaluation.plan import make_plan
-from pipeline.evaluation.weights import read_weights
+from pipeline.scoring.evaluate import ImageJob, evaluate_image
+from pipeline.scoring.plan import make_plan
+from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS
 from semanir import load
 

@@ -18,13 +18,17 @@ from pipeline.evaluation.calibration import (
     load_references,
     plan_calibration,
 )
-from pipeline.evaluation.plan import make_plan
 from pipeline.evaluation.published import load_published, published_rows
 from pipeline.evaluation.summary import Mean, table
+from pipeline.scoring.plan import make_plan
 from pipeline.tasks import TASKS, resolve_tasks
 
 REFERENCE = Reference("jpeg_gray", "Classic5", "quality=10", "input", 27.82, 0.76, "a paper", None, None, "")
-MEAN = Mean("input", None, 5, 27.82, 0.76, 0.77, 27.0)
+MEAN = Mean("input", None, 5, {"psnr_db": 27.82, "ssim_valid": 0.76, "ssim_same": 0.77, "psnr_b_db": 27.0})
+
+
+def measured(**values: float) -> Mean:
+    return replace(MEAN, values={**MEAN.values, **values})
 
 
 def test_every_committed_row_belongs_to_a_task() -> None:
@@ -63,7 +67,7 @@ def test_rows_stand_beside_the_same_task_setting_and_set_only() -> None:
     ],
 )
 def test_a_difference_beyond_the_tolerance_fails(psnr_db: float, ssim: float, verdict: str) -> None:
-    check = Check(REFERENCE, replace(MEAN, psnr_db=psnr_db, ssim_valid=ssim))
+    check = Check(REFERENCE, measured(psnr_db=psnr_db, ssim_valid=ssim))
     assert check.verdict == verdict
     assert bool(failures([check])) == (verdict == "DIFFERS")
     assert verdict in calibration_table([check])
@@ -71,10 +75,10 @@ def test_a_difference_beyond_the_tolerance_fails(psnr_db: float, ssim: float, ve
 
 def test_an_explained_difference_is_checked_as_strictly() -> None:
     known = replace(REFERENCE, explained_psnr_db=27.0, explanation="another border")
-    assert Check(known, replace(MEAN, psnr_db=27.02)).verdict == "explained"
-    assert Check(known, replace(MEAN, psnr_db=26.9)).verdict == "DIFFERS"
-    assert Check(known, replace(MEAN, psnr_db=27.02, ssim_valid=0.7)).verdict == "DIFFERS"
-    assert "another border" in calibration_table([Check(known, replace(MEAN, psnr_db=27.0))])
+    assert Check(known, measured(psnr_db=27.02)).verdict == "explained"
+    assert Check(known, measured(psnr_db=26.9)).verdict == "DIFFERS"
+    assert Check(known, measured(psnr_db=27.02, ssim_valid=0.7)).verdict == "DIFFERS"
+    assert "another border" in calibration_table([Check(known, measured(psnr_db=27.0))])
 
 
 def test_sets_are_known_by_name_and_folders_are_packed(tmp_path: Path) -> None:
@@ -100,4 +104,4 @@ def test_sets_are_known_by_name_and_folders_are_packed(tmp_path: Path) -> None:
 
 def test_a_set_without_published_rows_says_so(image_set: str) -> None:
     plan = make_plan(task=TASKS["sr_x2"], setting={}, images=image_set)
-    assert "No published rows for sr_x2" in table(plan, [replace(MEAN, psnr_b_db=None)], "")
+    assert "No published rows for sr_x2" in table(plan, [Mean("input", None, 5, {"psnr_db": 27.82})], "")

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 import semanir
+from pipeline.data.whole import read_image
 from pipeline.errors import UserError
-from pipeline.evaluation.image_job import ImageJob, ImageResult
-from pipeline.evaluation.image_set import read_image
-from pipeline.evaluation.plan import Plan, describe_setting, make_plan
-from pipeline.evaluation.rows import RESTORED, decode_rows, encode_rows
-from pipeline.evaluation.run import map_here, run_plan, supply
-from pipeline.evaluation.score import observe, restore_image
-from pipeline.evaluation.summary import means, table
-from pipeline.evaluation.weights import read_weights
+from pipeline.evaluation.run import run_plan
+from pipeline.evaluation.summary import table
+from pipeline.scoring.evaluate import ImageJob, ImageResult, map_here, supply
+from pipeline.scoring.observe import observe
+from pipeline.scoring.parquet import decode_scores, encode_scores
+from pipeline.scoring.plan import Plan, describe_setting, make_plan
+from pipeline.scoring.record import RESTORED, means
+from pipeline.scoring.restore import restore_image
+from pipeline.scoring.weights import read_weights
 from pipeline.storage import open_storage
 from pipeline.tasks import TASKS
 
@@ -46,7 +48,7 @@ def test_every_method_is_measured_on_every_image(image_set: str, model_folder: F
     assert [(row.index, row.method, row.k) for row in rows] == [
         (index, *method) for index in range(3) for method in (("input", None), (RESTORED, 3), (RESTORED, 64))
     ]
-    assert decode_rows(encode_rows(rows)) == rows
+    assert decode_scores(encode_scores(rows)) == rows
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["0000-image0.png", "0001-image1.png"]
 
     key, clean, _ = read_image(image_set, 1)

@@ -17,16 +17,17 @@ PREPARE = """
     from pathlib import Path
     from jobs.evaluate import main
     from jobs.prepare_data import main as prepare
-    from pipeline.registry import HeldOutImage, ModelCard, register
+    from pipeline.registry import ModelCard, register
     from pipeline.registry.client import connect
+    from tests.pipeline.held_out import held_out
 
     assert prepare(["images", "--split", "bsd", "--shard-mib", "0.01", "--output", "s3://semanir/test-sets"]) == 0
     client = connect()
     run = client.create_run(client.create_experiment("evaluation-tests")).info.run_id
-    figures = (HeldOutImage(name="a", baseline_psnr=1.0, restored_psnr=2.0),)
+    scores = held_out(("a", 1.0, 2.0))
     card = ModelCard(
         task="denoising_gray", setting="sigma 25", trained_on="Nothing.", protocol="none", baseline="input",
-        figures=figures, steps=0, data_fingerprint="d", git_commit="c", fingerprint="f",
+        scores=scores, steps=0, data_fingerprint="d", git_commit="c", fingerprint="f",
     )
     print("version", register("model", card, run_id=run).version)
 """

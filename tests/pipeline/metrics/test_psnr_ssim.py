@@ -26,7 +26,8 @@ def pair(height: int, width: int, channels: int, seed: int = 0) -> tuple[np.ndar
 
 
 def levels(image: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(image.astype(np.float64), 0, 1) * 255)
+    # In float32, as the pixels of a saved file are computed: a product may fall on the other side of a half there.
+    return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.float64)
 
 
 def slow_ssim(a: np.ndarray, b: np.ndarray, same: bool) -> float:

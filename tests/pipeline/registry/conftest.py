@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import semanir
-from pipeline.registry import HeldOutImage, ModelCard
+from pipeline.registry import ModelCard
 from pipeline.registry.client import connect
 from pipeline.tasks import TASKS
+from tests.pipeline.held_out import held_out
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +71,8 @@ def make_card() -> Callable[..., ModelCard]:
             setting="sigma 25",
             trained_on="Nine photographs.",
             protocol=protocol,
-            baseline="degraded input",
-            figures=(
-                HeldOutImage(name="good", baseline_psnr=20.0, restored_psnr=restored + 1),
-                HeldOutImage(name="bad", baseline_psnr=30.0, restored_psnr=restored - 1),
-            ),
+            baseline=(baseline := next(iter(TASKS[task].baselines))),
+            scores=held_out(("good", 20.0, restored + 1), ("bad", 30.0, restored - 1), baseline=baseline),
             steps=3,
             data_fingerprint="data0",
             git_commit="commit0",

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.registry import HeldOutImage, ModelCard
+from pipeline.registry import ModelCard
 from pipeline.registry.card import MAX_DESCRIPTION
+from tests.pipeline.held_out import held_out
 
 
 def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[..., ModelCard]) -> None:
@@ -24,10 +25,8 @@ def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[
 
 
 def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[..., ModelCard]) -> None:
-    many = tuple(
-        HeldOutImage(name=f"image-{i:04d}", baseline_psnr=20.0, restored_psnr=20.0 + i / 100) for i in range(500)
-    )
-    card = replace(make_card("jpeg_gray"), figures=many)
+    many = held_out(*((f"image-{i:04d}", 20.0, 20.0 + i / 100) for i in range(500)))
+    card = replace(make_card("jpeg_gray"), scores=many)
     text = card.to_description(k=16)
     assert len(text) <= MAX_DESCRIPTION
     assert "image-0000" in text
@@ -38,10 +37,9 @@ def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[
 
 
 def test_a_card_without_finite_figures_is_refused(make_card: Callable[..., ModelCard]) -> None:
-    with pytest.raises(ValueError, match="no held-out figures"):
-        replace(make_card("jpeg_gray"), figures=())
-    with pytest.raises(ValueError, match="of broken are not finite"):
-        replace(
-            make_card("jpeg_gray"),
-            figures=(HeldOutImage(name="broken", baseline_psnr=1.0, restored_psnr=float("nan")),),
-        )
+    with pytest.raises(ValueError, match="no held-out scores"):
+        replace(make_card("jpeg_gray"), scores=())
+    with pytest.raises(ValueError, match="of broken is not finite"):
+        replace(make_card("jpeg_gray"), scores=held_out(("broken", 1.0, float("nan"))))
+    with pytest.raises(ValueError, match="held-out image whole has no score of 'input'"):
+        replace(make_card("jpeg_gray"), scores=held_out(("whole", 1.0, 2.0), baseline="other"))

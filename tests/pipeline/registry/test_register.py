@@ -28,7 +28,7 @@ def test_a_version_carries_its_evidence(weights: Weights, make_card: Card, new_r
         "champion",
         run_id,
     )
-    assert registered.figures == card.figures
+    assert registered.scores == card.scores
 
     client = connect()
     version = client.get_model_version(registered.name, str(registered.version))

@@ -10,11 +10,12 @@ import torch
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.registry import AlteredModelError, HeldOutImage, ModelCard
+from pipeline.registry import AlteredModelError, ModelCard
 from pipeline.registry.seal import seal
 from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.restorer import Restorer
 from pipeline.tasks import TASKS
+from tests.pipeline.held_out import held_out
 
 Folder = Callable[..., Path]
 
@@ -24,9 +25,9 @@ def picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
 
 
 def sealed_model(source: Path, task: str, destination: Path) -> Path:
-    figures = (HeldOutImage(name="a", baseline_psnr=1.0, restored_psnr=2.0),)
+    scores = held_out(("a", 1.0, 2.0), baseline="b")
     card = ModelCard(
-        task=task, setting="s", trained_on="t", protocol="p", baseline="b", figures=figures, steps=1,
+        task=task, setting="s", trained_on="t", protocol="p", baseline="b", scores=scores, steps=1,
         data_fingerprint="d", git_commit="g", fingerprint="f",
     )  # fmt: skip
     seal(source, TASKS[task], card, destination)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import RunConfig, resolve
 from pipeline.data.whole import iter_whole_images
-from pipeline.evaluation.score import score_image
+from pipeline.scoring.evaluate import score_restored
 from pipeline.tasks import TASKS
 from pipeline.training.context import PlainContext
 from pipeline.training.loop import train
@@ -98,7 +98,7 @@ def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> N
     task = TASKS[run.task]
     model = load(max(tmp_path.glob("step-*")) / "best")
     scores = [
-        score_image(model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key).restored_psnr
+        score_restored(model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key).psnr_db
         for index, key, clean, degraded in iter_whole_images(str(shards))
     ]
     assert sum(scores) / len(scores) == pytest.approx(summary.best_psnr, abs=1e-9)

@@ -10,12 +10,13 @@ from typing import Any
 
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import UserError
-from pipeline.evaluation.score import EVALUATION_SEED, OVERLAP
 from pipeline.metrics.lpips import LpipsWeights
+from pipeline.scoring.observe import EVALUATION_SEED
 from pipeline.settings import Settings
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
 from semanir.config import ModelConfig, check_k
+from semanir.tiling import DEFAULT_OVERLAP
 
 METRICS_VERSION = 1  # raise it whenever a figure would change
 
@@ -40,7 +41,7 @@ class Plan:
     weights: str = ""
     ks: tuple[int, ...] = ()
     tile: int | None = None
-    overlap: int = OVERLAP
+    overlap: int = DEFAULT_OVERLAP
     self_ensemble: bool = False
     pictures: int = 0
     seed: int = EVALUATION_SEED
@@ -82,7 +83,7 @@ class Plan:
 def make_plan(
     *, task: Task, setting: Mapping[str, Any], images: str, dataset: str | None = None,
     baselines: Sequence[str] | None = None, config: ModelConfig | None = None, weights: str = "",
-    ks: Sequence[int] = (), tile: int | None = None, overlap: int = OVERLAP, self_ensemble: bool = False,
+    ks: Sequence[int] = (), tile: int | None = None, overlap: int = DEFAULT_OVERLAP, self_ensemble: bool = False,
     pictures: int = 0, lpips: LpipsWeights | None = None,
 ) -> Plan:  # fmt: skip
     """Check everything that can be checked before any image is read.

@@ -11,9 +11,12 @@ import torch
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.evaluation.score import measure, observe, restore_image, score_image
+from pipeline.metrics.catalog import METRICS, Yardstick, measure
 from pipeline.metrics.psnr_b import psnr_b
 from pipeline.metrics.psnr_ssim import psnr, ssim
+from pipeline.scoring.evaluate import score_restored
+from pipeline.scoring.observe import observe
+from pipeline.scoring.restore import restore_image
 from pipeline.tasks import TASKS
 
 NOISE, JPEG, SR = TASKS["denoising_color"], TASKS["jpeg_gray"], TASKS["sr_x2"]
@@ -54,14 +57,16 @@ def test_pairs_are_taken_as_they_are_and_must_belong_together(clean: np.ndarray)
 def test_all_figures_are_the_metrics_of_the_convention(clean: np.ndarray) -> None:
     setting = JPEG.parse_settings({"quality": 10})
     lq, gt = observe(JPEG, setting, clean, None, index=0, key="a")
-    found = measure(lq, gt, JPEG)
-    assert found.psnr == psnr(lq, gt, JPEG.convention)
-    assert found.ssim_valid == ssim(lq, gt, JPEG.convention, "valid")
-    assert found.ssim_same == ssim(lq, gt, JPEG.convention, "same")
-    assert found.psnr_b == psnr_b(lq, gt, JPEG.convention)
-    assert measure(clean, clean * 0.9, NOISE).psnr_b is None
-    with pytest.raises(UserError, match="SSIM needs at least 11x11"):
-        measure(clean[:8], clean[:8], NOISE)
+    assert measure(lq, gt, Yardstick(JPEG.convention)) == {
+        "psnr_db": psnr(lq, gt, JPEG.convention),
+        "ssim_valid": ssim(lq, gt, JPEG.convention, "valid"),
+        "ssim_same": ssim(lq, gt, JPEG.convention, "same"),
+        "psnr_b_db": psnr_b(lq, gt, JPEG.convention),
+    }
+    assert "psnr_b_db" not in measure(clean, clean * 0.9, Yardstick(NOISE.convention))
+    assert [name for name, metric in METRICS.items() if metric.always][:3] == ["psnr_db", "ssim_valid", "ssim_same"]
+    with pytest.raises(ValueError, match="SSIM needs at least 11x11"):
+        measure(clean[:8], clean[:8], Yardstick(NOISE.convention))
 
 
 def test_the_self_ensemble_is_the_mean_over_eight_views(model_folder: Callable[..., Path], clean: np.ndarray) -> None:
@@ -87,7 +92,7 @@ def test_a_published_size_gets_a_tile_that_its_windows_allow() -> None:
 
 def test_training_scores_as_the_tables_do(model_folder: Callable[..., Path], clean: np.ndarray) -> None:
     model = semanir.load(model_folder())
-    score = score_image(model, NOISE, SIGMA, clean, None, index=5, key="a", k=7)
+    score = score_restored(model, NOISE, SIGMA, clean, None, index=5, key="a", k=7)
     lq, gt = observe(NOISE, SIGMA, clean, None, index=5, key="a")
-    assert score.restored_psnr == measure(restore_image(model, lq, 7), gt, NOISE).psnr
-    assert score.baseline_psnr == {"input": measure(lq, gt, NOISE).psnr}
+    assert score.psnr_db == measure(restore_image(model, lq, 7), gt, Yardstick(NOISE.convention))["psnr_db"]
+    assert (score.index, score.key, score.method, score.k) == (5, "a", "restored", 7)

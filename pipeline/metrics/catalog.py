@@ -1,0 +1,76 @@
+"""The one list of metrics: what tables, Parquet columns, MLflow figures and means are made from.
+
+A new metric is a module of this room and its line in ``METRICS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pipeline.degradations.image import Image
+from pipeline.metrics.convention import MetricConvention
+from pipeline.metrics.lpips import Lpips, lpips
+from pipeline.metrics.psnr_b import psnr_b
+from pipeline.metrics.psnr_ssim import psnr, ssim
+
+PSNR = "psnr_db"  # what training validates by and versions are compared by
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """How one image is measured. perceptual: LPIPS's network; None: LPIPS is not measured."""
+
+    convention: MetricConvention
+    perceptual: Lpips | None = None
+
+
+def _always(yardstick: Yardstick) -> bool:
+    del yardstick
+    return True
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a restored image against its truth.
+
+    function: (restored, gt, yardstick) -> value, both images float32 (H, W, C) in [0, 1]; raises ValueError for images
+        that cannot be measured. applies: when it is measured. heading: of its table column, its unit included;
+        ``{backbone}`` stands for LPIPS's network. digits: decimals that tables show.
+    """
+
+    function: Callable[[Image, Image, Yardstick], float]
+    heading: str
+    digits: int
+    applies: Callable[[Yardstick], bool] = _always
+
+    @property
+    def always(self) -> bool:
+        """Whether every image has it: its Parquet column holds no nulls then."""
+        return self.applies is _always
+
+
+def _lpips(restored: Image, gt: Image, yardstick: Yardstick) -> float:
+    assert yardstick.perceptual is not None, "it applies only where its network was given"
+    return lpips(restored, gt, yardstick.perceptual)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        PSNR: Metric(lambda a, b, by: psnr(a, b, by.convention), "PSNR (dB)", 2),
+        "ssim_valid": Metric(lambda a, b, by: ssim(a, b, by.convention, "valid"), "SSIM (valid)", 4),
+        "ssim_same": Metric(lambda a, b, by: ssim(a, b, by.convention, "same"), "SSIM (same)", 4),
+        "psnr_b_db": Metric(
+            lambda a, b, by: psnr_b(a, b, by.convention), "PSNR-B (dB)", 2, lambda by: by.convention.blocking
+        ),
+        "lpips": Metric(_lpips, "LPIPS ({backbone})", 4, lambda by: by.perceptual is not None),
+    }
+)
+
+
+def measure(restored: Image, gt: Image, yardstick: Yardstick) -> dict[str, float]:
+    """Every metric that applies, in the order of ``METRICS``; raises ValueError where one cannot be measured."""
+    return {
+        name: metric.function(restored, gt, yardstick) for name, metric in METRICS.items() if metric.applies(yardstick)
+    }
