@@ -85,3 +85,92 @@ def test_commands_answer_help_without_heavy_imports(path: Path) -> None:
         assert light, f"{identity(path)} imports {module} at its top"
     if identity(path).startswith("jobs/"):
         assert len(path.read_text().splitlines()) <= 80, f"{identity(path)}: an entry point says what it calls, no more"
+
+
+# The rooms of the pipeline from the ground up: a room imports only rooms that stand in an earlier row.
+FLOORS = (
+    ("errors", "workers"),
+    ("cluster", "config", "storage"),
+    ("degradations",),
+    ("metrics",),
+    ("tasks",),
+    ("data",),
+    ("scoring",),
+    ("registry", "training"),
+    ("evaluation", "restoring"),
+    ("runs", "serving"),
+    ("benchmarks", "tuning"),
+    ("commands",),
+)
+LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+MAX_LINES = 300
+MAX_JOB_LINES = 80
+
+
+def room_of(module: str) -> str:
+    """``pipeline.data.reader`` → ``data``."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def upward_imports(path: Path, name: str) -> list[str]:
+    """What the module ``name`` in the file ``path`` imports from its own floor or above, its own room left out."""
+    own = room_of(name)
+    rooms = {room_of(module) for module in imports(path) if module.startswith("pipeline.")} - {own}
+    return sorted(room for room in rooms if LEVELS[room] >= LEVELS[own])
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PIPELINE = [path for path in MODULES if identity(path).startswith("pipeline/") and path.parent != ROOT / "pipeline"]
+
+
+@pytest.mark.parametrize("path", PIPELINE, ids=identity)
+def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
+    assert upward_imports(path, module_name(path)) == []
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(module_name(path)) for path in PIPELINE} <= set(LEVELS)
+    assert {path.stem for path in (ROOT / "pipeline").glob("*.py")} - {"__init__"} <= set(LEVELS)
+
+
+def test_an_upward_import_is_seen(tmp_path: Path) -> None:
+    source = tmp_path / "made.py"
+    source.write_text("import pipeline.errors\n\ndef late():\n    from pipeline.registry.pull import pull\n")
+    assert upward_imports(source, "pipeline.scoring.made") == ["registry"]
+    assert upward_imports(source, "pipeline.training.made") == ["registry"]  # its neighbor on the same floor
+    assert upward_imports(source, "pipeline.evaluation.made") == []
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle of imports, or none."""
+    remaining = {module: set(targets) for module, targets in arrows.items()}
+    while free := [module for module, targets in remaining.items() if not targets & remaining.keys()]:
+        for module in free:
+            del remaining[module]
+    return sorted(remaining)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    files = {module_name(path): path for path in MODULES}
+    arrows: dict[str, set[str]] = {}
+    for module, path in files.items():
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                deep = {f"{node.module}.{alias.name}" for alias in node.names} & files.keys()
+                targets |= deep or ({node.module} & files.keys())
+            elif isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names} & files.keys()
+        arrows[module] = targets - {module}
+    assert circle(arrows) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["a", "b", "c"]
+    assert circle({"a": {"b"}, "b": set()}) == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))], ids=identity)
+def test_a_file_holds_one_idea(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= (MAX_JOB_LINES if identity(path).startswith("jobs/") else MAX_LINES), f"{lines} lines"
