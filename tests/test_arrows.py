@@ -90,11 +90,11 @@ def test_commands_answer_help_without_heavy_imports(path: Path) -> None:
 # The rooms of the pipeline from the ground up: a room imports only rooms that stand in an earlier row.
 FLOORS = (
     ("errors", "workers"),
-    ("cluster", "config", "storage"),
+    ("cluster", "settings", "storage"),
     ("degradations",),
     ("metrics",),
     ("tasks",),
-    ("data",),
+    ("config", "data"),
     ("scoring",),
     ("registry", "training"),
     ("evaluation", "restoring"),

@@ -28,5 +28,5 @@ def test_a_model_restores_there_as_on_the_cpu(image_set: str, model_folder: Call
         weights=weights.digest,
     )  # fmt: skip
     cpu, gpu = (evaluate_image(ImageJob(plan, 1, lambda: weights, device)) for device in ("cpu", "cuda"))
-    assert gpu.rows[0] == cpu.rows[0]  # the baseline does not depend on the device
-    assert gpu.rows[1].psnr_db == pytest.approx(cpu.rows[1].psnr_db, abs=0.02)
+    assert gpu.scores[0] == cpu.scores[0]  # the baseline does not depend on the device
+    assert gpu.scores[1].psnr_db == pytest.approx(cpu.scores[1].psnr_db, abs=0.02)

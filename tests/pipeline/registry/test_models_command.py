@@ -18,8 +18,8 @@ def test_list_card_pull_and_rollback(
     new_run: Callable[[], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    task = "denoising_gray"
-    name = "semanir-denoising-gray"
+    task = "deblurring"
+    name = "semanir-deblurring"
     for seed, psnr in enumerate((25.0, 27.5)):
         register(weights(task, seed), make_card(task, psnr), run_id=new_run())
     capsys.readouterr()
@@ -35,7 +35,7 @@ def test_list_card_pull_and_rollback(
     assert "27.50 dB" in row(2)
     assert "@champion" not in row(1)
 
-    assert call("card", f"models:/{name}@champion").startswith("# SemanIR, denoising_gray")
+    assert call("card", f"models:/{name}@champion").startswith("# SemanIR, deblurring")
     folder = Path(call("pull", f"models:/{name}/1").strip())
     assert (folder / "model.safetensors").is_file()
 
@@ -49,5 +49,5 @@ def test_list_card_pull_and_rollback(
 def test_weights_that_were_never_registered_have_no_card(
     weights: Callable[..., Path], tracking: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["models", "card", str(weights("denoising_gray"))]) == 2
+    assert main(["models", "card", str(weights("deblurring"))]) == 2
     assert "has no model_card.md: it holds weights that were never registered" in capsys.readouterr().err
