@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.evaluation.pictures import draw_panels
+from pipeline.metrics.catalog import applicable
 from pipeline.metrics.lpips import LpipsWeights
 from pipeline.scoring.evaluate import ImageJob, Mapper
 from pipeline.scoring.parquet import decode_scores, encode_scores
@@ -45,7 +46,8 @@ def run_plan(
         UserError: ``output`` holds another evaluation, or an image cannot be measured.
     """
     claim(plan, output)
-    done = _stored(output)
+    wanted = set(applicable(plan.resolved_task.convention, perceptual=bool(plan.lpips)))
+    done = _stored(output, wanted)
     scores = [score for index in sorted(done) for score in done[index]]
     progress(len(done))
     missing = [index for index in range(plan.num_images) if index not in done]
@@ -81,12 +83,14 @@ def file_name(index: int, key: str) -> str:
     return f"{index:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', key)}"
 
 
-def _stored(output: Storage) -> dict[int, list[Score]]:
+def _stored(output: Storage, metrics: set[str]) -> dict[int, list[Score]]:
     found: dict[int, list[Score]] = {}
     for entry in list(output.list(f"{PARTS}/")):
         try:
             scores = decode_scores(output.read(entry.key))
         except pa.ArrowInvalid:
             continue  # a damaged part is measured again
+        if any(set(score.values) != metrics for score in scores):
+            continue  # and so is one of before a metric existed
         found[scores[0].index] = scores
     return found

@@ -26,8 +26,8 @@ class Yardstick:
     perceptual: Lpips | None = None
 
 
-def _always(yardstick: Yardstick) -> bool:
-    del yardstick
+def _always(convention: MetricConvention, perceptual: bool) -> bool:
+    del convention, perceptual
     return True
 
 
@@ -36,14 +36,15 @@ class Metric:
     """One figure of a restored image against its truth.
 
     function: (restored, gt, yardstick) -> value, both images float32 (H, W, C) in [0, 1]; raises ValueError for images
-        that cannot be measured. applies: when it is measured. heading: of its table column, its unit included;
+        that cannot be measured. applies: (convention, whether LPIPS's network was
+        given) -> whether it is measured. heading: of its table column, its unit included;
         ``{backbone}`` stands for LPIPS's network. digits: decimals that tables show.
     """
 
     function: Callable[[Image, Image, Yardstick], float]
     heading: str
     digits: int
-    applies: Callable[[Yardstick], bool] = _always
+    applies: Callable[[MetricConvention, bool], bool] = _always
 
     @property
     def always(self) -> bool:
@@ -62,15 +63,19 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "ssim_valid": Metric(lambda a, b, by: ssim(a, b, by.convention, "valid"), "SSIM (valid)", 4),
         "ssim_same": Metric(lambda a, b, by: ssim(a, b, by.convention, "same"), "SSIM (same)", 4),
         "psnr_b_db": Metric(
-            lambda a, b, by: psnr_b(a, b, by.convention), "PSNR-B (dB)", 2, lambda by: by.convention.blocking
+            lambda a, b, by: psnr_b(a, b, by.convention), "PSNR-B (dB)", 2, lambda convention, _: convention.blocking
         ),
-        "lpips": Metric(_lpips, "LPIPS ({backbone})", 4, lambda by: by.perceptual is not None),
+        "lpips": Metric(_lpips, "LPIPS ({backbone})", 4, lambda _, perceptual: perceptual),
     }
 )
 
 
 def measure(restored: Image, gt: Image, yardstick: Yardstick) -> dict[str, float]:
     """Every metric that applies, in the order of ``METRICS``; raises ValueError where one cannot be measured."""
-    return {
-        name: metric.function(restored, gt, yardstick) for name, metric in METRICS.items() if metric.applies(yardstick)
-    }
+    names = applicable(yardstick.convention, yardstick.perceptual is not None)
+    return {name: METRICS[name].function(restored, gt, yardstick) for name in names}
+
+
+def applicable(convention: MetricConvention, perceptual: bool) -> list[str]:
+    """Names of the metrics that an image is measured by; perceptual: whether LPIPS's network is given."""
+    return [name for name, metric in METRICS.items() if metric.applies(convention, perceptual)]
