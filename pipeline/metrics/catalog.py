@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from pipeline.degradations.image import Image
 from pipeline.metrics.convention import MetricConvention
+from pipeline.metrics.delta_e import delta_e_2000
 from pipeline.metrics.lpips import Lpips, lpips
 from pipeline.metrics.psnr_b import psnr_b
 from pipeline.metrics.psnr_ssim import psnr, ssim
@@ -64,6 +65,12 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "ssim_same": Metric(lambda a, b, by: ssim(a, b, by.convention, "same"), "SSIM (same)", 4),
         "psnr_b_db": Metric(
             lambda a, b, by: psnr_b(a, b, by.convention), "PSNR-B (dB)", 2, lambda convention, _: convention.blocking
+        ),
+        "delta_e_2000": Metric(
+            lambda a, b, by: delta_e_2000(a, b, by.convention),
+            "ΔE2000",
+            2,
+            lambda convention, _: convention.channel != "gray",
         ),
         "lpips": Metric(_lpips, "LPIPS ({backbone})", 4, lambda _, perceptual: perceptual),
     }
