@@ -8,10 +8,11 @@ PIP := pip==26.3
 DATA ?= s3://semanir/datasets/builtin
 ARGS ?=
 PYTEST ?=
+MUTANTS ?=
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints up down status data train test test-slow check lint format bench clean
+.PHONY: help install constraints up down status data train test test-slow mutants check lint format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k ord
 
 test-slow: install ## Run the long tests, and those that need a GPU
 	@$(BIN)/python -m pytest -m "slow or gpu" $(PYTEST)
+
+mutants: install ## Alter the pure modules, one slip at a time, and count what the tests see (MUTANTS="order …"; hours)
+	@$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 check: install ## Check style and types, tests included
 	@$(BIN)/ruff check

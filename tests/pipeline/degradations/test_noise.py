@@ -15,6 +15,12 @@ def test_has_the_stated_strength_and_no_mean(generator, sigma, channels):
     assert abs(noise.mean()) * 255 < 5 * sigma / np.sqrt(noise.size)
 
 
+def test_sigma_is_in_levels_of_255_not_256():
+    """A million draws know the strength to 0.07 %; 255 / 256 would be off by 0.4 %."""
+    noise = gaussian_noise(np.zeros((1024, 1024, 1), np.float32), np.random.default_rng(0), (25.0, 25.0))
+    assert noise.std(dtype=np.float64) * 255 == pytest.approx(25.0, rel=0.0025)
+
+
 def test_leaves_the_unit_interval_and_the_8_bit_grid(generator):
     white = np.ones((32, 32, 1), np.float32)
     noisy = gaussian_noise(white, generator(0), (25.0, 25.0))

@@ -1,0 +1,79 @@
+"""Which pure modules are altered, and which tests must see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Group:
+    """Modules that decide something without a server or a process, and the fast tests over them.
+
+    Attributes:
+        modules: files or folders to alter, relative to the root.
+        tests: files or folders of tests; each slip is shown only to those among them that run the altered function.
+        without: files of the folders in ``modules`` that are left as they are, and why.
+    """
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+
+GROUPS = {
+    "order": Group(
+        ("pipeline/data/order.py", "pipeline/data/batches.py", "pipeline/workers.py"),
+        (
+            "tests/pipeline/data/test_order.py",
+            "tests/pipeline/data/test_batches.py",
+            "tests/pipeline/data/test_mixture.py",
+            "tests/pipeline/test_workers.py",
+        ),
+    ),
+    "mixture": Group(
+        ("pipeline/data/mixture.py",),
+        ("tests/pipeline/data/test_mixture.py", "tests/pipeline/data/test_stream.py"),
+    ),
+    "digests": Group(
+        ("pipeline/registry/sealed.py", "pipeline/config/fingerprint.py"),
+        ("tests/pipeline/registry/test_sealed.py", "tests/pipeline/config/test_fingerprint.py"),
+    ),
+    "degradations": Group(
+        ("pipeline/degradations",),
+        ("tests/pipeline/degradations", "tests/pipeline/tasks"),
+        without=("pipeline/degradations/kernel_file.py",),  # reads files: tested through them
+    ),
+    "metrics": Group(
+        ("pipeline/metrics",),
+        ("tests/pipeline/metrics",),
+        without=("pipeline/metrics/features.py",),  # fetches and checks weight files
+    ),
+    "registry rules": Group(
+        ("pipeline/registry/promotion.py", "pipeline/registry/card.py"),
+        ("tests/pipeline/registry/test_promotion.py", "tests/pipeline/registry/test_card.py"),
+    ),
+    "schedules and losses": Group(
+        (
+            "pipeline/training/schedule.py",
+            "pipeline/training/phases.py",
+            "pipeline/training/losses.py",
+            "pipeline/training/deepspeed_config.py",
+        ),
+        (
+            "tests/pipeline/training/test_schedule.py",
+            "tests/pipeline/training/test_phases.py",
+            "tests/pipeline/training/test_losses.py",
+            "tests/pipeline/training/test_deepspeed_config.py",
+        ),
+    ),
+    "configuration": Group(
+        ("pipeline/config",),
+        ("tests/pipeline/config", "tests/pipeline/tasks/test_settings.py"),
+    ),
+    "semanir": Group(
+        ("semanir",),
+        ("tests/semanir",),
+        # Kernels are compared with the readable reference, on a GPU and in Triton's interpreter.
+        without=("semanir/ops/attention/triton/*",),
+    ),
+}

@@ -1,0 +1,165 @@
+"""Alter the pure modules, one small slip at a time, and count how many the tests see: ``make mutants``.
+
+    make mutants                                    # all groups of groups.py: an hour or two on two cores
+    make mutants MUTANTS="order 'registry rules'"   # some of them
+    python -m tests.mutation.run order --survivors  # what lived in the last run, as differences
+
+mutmut makes the slips and runs, for each, those tests that call the altered function. Each group works in a copy of
+the tree under ``build/mutants``, so a stopped run continues. Texts of errors are left alone: a slip there spoils no
+result. What is no slip, because the altered code does the same, stands in ``no_slips.toml`` with its reason, and is
+not counted.
+
+Exit status: 0 every group reached the limit, 1 one did not, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tests.mutation.groups import GROUPS, Group
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build/mutants"
+NO_SLIPS = Path(__file__).with_name("no_slips.toml")
+LIMIT = 0.80
+COPIED = ("semanir", "pipeline", "jobs", "infra", "tests", "pyproject.toml", "README.md", "constraints.txt")
+LIVED = {0, 5, 33}  # the exit statuses of mutmut's test runs: all passed; no test was found; no test calls it
+NOT_TRIED = {None, 34}  # not reached yet; left out on purpose
+
+
+@dataclass(frozen=True)
+class Slip:
+    """An alteration that no test saw.
+
+    Attributes:
+        name: mutmut's, such as ``pipeline.data.order.x_place__mutmut_3``.
+        lines: removed and added lines of the function, with ``-`` and ``+``.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of a group's slips.
+
+    Attributes:
+        seen: how many made a test fail, crash or hang.
+        lived: those that no test saw.
+        excused: how many are no slips, according to ``no_slips.toml``.
+        left: how many were not tried yet.
+    """
+
+    seen: int
+    lived: tuple[Slip, ...]
+    excused: int
+    left: int
+
+    @property
+    def share(self) -> float:
+        """Of the slips that were seen, 0 to 1."""
+        return self.seen / max(1, self.seen + len(self.lived))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"some of: {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="slips tried at once (default: CPUs)")
+    parser.add_argument("--survivors", action="store_true", help="show what lived in the last run, and run nothing")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no group {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
+    missed = False
+    for name in options.groups or GROUPS:
+        folder = BUILD / name.replace(" ", "_")
+        if not options.survivors:
+            prepare(folder, GROUPS[name])
+            command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(options.processes)]
+            with (folder / "log").open("w", encoding="utf-8") as log:
+                subprocess.run(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, check=True)
+        score = read(folder)
+        if options.survivors:
+            for slip in score.lived:
+                print(slip.name, *slip.lines, sep="\n  ")
+        tried = score.seen + len(score.lived)
+        line = f"{name}: {score.seen} of {tried} slips seen, {score.share:.1%}; {score.excused} are no slips"
+        print(line + (f"; {score.left} not tried yet" if score.left else ""), flush=True)
+        missed |= score.share < LIMIT or bool(score.left)
+    return 1 if missed else 0
+
+
+def prepare(folder: Path, group: Group) -> None:
+    """Copy the tree there, and tell mutmut what to alter; what is unchanged keeps its results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source, target = ROOT / name, folder / name
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    settings = {
+        "source_paths": ["semanir", "pipeline"],
+        "only_mutate": [module if module.endswith(".py") else f"{module}/*" for module in group.modules],
+        "do_not_mutate": list(group.without),
+        "do_not_mutate_patterns": [r"^\s*raise "],
+        "also_copy": [name for name in COPIED if name not in ("semanir", "pipeline", "tests", "pyproject.toml")],
+        "pytest_add_cli_args": ["-m", "not slow and not gpu", "-p", "no:cacheprovider", "--durations=0"],
+        "pytest_add_cli_args_test_selection": list(group.tests),
+        "track_dependencies": False,
+        "on_dependency_change": "ignore",
+    }
+    lines = ["", "[tool.mutmut]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""]
+    with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+
+
+def read(folder: Path) -> Score:
+    """The results that mutmut left in a group's folder."""
+    seen = left = 0
+    lived = []
+    for file in sorted((folder / "mutants").rglob("*.meta")):
+        for name, status in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
+            if status in NOT_TRIED:
+                left += 1
+            elif status in LIVED:
+                lived.append(Slip(name, altered_lines(folder, name)))
+            else:
+                seen += 1
+    rules = tomllib.loads(NO_SLIPS.read_text(encoding="utf-8")).get("no_slip", [])
+    real = [slip for slip in lived if not any(excuses(rule, slip) for rule in rules)]
+    return Score(seen, tuple(real), len(lived) - len(real), left)
+
+
+def excuses(rule: dict[str, str], slip: Slip) -> bool:
+    """Whether an entry of ``no_slips.toml`` (``where``, ``becomes``, ``why``) speaks of this slip."""
+    added = "\n".join(line[1:].strip() for line in slip.lines if line.startswith("+"))
+    return fnmatch(slip.name, rule["where"]) and re.search(rule["becomes"], added) is not None
+
+
+def altered_lines(folder: Path, name: str) -> tuple[str, ...]:
+    """The lines that a slip removes and adds."""
+    from mutmut.configuration import reset_config
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+    with contextlib.chdir(folder):
+        reset_config()
+        lines = get_diff_for_mutant(name).splitlines()
+    return tuple(line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Every file of a sealed folder, the card among them, is proven by its digest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.registry import sealed
+from pipeline.registry.sealed import AlteredModelError
+
+FILES = (
+    "model.safetensors",
+    "config.json",
+    "task.json",
+    "model_card.md",
+    "probe.safetensors",
+    "code/a.py",
+    "code/b/c.py",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one file of each kind, sealed."""
+    root = tmp_path / "model"
+    for number, name in enumerate(FILES):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(bytes([number]) * (number + 1))
+    (root / "code/a.pyc").write_bytes(b"made by Python itself")
+    sealed.write_digests(root)
+    return root
+
+
+def test_the_record_lists_every_file_but_itself_and_compiled_code(folder: Path) -> None:
+    assert sorted(sealed.verify_digests(folder)) == sorted(FILES)
+    # The SHA-256 of a zero byte, from outside this code.
+    zero = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    assert sealed.read_digests(folder)["model.safetensors"] == zero
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_listed_file_that_is_altered_or_gone_is_named(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[0] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(AlteredModelError, match=f"{name} was altered"):
+        sealed.verify_digests(folder)
+    (folder / name).unlink()
+    with pytest.raises(AlteredModelError, match=f"{name} is missing"):
+        sealed.verify_digests(folder)
+
+
+def test_code_that_was_not_sealed_is_named_and_other_files_may_lie_beside(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    sealed.verify_digests(folder)
+    (folder / "code/b/d.py").write_text("")
+    with pytest.raises(AlteredModelError, match=r"code that was not registered: code/b/d\.py"):
+        sealed.verify_digests(folder)
+
+
+@pytest.mark.parametrize("left_out", ["model.safetensors", "config.json", "task.json", "probe.safetensors"])
+def test_a_record_without_a_part_of_the_model_is_refused(folder: Path, left_out: str) -> None:
+    digests = sealed.read_digests(folder)
+    del digests[left_out]
+    (folder / "digests.json").write_text(json.dumps(digests))
+    with pytest.raises(AlteredModelError, match="does not list the weights, configuration, task and probe"):
+        sealed.verify_digests(folder)
+
+
+@pytest.mark.parametrize("outside", ["/etc/passwd", "../other", "code/../../other"])
+def test_a_record_that_points_outside_is_refused(folder: Path, outside: str) -> None:
+    digests = {**sealed.read_digests(folder), outside: "0"}
+    (folder / "digests.json").write_text(json.dumps(digests))
+    with pytest.raises(AlteredModelError, match="names a file outside the folder"):
+        sealed.verify_digests(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_no_record_is_no_seal(folder: Path, text: str) -> None:
+    (folder / "digests.json").write_text(text)
+    with pytest.raises(AlteredModelError):
+        sealed.verify_digests(folder)
+    (folder / "digests.json").unlink()
+    with pytest.raises(AlteredModelError, match="not a sealed model"):
+        sealed.verify_digests(folder)
+
+
+def test_a_task_record_of_another_format_is_refused(folder: Path) -> None:
+    (folder / "task.json").write_text('{"format": 1, "task": "sr_x2"}')
+    assert sealed.read_task(folder) == {"format": 1, "task": "sr_x2"}
+    (folder / "task.json").write_text('{"format": 2}')
+    with pytest.raises(AlteredModelError, match="has format 2; this code reads format 1"):
+        sealed.read_task(folder)
+
+
+@pytest.mark.parametrize(
+    ("shift", "at", "refused"),
+    [
+        (0.049 / 255, "everywhere", False),
+        (0.051 / 255, "everywhere", True),
+        (0.49 / 255, "one value", False),
+        (0.51 / 255, "one value", True),
+        (float("nan"), "one value", True),
+    ],
+)
+def test_the_probe_allows_half_a_level_anywhere_and_a_twentieth_on_average(
+    folder: Path, shift: float, at: str, refused: bool
+) -> None:
+    x = torch.zeros(1, 1, 8, 8)
+    save_file({"input": x, "output": torch.zeros(1, 1, 8, 8)}, folder / "probe.safetensors")
+
+    class Shifted(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert not self.training
+            out = x.clone()
+            out[(...,) if at == "everywhere" else (0, 0, 0, 0)] += shift
+            return out
+
+    if not refused:
+        sealed.check_probe(Shifted(), folder)
+        return
+    with pytest.raises(AlteredModelError, match="does not compute what it did when it was registered"):
+        sealed.check_probe(Shifted(), folder)
+
+
+def test_a_model_of_another_shape_fails_its_probe(folder: Path) -> None:
+    save_file({"input": torch.zeros(1, 1, 2, 2), "output": torch.zeros(1, 1, 4, 4)}, folder / "probe.safetensors")
+    with pytest.raises(AlteredModelError, match=r"gives shape \(1, 1, 2, 2\), not \(1, 1, 4, 4\)"):
+        sealed.check_probe(torch.nn.Identity(), folder)
+
+
+def test_a_copy_of_a_sealed_folder_is_sealed(folder: Path, tmp_path: Path) -> None:
+    assert sealed.verify_digests(shutil.copytree(folder, tmp_path / "copy")) == sealed.verify_digests(folder)
