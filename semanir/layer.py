@@ -16,7 +16,7 @@ from semanir.ops.precision import dtype_under_autocast
 from semanir.position_bias import PositionBias
 from semanir.windows import WindowGrid
 
-_MAX_LOGIT_SCALE = math.log(100.0)
+LARGEST_LOGIT_SCALE = math.log(100.0)
 
 
 class KeySemanticAttention(nn.Module):
@@ -36,7 +36,7 @@ class KeySemanticAttention(nn.Module):
         backend = self.backend_for(windows)
         head_dim = aligned_head_dim(self.head_dim, backend)
         query, key, value = self.qkv(windows, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        scale = self.logit_scale.clamp(max=_MAX_LOGIT_SCALE).exp()
+        scale = self.logit_scale.clamp(max=LARGEST_LOGIT_SCALE).exp()
         out = key_semantic_attention(
             query, key, value, dictionary, scale=scale, bias=self.position_bias(window), backend=backend
         )

@@ -27,8 +27,8 @@ DOORS = {
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/checkpoint.py"),
 }
 # NumPy is optional there: it makes the dictionary's build on a CPU faster, and torch alone builds the same one.
-SEMANIR_MAY_IMPORT = {"torch", "triton", "safetensors", "numpy"}
-SEMANIR_LAZY_ONLY = {"safetensors", "numpy"}
+SEMANIR_MAY_IMPORT = {"torch", "triton", "safetensors", "numpy", "onnx"}
+SEMANIR_LAZY_ONLY = {"safetensors", "numpy", "onnx"}
 
 
 def imports(path: Path, top_level_only: bool = False) -> Iterator[str]:

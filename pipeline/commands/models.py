@@ -1,8 +1,9 @@
-"""List, read, fetch and roll back registered models.
+"""List, read, fetch, export and roll back registered models.
 
     semanir models list
     semanir models card models:/semanir-denoising-color@champion
     semanir models pull models:/semanir-denoising-color/3
+    semanir models export models:/semanir-denoising-color@champion --output denoising.onnx
     semanir models rollback semanir-denoising-color 2
 
 The server is the one of MLFLOW_TRACKING_URI. Exit status: 0 done, 2 bad input.
@@ -32,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("model", help=MODEL)
     pull.add_argument("--cache", type=Path, help="where fetched models are kept (default: ~/.cache/semanir-on-ray)")
     pull.set_defaults(act=_pull)
+
+    export = actions.add_parser("export", help="write one file for other runtimes, checked against the model")
+    export.add_argument("model", help=MODEL)
+    export.add_argument("--format", default="onnx", help="onnx, onnx-float16 (default: onnx)")
+    export.add_argument("--output", type=Path, required=True, help="the file to write")
+    export.add_argument("--overwrite", action="store_true", help="replace the file when it exists")
+    export.set_defaults(act=_export)
 
     rollback = actions.add_parser("rollback", help="make an older version champion, and withdraw what would beat it")
     rollback.add_argument("name", help="name of the model, e.g. semanir-denoising-color")
@@ -80,6 +88,15 @@ def _pull(options: argparse.Namespace) -> None:
     from pipeline.registry import pull
 
     print(pull(options.model, options.cache))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from pipeline.registry import pull
+    from pipeline.registry.export import export, find_format
+
+    find_format(options.format)  # before anything is fetched
+    done = export(pull(options.model), options.output, options.format, overwrite=options.overwrite)
+    print(f"{done.path}: {done.size / 2**20:.1f} MiB, {done.checked}")
 
 
 def _rollback(options: argparse.Namespace) -> None:

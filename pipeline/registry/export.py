@@ -1,78 +1,145 @@
-"""A model as a ``torch.export`` program, and what stands between SemanIR and ONNX.
+"""A model for other programs: ONNX files, checked before they are given out.
 
-Exports: one fixed size and one k per program, on any device that the model runs on, equal to the model bit by bit.
-Restoring goes tile by tile, so the size of a tile is the size to export. The program calls operators that
-``semanir`` registers (the dictionary, and attention over it), so ``import semanir`` comes before loading one.
-
-Does not export, and why:
-
-- A dynamic height and width. Windows are planned in Python from the sizes (how many, whether the last ones are padded,
-  whether a grid is shifted at all), so each branch would become a constraint on the size; torch reports them as
-  specialized. ``semanir.windows.plan_grids`` would have to plan with tensors instead.
-- ONNX. It has no operator for the packed dictionary (an exact k-th largest with ties to the lowest index, one bit per
-  key), and the attention reads those bits. A translation of ``foreign_operators`` into ONNX functions is needed first.
+The one function behind ``semanir models export`` and whatever publishes files for other runtimes.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.export import ExportedProgram
+from torch import Tensor
 
 import semanir
 from pipeline.errors import UserError
-from semanir.config import check_k
+from pipeline.registry import sealed
+from pipeline.registry.parity import EXACT, HALF, Parity, Restore, fault, in_onnxruntime
+from semanir.export import read_onnx_metadata, to_onnx
 
 
-class _AtK(nn.Module):
-    """The model with its k fixed: the program's only input is the image."""
+@dataclass(frozen=True)
+class Format:
+    """One way to write a model: ``write(model, path, metadata)``, and how far its output may be from the model's."""
 
-    def __init__(self, model: semanir.SemanIR, k: int) -> None:
-        super().__init__()
-        self.model, self.k = model, k
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.model(x, k=self.k)
-        return result
+    about: str
+    write: Callable[[semanir.SemanIR, Path, dict[str, str]], None]
+    limit: Parity
 
 
-def export_program(model: semanir.SemanIR, height: int, width: int, k: int | None = None) -> ExportedProgram:
-    """The model for network inputs (1, in_channels, height, width) in [0, 1]; k: keys per token, None: its own.
+def _float16(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
+    to_onnx(model, path, metadata, half=True)
 
-    ``program.module()(x)`` runs it; ``torch.export.save`` writes it. The model's parameters stop requiring gradients.
 
-    Raises UserError for a k that the model does not allow or a size below 1.
+FORMATS = {
+    "onnx": Format("ONNX, float32: any batch, size and k", to_onnx, EXACT),
+    "onnx-float16": Format("ONNX with float16 weights and arithmetic: half the bytes", _float16, HALF),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what it was checked with."""
+
+    path: Path
+    size: int
+    checked: str
+
+
+def export(folder: Path, path: Path, form: str = "onnx", *, overwrite: bool = False) -> Exported:
+    """Write the model in ``folder`` (pulled, shipped, or written by ``semanir.save``) to ``path``.
+
+    The file is run in ONNX Runtime beside the model and refused when it differs; nothing is left of it then. Task,
+    card, licence and the digest of the weights travel inside, where the folder has them.
+
+    Raises UserError for an unknown format, an unreadable folder, an existing file, a missing package, or a file that
+    does not restore as the model does; AlteredModelError for a sealed folder that was altered.
     """
-    k = model.config.k if k is None else k
+    chosen = find_format(form)
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists; give --overwrite to replace it, or choose another name")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} is no folder; make it first")
+    metadata = describe_folder(folder)
     try:
-        check_k(k, model.config.window_size)
-    except ValueError as error:
+        model = semanir.load(folder).cpu().eval()
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(f"model in {folder}: {error}") from None
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        chosen.write(model, unfinished, metadata)
+        problem = fault(_run(unfinished), model, check_images(folder, model), chosen.limit)
+        if problem:
+            raise UserError(f"{path.name} was not written as {form}: {problem}")
+        os.replace(unfinished, path)
+    except RuntimeError as error:
         raise UserError(str(error)) from None
-    if min(height, width) < 1:
-        raise UserError(f"a program needs a size of at least 1x1 pixels, got {height}x{width}")
-    module = _AtK(model.eval().requires_grad_(False), k)
-    example = torch.zeros(1, model.config.in_channels, height, width, device=next(model.parameters()).device)
-    return torch.export.export(module, (example,), strict=False)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return Exported(path, path.stat().st_size, f"at least {chosen.limit.least_psnr:g} dB from the model's own output")
 
 
-def foreign_operators(program: ExportedProgram) -> list[str]:
-    """Operators of the program that PyTorch itself does not have, so that no converter knows them."""
-    names = {
-        node.target.name()
-        for node in program.graph.nodes
-        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
-    }
-    return sorted(name for name in names if not name.startswith(("aten::", "prims::")))
+def find_format(name: str) -> Format:
+    """Raises UserError, listing what exists, for an unknown name."""
+    if name not in FORMATS:
+        raise UserError(f"unknown format {name!r}; known formats: {', '.join(FORMATS)}")
+    return FORMATS[name]
 
 
-def export_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write ONNX, once a model has no foreign operators. Today's all have: raises UserError naming them."""
-    foreign = foreign_operators(program)
-    if foreign:
-        raise UserError(
-            f"{path.name} cannot be written: ONNX has no {', '.join(foreign)}; use the torch.export program, or the "
-            "registered model through MLflow"
-        )
-    torch.onnx.export(program, (), str(path))
+def check_file(path: Path) -> dict[str, str]:
+    """The texts inside a file that :func:`export` wrote. Raises UserError when it is another or was altered."""
+    try:
+        return read_onnx_metadata(path)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise UserError(str(error)) from None
+
+
+def describe_folder(folder: Path) -> dict[str, str]:
+    """What a file says of itself: digest of the weights always; task, card and licence where the folder is sealed.
+
+    Raises UserError when the folder holds no model; AlteredModelError when it is sealed and was altered.
+    """
+    weights = folder / sealed.WEIGHTS_FILE
+    if not weights.is_file():
+        raise UserError(f"{folder} holds no {sealed.WEIGHTS_FILE}: give a pulled model, or a folder of semanir.save")
+    described = {"weights_sha256": sealed.file_digest(weights)}
+    if not (folder / sealed.DIGESTS_FILE).is_file():
+        return described
+    sealed.verify_digests(folder)
+    task = sealed.read_task(folder)
+    described |= {"task": str(task["task"]), "task_record": json.dumps(task, sort_keys=True)}
+    card = folder / sealed.CARD_FILE
+    if card.is_file():
+        text = card.read_text(encoding="utf-8")
+        described |= {"model_card": text, "licence": _licence(text)}
+    return described
+
+
+def check_images(folder: Path, model: semanir.SemanIR) -> list[Tensor]:
+    """The folder's own probe where it is sealed, and two sizes that fill windows only in part."""
+    channels, generator = model.config.in_channels, torch.Generator().manual_seed(0)
+    side = 2 * model.config.window_size + 3
+    ramp = torch.linspace(0.1, 0.9, side * (side - 5)).reshape(1, 1, side, side - 5).expand(1, channels, -1, -1)
+    images = [ramp + 0.05 * torch.randn(ramp.shape, generator=generator), torch.rand(1, channels, 3, 1)]
+    probe = folder / sealed.PROBE_FILE
+    if probe.is_file():
+        from safetensors.torch import load_file
+
+        images.insert(0, load_file(probe)["input"])
+    return images
+
+
+def _run(path: Path) -> Restore:
+    try:
+        return in_onnxruntime(path)
+    except ModuleNotFoundError:
+        raise UserError("checking an export needs onnxruntime: pip install 'semanir-on-ray[export]'") from None
+
+
+def _licence(card: str) -> str:
+    """The line below the card's heading ``## Licence``."""
+    _, _, below = card.partition("## Licence\n")
+    return below.strip().splitlines()[0] if below.strip() else "not stated"

@@ -1,54 +1,119 @@
+"""Exported files are checked against their model before they are given out, and carry what the registry knows."""
+
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import semanir
+from pipeline.commands.main import main
 from pipeline.errors import UserError
-from pipeline.registry.export import export_onnx, export_program, foreign_operators
+from pipeline.registry import AlteredModelError, ModelCard, export, pull, register
+from pipeline.registry.export import FORMATS, check_file
+from pipeline.registry.parity import EXACT, HALF, Parity, fault
 
-# Layers on both grids, and no more of them than that: tracing takes time.
-SHALLOW = {"ushape_tiny": (1, 1, 2), "columnar_tiny": (2,)}
 
-
-@pytest.mark.parametrize(("name", "size"), [("ushape_tiny", (37, 50)), ("columnar_tiny", (24, 19))])
-def test_a_program_computes_what_the_model_does(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shallow model that changes an image about as much as a trained one does."""
     torch.manual_seed(0)
-    model = semanir.create_model(name, depths=SHALLOW[name], zero_init_last=False).eval()
-    program = export_program(model, *size, k=5)
-    torch.export.save(program, tmp_path / "model.pt2")
-    x = torch.rand(1, 3, *size)
-    with torch.inference_mode():
-        expected = model(x, k=5)
-        assert not torch.equal(expected, model(x, k=30))  # k matters, so the program must have kept it
-        torch.testing.assert_close(torch.export.load(tmp_path / "model.pt2").module()(x), expected, rtol=0, atol=0)
+    model = semanir.create_model("ushape_tiny", depths=(2, 1, 1), zero_init_last=False)
+    with torch.no_grad():
+        model.conv_last.weight *= 0.2
+    return semanir.save(model, tmp_path_factory.mktemp("exported") / "model")
 
 
-def test_what_does_not_export_is_said() -> None:
-    model = semanir.create_model("ushape_tiny", depths=SHALLOW["ushape_tiny"])
-    program = export_program(model, 32, 32)
-    assert "semanir::build_dictionary" in foreign_operators(program)
-    with pytest.raises(UserError, match=r"m\.onnx cannot be written: ONNX has no semanir::build_dictionary"):
-        export_onnx(program, Path("m.onnx"))
-    with pytest.raises(UserError, match="k is 65"):
-        export_program(model, 32, 32, k=65)
-    with pytest.raises(UserError, match="0x32"):
-        export_program(model, 0, 32)
+@pytest.mark.usefixtures("tracking")
+def test_a_registered_model_carries_task_card_licence_and_digest(
+    folder: Path,
+    make_card: Callable[..., ModelCard],
+    new_run: Callable[[], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    register(folder, make_card("denoising_color"), run_id=new_run())
+    uri, file = "models:/semanir-denoising-color@champion", tmp_path / "denoising.onnx"
+    assert main(["models", "export", uri, "--output", str(file)]) == 0
+    assert "denoising.onnx: 0." in capsys.readouterr().out
+    texts = check_file(file)
+    weights = (pull(uri) / "model.safetensors").read_bytes()
+    assert texts["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert (texts["task"], texts["licence"]) == ("denoising_color", "Apache-2.0")
+    assert texts["model_card"].startswith("# SemanIR, denoising_color")
+    assert main(["models", "export", uri, "--output", str(file)]) == 2
+    assert "denoising.onnx exists; give --overwrite" in capsys.readouterr().err
+
+    pulled = pull(uri)
+    (pulled / "model_card.md").write_text("A better card.")
+    with pytest.raises(AlteredModelError, match=r"model_card\.md was altered"):
+        export.export(pulled, tmp_path / "other.onnx")
 
 
-def test_another_size_needs_another_program() -> None:
-    program = export_program(semanir.create_model("columnar_tiny", depths=(1,)), 16, 16)
-    with pytest.raises(Exception, match=r"[Gg]uard|shape"):
-        program.module()(torch.rand(1, 3, 24, 16))
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_passes_its_own_check(form: str, folder: Path, tmp_path: Path) -> None:
+    done = export.export(folder, tmp_path / "model.onnx", form)
+    assert done.size == (tmp_path / "model.onnx").stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    assert "weights_sha256" in check_file(done.path)
 
 
-def test_dynamic_sizes_are_specialized() -> None:
-    """The documented limit: when this fails, semanir has learnt to plan windows of any size; export dynamically."""
-    model = semanir.create_model("columnar_tiny", depths=(2,), upscale=1).eval().requires_grad_(False)
-    height = torch.export.Dim("height", min=2, max=64)
-    with pytest.raises(Exception, match=r"SymInt|specialized|[Cc]onstraints|[Gg]uard"):
-        torch.export.export(
-            model, (torch.rand(1, 3, 32, 32),), dynamic_shapes=({2: 8 * height, 3: None},), strict=False
-        )
+def test_float16_halves_the_weights(folder: Path, tmp_path: Path) -> None:
+    sizes = [export.export(folder, tmp_path / form, form).size for form in ("onnx", "onnx-float16")]
+    weights = (folder / "model.safetensors").stat().st_size
+    assert 0.3 * weights < sizes[0] - sizes[1] < 0.6 * weights
+
+
+def test_a_file_that_differs_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One weight off by a little: nothing of the file stays."""
+
+    def write(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
+        with torch.no_grad():
+            model.conv_last.bias += 0.01
+            semanir.export.to_onnx(model, path, metadata)
+            model.conv_last.bias -= 0.01
+
+    monkeypatch.setitem(FORMATS, "onnx", export.Format("spoiled", write, EXACT))
+    with pytest.raises(UserError, match=r"model.onnx was not written as onnx: .* a color shifts by 2.55 of 255 levels"):
+        export.export(folder, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_check_sees(folder: Path) -> None:
+    model = semanir.load(folder).eval()
+    images = [torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))]
+
+    def differing(change: Callable[[torch.Tensor], torch.Tensor], limit: Parity) -> str:
+        with torch.no_grad():
+            return fault(lambda image, k: change(model(image, k)), model, images, limit)
+
+    signs = torch.where(torch.rand(1, 3, 20, 20) < 0.5, -1.0, 1.0)
+    assert differing(lambda x: x, EXACT) == ""
+    assert differing(lambda x: x + 0.0005 * signs, EXACT) == ""  # 66 dB
+    assert "dB from the model's output (at least 60" in differing(lambda x: x + 0.002 * signs, EXACT)  # 54 dB
+    assert differing(lambda x: x + 0.002 * signs, HALF) == ""
+    assert "a color shifts by 0.51" in differing(lambda x: x + 0.002, HALF)
+    assert "not finite" in differing(lambda x: x / 0, HALF)
+    assert "shape (1, 3, 20, 19), not (1, 3, 20, 20)" in differing(lambda x: x[..., 1:], HALF)
+
+
+def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*arguments: str) -> str:
+        assert main(["models", "export", *arguments]) == 2
+        return capsys.readouterr().err
+
+    target = str(tmp_path / "model.onnx")
+    known = ", ".join(FORMATS)
+    assert refused(str(folder), "--output", target, "--format", "coreml") == (
+        f"error: unknown format 'coreml'; known formats: {known}\n"
+    )
+    assert "is no folder; make it first" in refused(str(folder), "--output", str(tmp_path / "no" / "model.onnx"))
+    (tmp_path / "empty").mkdir()
+    assert "error: " in refused(str(tmp_path / "empty"), "--output", target)
+    spoiled = tmp_path / "spoiled.onnx"
+    spoiled.write_bytes(b"not a model")
+    with pytest.raises(UserError, match=r"spoiled.onnx (is no ONNX model|was not written by semanir)"):
+        check_file(spoiled)
