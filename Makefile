@@ -9,6 +9,8 @@ DATA ?= s3://semanir/datasets/builtin
 ARGS ?=
 PYTEST ?=
 MUTANTS ?=
+# Tests with servers in one process, the others in a second: tests/conftest.py says which are which.
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
@@ -56,7 +58,7 @@ train: data ## Train, evaluate and register a model per task (ARGS="--tasks deno
 	@infra/submit.sh train python jobs/train_all_tasks.py $(ARGS)
 
 test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k order" chooses); over a network as root
-	@$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" $(SIDE_BY_SIDE) $(PYTEST)
 
 test-slow: install ## Run the long tests, and those that need a GPU
 	@$(BIN)/python -m pytest -m "slow or gpu" $(PYTEST)

@@ -29,6 +29,32 @@ SHORT_TRAINING = [
 ]  # fmt: skip
 
 
+# Fixtures behind which a server, a cluster or a network stands, and folders whose tests start their own.
+SERVER_FIXTURES = {"stack", "trained", "services", "network", "seaweed", "infra_local", "cluster"}
+SERVER_FOLDERS = (
+    "tests/infra/",
+    "tests/pipeline/serving/",
+    "tests/pipeline/tuning/test_sweep.py",
+    "tests/test_end_to_end.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two processes (`make test`), one has all tests with servers, so that each server is started once.
+
+    They wait more than they compute; the other process meanwhile takes the rest, a file at a time. They come first,
+    being the longest part.
+    """
+
+    def has_server(item: pytest.Item) -> bool:
+        used = set(getattr(item, "fixturenames", ()))
+        return bool(used & SERVER_FIXTURES) or item.nodeid.startswith(SERVER_FOLDERS)
+
+    items.sort(key=lambda item: not has_server(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("servers" if has_server(item) else item.nodeid.partition("::")[0]))
+
+
 @dataclass(frozen=True)
 class Stack:
     """A running embedded stack.
