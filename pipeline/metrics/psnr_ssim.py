@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
-from skimage.metrics import structural_similarity
 
 from pipeline.degradations.color import to_y
 from pipeline.degradations.image import Image
@@ -59,6 +58,8 @@ def ssim(restored: Image, gt: Image, convention: MetricConvention, window: Windo
         return _zero_padded_ssim(levels_restored, levels_gt)
     if window != "valid":
         raise ValueError(f"unknown SSIM window {window!r}; use 'valid' or 'same'")
+    from skimage.metrics import structural_similarity  # who restores reads records of metrics without it
+
     return float(
         structural_similarity(
             levels_restored,
