@@ -92,7 +92,7 @@ FLOORS = (
     ("errors", "workers"),
     ("cluster", "settings", "storage"),
     ("degradations",),
-    ("metrics",),
+    ("filters", "metrics"),
     ("tasks",),
     ("config", "data"),
     ("scoring",),

@@ -9,6 +9,7 @@ from numpy.random import Generator
 from pipeline.degradations.image import Image
 from pipeline.degradations.noise import clipped_and_truncated, gaussian_noise
 from pipeline.degradations.ranges import Range, spared
+from pipeline.filters.non_local_means import non_local_means
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import number_range
 from pipeline.tasks.base import Task, identity, unchanged
@@ -37,6 +38,12 @@ def degrade(gt: Image, rng: Generator, settings: DenoisingSettings) -> Image:
     return noisy if settings.saved_as is None else clipped_and_truncated(noisy)
 
 
+def nlm(lq: Image, settings: DenoisingSettings) -> Image:
+    """Baseline: non-local means, which estimates the noise itself: like a blind model, it is not told the setting."""
+    del settings
+    return non_local_means(lq)
+
+
 def _denoising(name: str, title: str, channels: int, convention: MetricConvention) -> Task:
     return Task(
         name=name,
@@ -48,7 +55,7 @@ def _denoising(name: str, title: str, channels: int, convention: MetricConventio
         settings=DenoisingSettings,
         degrade=degrade,
         to_input=unchanged,
-        baselines={"input": identity},
+        baselines={"input": identity, "non_local_means": nlm},
         convention=convention,
         model="ushape_base",
         tiny_model="ushape_tiny",

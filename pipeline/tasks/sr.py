@@ -8,6 +8,7 @@ from numpy.random import Generator
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.resize import bicubic_down, bicubic_up
+from pipeline.filters.lanczos import lanczos_up
 from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks.base import Task, unchanged
 from pipeline.tasks.settings import NoSettings
@@ -25,6 +26,12 @@ def bicubic(lq: Image, settings: NoSettings, *, scale: int) -> Image:
     return bicubic_up(lq, scale)
 
 
+def lanczos(lq: Image, settings: NoSettings, *, scale: int) -> Image:
+    """Baseline: enlarge by Lanczos' windowed sinc."""
+    del settings
+    return lanczos_up(lq, scale)
+
+
 def _super_resolution(scale: int) -> Task:
     return Task(
         name=f"sr_x{scale}",
@@ -36,7 +43,7 @@ def _super_resolution(scale: int) -> Task:
         settings=NoSettings,
         degrade=partial(degrade, scale=scale),
         to_input=unchanged,
-        baselines={"bicubic": partial(bicubic, scale=scale)},
+        baselines={"bicubic": partial(bicubic, scale=scale), "lanczos": partial(lanczos, scale=scale)},
         convention=MetricConvention(channel="y", border=scale),
         model="columnar_small",
         tiny_model="columnar_tiny",
