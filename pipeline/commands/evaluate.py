@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
     add("--lpips", metavar="FILE", help="measure LPIPS too, with weights from a safetensors file, local or s3:// "
         "(pipeline/metrics/lpips.py says how to make it)")  # fmt: skip
+    add("--protocol", default="benchmark", help="benchmark: as the single-task papers measure (default); all_in_one: "
+        "color images as PromptIR and those after it do, beside their figures")  # fmt: skip
     add("--workers", type=int, help="at most so many Ray tasks at once (default: all that fit)")
     add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
     add("--gpu", action="store_true", help="a GPU for each Ray task")
@@ -72,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
             overrides=tuple(options.overrides), dataset=options.dataset, ks=tuple(options.k), tile=options.tile,
             overlap=options.overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
             key_maps=tuple(options.key_maps) if options.key_maps else None,
-            lpips=options.lpips, experiment=None if options.no_mlflow else options.experiment,
+            lpips=options.lpips, protocol=options.protocol,
+            experiment=None if options.no_mlflow else options.experiment,
         )  # fmt: skip
         try:
             text = evaluate_model(request, where, console)

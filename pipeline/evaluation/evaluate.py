@@ -24,6 +24,7 @@ from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.evaluation_run import log_evaluation
 from pipeline.scoring.evaluate import Mapper, supply
 from pipeline.scoring.plan import Plan, describe_setting, make_plan
+from pipeline.scoring.protocol import BENCHMARK
 from pipeline.scoring.record import Mean, means
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS, resolve_tasks
@@ -46,6 +47,7 @@ class Request:
     """What a person asked for. model: an address, the name of a baseline, or "baselines" for all of the task's.
 
     key_maps: (image's number, row, column), or None. lpips: address of LPIPS's weights, None to leave it out.
+    protocol: by whose rules it is measured, a name of ``scoring.protocol.PROTOCOLS``.
     experiment: MLflow's, None to log nothing there.
     """
 
@@ -62,6 +64,7 @@ class Request:
     pictures: int = 4
     key_maps: tuple[int, int, int] | None = None
     lpips: str | None = None
+    protocol: str = BENCHMARK
     experiment: str | None = None
 
 
@@ -118,6 +121,7 @@ def plan_request(request: Request, source: ModelSource | None, lpips: LpipsWeigh
         self_ensemble=request.self_ensemble,
         pictures=request.pictures,
         lpips=lpips,
+        protocol=request.protocol,
     )
 
 

@@ -33,14 +33,15 @@ class PublishedRow:
 def published_rows(task: str, setting: Mapping[str, str], dataset: str, paired: bool) -> list[PublishedRow]:
     """Rows that a measurement may stand beside: same task, set and setting.
 
-    setting: the knobs as text, as ``plan.describe_setting`` gives them. Sets are compared without case and
-    punctuation. A row without a setting belongs to a task without knobs, or to the set's own real pairs.
+    setting: the knobs as text, as ``plan.describe_setting`` gives them; one more than the row's is another setting.
+    Sets are compared without case and punctuation.
+    A row without a setting belongs to a task without knobs, or to the set's own real pairs.
     """
-    wanted = {""} if paired else {f"{name}={value}" for name, value in setting.items()} or {""}
+    wanted = "" if paired else ",".join(f"{name}={value}" for name, value in setting.items())
     return [
         row
         for row in load_published()
-        if row.task == task and row.setting in wanted and plain(row.dataset) == plain(dataset)
+        if row.task == task and row.setting == wanted and plain(row.dataset) == plain(dataset)
     ]
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.evaluation.all_in_one import SOURCE as ALL_IN_ONE_SOURCE
+from pipeline.evaluation.all_in_one import AllInOneRow, all_in_one_rows
 from pipeline.evaluation.published import SOURCE, published_rows
 from pipeline.metrics.catalog import METRICS
 from pipeline.scoring.plan import Plan, describe_setting
+from pipeline.scoring.protocol import ALL_IN_ONE
 from pipeline.scoring.record import RESTORED, Mean
 
 
@@ -18,15 +21,38 @@ def table(plan: Plan, found: Sequence[Mean], model: str) -> str:
     for mean in found:
         figures = [f"{mean.values[name]:.{METRICS[name].digits}f}" if name in mean.values else "" for name in names]
         lines.append(_line([mean.label, *figures]))
-    published = published_rows(plan.task, describe_setting(plan.resolved_setting), plan.dataset, plan.paired)
+    lines += ["", *_published(plan)]
+    return "\n".join([*lines, ""])
+
+
+def _published(plan: Plan) -> list[str]:
+    """The rows of the plan's own protocol, never of another."""
+    setting = describe_setting(plan.resolved_setting)
+    if plan.protocol == ALL_IN_ONE:
+        return _all_in_one(all_in_one_rows(setting, plan.dataset, plan.paired), plan)
+    published = published_rows(plan.task, setting, plan.dataset, plan.paired)
     if not published:
-        return "\n".join([*lines, "", f"No published rows for {plan.task} at this setting on {plan.dataset}.", ""])
-    lines += ["", *_rule(["published", "PSNR (dB)", "SSIM (window as in its paper)", "parameters (M)"])]
+        return [f"No published rows for {plan.task} at this setting on {plan.dataset}."]
+    lines = _rule(["published", "PSNR (dB)", "SSIM (window as in its paper)", "parameters (M)"])
     for row in published:
-        ssim = "" if row.ssim is None else f"{row.ssim:.4f}"
-        size = "" if row.params_m is None else f"{row.params_m:g}"
-        lines.append(_line([row.method, f"{row.psnr_db:.2f}", ssim, size]))
-    return "\n".join([*lines, "", f"Published figures: {SOURCE}.", ""])
+        lines.append(_line([row.method, f"{row.psnr_db:.2f}", _number(row.ssim, ".4f"), _number(row.params_m, "g")]))
+    return [*lines, "", f"Published figures: {SOURCE}."]
+
+
+def _all_in_one(rows: Sequence[AllInOneRow], plan: Plan) -> list[str]:
+    if not rows:
+        return [f"No published all-in-one rows at this setting on {plan.dataset}."]
+    lines = _rule(
+        ["published, all in one", "degradations", "PSNR (dB)", "SSIM (as in its paper)", "parameters (M)", ""]
+    )
+    for row in rows:
+        figures = [f"{row.psnr_db:.2f}", _number(row.ssim, ".3f"), _number(row.params_m, "g")]
+        lines.append(_line([row.method, row.degradations, *figures, row.doubt]))
+    return [*lines, "", f"Published figures: {ALL_IN_ONE_SOURCE}."]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def curve(found: Sequence[Mean]) -> list[tuple[int, float]]:

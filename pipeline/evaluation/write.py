@@ -45,6 +45,7 @@ def key_maps_picture(plan: Plan, weights: Weights, index: int, pixel: tuple[int,
         raise UserError(f"image {index} of --key-maps does not exist: the set has 0 to {plan.num_images - 1}")
     task = plan.resolved_task
     key, clean, degraded = read_image(plan.images, index)
+    clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
     lq, _ = observe(task, plan.resolved_setting, clean, degraded, index=index, key=key)
     maps = key_maps(build(weights, "cpu"), task.to_input(lq), pixel, plan.ks)
     return f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png", draw_key_maps(maps)

@@ -19,26 +19,30 @@ Channel = Literal["rgb", "gray", "y"]
 class MetricConvention:
     """channel: "rgb" and "gray" are the values as they are, "y" MATLAB's luma. border: pixels cropped.
 
-    blocking: whether the task's tables also show PSNR-B.
+    blocking: whether the task's tables also show PSNR-B. rounded: figures of saved 8-bit images; else of the float
+    values, clipped to [0, 1].
     """
 
     channel: Channel
     border: int = 0
     blocking: bool = False
+    rounded: bool = True
 
     def describe(self) -> str:
         """In words, for tables and model cards."""
         name = {"rgb": "RGB", "gray": "gray", "y": "Y"}[self.channel]
+        name = name if self.rounded else f"{name} in float, not rounded"
         return f"{name}, border {self.border} px" if self.border else name
 
 
 def comparable(
     restored: Image, gt: Image, convention: MetricConvention
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Both images as 8-bit levels 0..255 (float64, (H, W, C)) in the convention's channel, border cropped.
+    """Both images as levels 0..255 (float64, (H, W, C)) in the convention's channel, border cropped.
 
     ``restored`` is clipped to [0, 1] and rounded to 8 bits before any conversion, as published figures are
-    measured on saved images; so is ``gt``, which changes nothing for images that come from 8-bit files. The
+    measured on saved images (unless the convention says ``rounded=False``: then it is clipped alone); so is ``gt``,
+    which changes nothing for images that come from 8-bit files. The
     luma of RGB images stays unrounded, as in MATLAB's double arithmetic. Raises ValueError for differing
     shapes, for the wrong number of channels and for images that the border consumes.
     """
@@ -53,13 +57,13 @@ def comparable(
     if min(height, width) <= 2 * border:
         raise ValueError(f"image of {height}x{width} has nothing left after cropping a border of {border} pixels")
     inner = (slice(border, height - border), slice(border, width - border))
-    levels_restored, levels_gt = (_levels(image[inner], convention.channel) for image in (restored, gt))
+    levels_restored, levels_gt = (_levels(image[inner], convention) for image in (restored, gt))
     return levels_restored, levels_gt
 
 
-def _levels(image: Image, channel: Channel) -> npt.NDArray[np.float64]:
-    rounded = to_uint8(image).astype(np.float64)
-    if channel == "y" and image.shape[2] == 3:
-        levels: npt.NDArray[np.float64] = to_y((rounded / 255.0).astype(np.float32)) * np.float64(255.0)
-        return levels
-    return rounded
+def _levels(image: Image, convention: MetricConvention) -> npt.NDArray[np.float64]:
+    levels: npt.NDArray[np.float64]
+    levels = to_uint8(image).astype(np.float64) if convention.rounded else image.astype(np.float64).clip(0, 1) * 255.0
+    if convention.channel == "y" and image.shape[2] == 3:
+        levels = to_y((levels / 255.0).astype(np.float32)) * np.float64(255.0)
+    return levels

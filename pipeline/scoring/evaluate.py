@@ -76,6 +76,7 @@ def evaluate_image(job: ImageJob) -> ImageResult:
         key, clean, degraded = read_image(plan.images, index, job.deadline_s)
     except DamagedSample as damage:
         raise UserError(str(damage)) from None
+    clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
     lq, gt = observe(task, setting, clean, degraded, index=index, key=key)
     results: list[tuple[str, int | None, Image]] = [
         (name, None, task.baselines[name](lq, setting)) for name in plan.baselines
@@ -85,7 +86,7 @@ def evaluate_image(job: ImageJob) -> ImageResult:
         for k in plan.ks:
             image = restore_image(model, network_input, k, plan.tile, plan.overlap, plan.self_ensemble)
             results.append((RESTORED, k, image))
-    yardstick = Yardstick(task.convention, None if job.lpips is None else build_lpips(job.lpips(), job.device))
+    yardstick = Yardstick(plan.convention, None if job.lpips is None else build_lpips(job.lpips(), job.device))
     panels = []
     for method, number, image in results:
         try:

@@ -10,8 +10,10 @@ from typing import Any
 
 from pipeline.data.manifest import load_manifest
 from pipeline.errors import UserError
+from pipeline.metrics.convention import MetricConvention
 from pipeline.metrics.lpips import LpipsWeights
 from pipeline.scoring.observe import EVALUATION_SEED
+from pipeline.scoring.protocol import BENCHMARK, PROTOCOLS, Protocol
 from pipeline.settings import Settings
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
@@ -27,7 +29,7 @@ class Plan:
 
     weights: SHA-256 of the model's weights, empty for baselines alone. ks: keys per token, one row of the table each.
     baselines: names of the task's classical methods that are measured beside it. lpips: SHA-256 of LPIPS's weights,
-    empty where it is not measured; lpips_backbone: the network that they are of.
+    empty where it is not measured; lpips_backbone: the network that they are of. protocol: a name of ``PROTOCOLS``.
     """
 
     task: str
@@ -48,6 +50,7 @@ class Plan:
     metrics_version: int = METRICS_VERSION
     lpips: str = ""
     lpips_backbone: str = ""
+    protocol: str = BENCHMARK
 
     @property
     def resolved_task(self) -> Task:
@@ -59,6 +62,16 @@ class Plan:
         """The task's validated settings."""
         return self.resolved_task.parse_settings(json.loads(self.setting))
 
+    @property
+    def rules(self) -> Protocol:
+        """The protocol itself."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def convention(self) -> MetricConvention:
+        """On which channel, border and values the figures are measured."""
+        return self.rules.convention(self.resolved_task)
+
     def fingerprint(self) -> str:
         """Twelve hex digits: equal ones give equal figures. Addresses stay out, digests are in."""
         values = asdict(self)
@@ -66,6 +79,8 @@ class Plan:
         if not self.lpips:
             # What an evaluation without it measures is older than the field.
             del values["lpips"], values["lpips_backbone"]
+        if self.protocol == BENCHMARK:
+            del values["protocol"]  # older than this field too
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def describe(self) -> str:
@@ -76,7 +91,8 @@ class Plan:
         degraded = f"{task.title}, {setting}" if setting else task.title
         ensemble = ", self-ensemble x8" if self.self_ensemble else ""
         perceptual = f", LPIPS v0.1 of {self.lpips_backbone} on whole RGB images" if self.lpips else ""
-        measured = f"{task.convention.describe()}{perceptual}{ensemble}"
+        cut = "" if self.rules.multiple == 1 else f", cut to multiples of {self.rules.multiple}"
+        measured = f"{self.convention.describe()}{cut}{perceptual}{ensemble}"
         return f"{degraded}; {self.num_images} images of {self.dataset}; {measured}"
 
 
@@ -84,16 +100,19 @@ def make_plan(
     *, task: Task, setting: Mapping[str, Any], images: str, dataset: str | None = None,
     baselines: Sequence[str] | None = None, config: ModelConfig | None = None, weights: str = "",
     ks: Sequence[int] = (), tile: int | None = None, overlap: int = DEFAULT_OVERLAP, self_ensemble: bool = False,
-    pictures: int = 0, lpips: LpipsWeights | None = None,
+    pictures: int = 0, lpips: LpipsWeights | None = None, protocol: str = BENCHMARK,
 ) -> Plan:  # fmt: skip
     """Check everything that can be checked before any image is read.
 
     config: of the model, None to measure baselines alone. ks: empty means the model's own k.
 
     Raises:
-        UserError: a setting, k, tile or baseline that does not exist, a model of other channels or scale than the
-            task's, or no finished set at ``images``.
+        UserError: a setting, k, tile, baseline or protocol that does not exist, a model of other channels or scale
+            than the task's, or no finished set at ``images``.
     """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    setting = PROTOCOLS[protocol].complete(task, setting)
     task.parse_settings(setting)
     manifest = load_manifest(images)
     if config is not None:
@@ -118,6 +137,7 @@ def make_plan(
         pictures=pictures,
         lpips=lpips.digest if lpips else "",
         lpips_backbone=lpips.title if lpips else "",
+        protocol=protocol,
     )
 
 
