@@ -2,9 +2,9 @@
 
 from pipeline.registry.card import ModelCard
 from pipeline.registry.client import check_tracking_server
-from pipeline.registry.promotion import rollback
 from pipeline.registry.pull import pull
 from pipeline.registry.register import Registered, find_registered, register, registered_name
+from pipeline.registry.rollback import rollback
 from pipeline.registry.sealed import AlteredModelError
 
 __all__ = [

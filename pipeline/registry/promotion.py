@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.errors import UserError
-from pipeline.registry.client import connect
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -65,27 +62,6 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
     protocol = rivals[champion if champion is not None else min(rivals)].tags.get(PROTOCOL_TAG)
     rivals = {number: v for number, v in rivals.items() if v.tags.get(PROTOCOL_TAG) == protocol}
     return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
-
-
-def rollback(name: str, version: int) -> None:
-    """Make ``version`` champion again, and withdraw whatever would beat it, so that it stays until a new one
-    does.
-
-    Raises UserError when there is no such model or version.
-    """
-    client = connect()
-    versions = {int(v.version): v for v in all_versions(client, name)}
-    if version not in versions:
-        known = ", ".join(str(number) for number in sorted(versions)) or "none"
-        raise UserError(f"{name} has no version {version}; there are: {known}")
-    target = versions[version]
-    client.delete_model_version_tag(name, str(version), WITHDRAWN_TAG)
-    if METRIC_TAG in target.tags:
-        for number, other in versions.items():
-            comparable = other.tags.get(PROTOCOL_TAG) == target.tags.get(PROTOCOL_TAG) and METRIC_TAG in other.tags
-            if number != version and comparable and float(other.tags[METRIC_TAG]) > float(target.tags[METRIC_TAG]):
-                client.set_model_version_tag(name, str(number), WITHDRAWN_TAG, f"rolled back to version {version}")
-    client.set_registered_model_alias(name, CHAMPION, str(version))
 
 
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:

@@ -1,0 +1,152 @@
+"""What the README files tell a person to type, and where CONTRIBUTING.md points, is true."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import semanir
+from pipeline.commands import benchmark, door, evaluate, prepare, restore, train, tune
+from pipeline.commands.main import build_parser
+from pipeline.config import read_config, resolve
+from pipeline.errors import UserError
+from pipeline.runs.preflight import check_config
+from pipeline.tasks import resolve_tasks
+from tests.conftest import Stack
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "build", ".stack"} & set(path.parts))
+JOBS: dict[str, door.Command] = {
+    "restore": restore,
+    "prepare_data": prepare,
+    "evaluate": evaluate,
+    "train_all_tasks": train,
+    "tune": tune,
+    "benchmark": benchmark,
+}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> Iterator[str]:
+    """The command blocks of a page: fenced, without a language or with a shell's."""
+    for language, text in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language in ("", "sh", "bash", "console"):
+            yield text
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Each of our own commands on a page as its words: from ``jobs/….py`` or ``semanir`` on."""
+    found = []
+    for block in blocks(page):
+        for line in block.replace("\\\n", " ").splitlines():
+            plain = re.split(r"(?:^|\s)#", line)[0].replace("…", "")
+            if not re.search(r"(?<![\w/-])python jobs/\w+\.py|^\s*semanir [a-z]", plain):
+                continue
+            words = shlex.split(plain)
+            start = next(n for n, word in enumerate(words) if word.startswith("jobs/") or word == "semanir")
+            found.append(words[start:])
+    return found
+
+
+COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """What the command's own parser makes of it; it ends the test on what the parser refuses."""
+    if words[0] == "semanir":
+        return build_parser().parse_args(words[1:])
+    parser = argparse.ArgumentParser()
+    door.fill(parser, JOBS[Path(words[0]).stem])
+    return parser.parse_args(words[1:])
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) > 12
+    assert {page.parent.name for page, _ in COMMANDS} >= {ROOT.name, "data", "evaluation", "semanir"}
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda value: value.name if isinstance(value, Path) else "")
+def test_a_command_of_a_page_is_understood(page: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    try:
+        options = parsed(words)
+    except SystemExit as stop:
+        if stop.code:
+            pytest.fail(f"{page}: {shlex.join(words)}")
+        return
+    if getattr(options, "command_module", None) is train and options.config != "my.yaml":
+        document = read_config(door.configuration(options.config, ROOT))
+        for task in resolve_tasks(options.tasks):
+            check_config(resolve(document, task.name, options.overrides))
+
+
+def test_a_command_that_would_end_in_an_error_is_seen() -> None:
+    """As the README had it once: super-resolution by a U-shaped model."""
+    options = parsed(["jobs/train_all_tasks.py", "--tasks", "sr_x4", "--set", "model.name=ushape_base"])
+    config = resolve(read_config(door.configuration(None, ROOT)), "sr_x4", options.overrides)
+    with pytest.raises(UserError, match="a ushape model keeps the image size"):
+        check_config(config)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:semanir|pipeline|jobs|tests|infra)/[\w./-]*)`", text))
+    assert len(named) > 25
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_version_changelog_and_citation_agree() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", changelog, re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == semanir.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+SHORT = (
+    " --set training.steps=8 --set training.validate_every=4 --set training.checkpoint_every=4"
+    " --set training.schedule.warmup_steps=2"
+)
+
+
+@pytest.mark.slow
+def test_every_block_of_the_readme_runs_as_written(stack: Stack, trained: str, tmp_path: Path) -> None:
+    """Restoring and training on one's own images: the README's text, with a few steps instead of thousands."""
+    del trained  # the champion that the restoring block names
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "check", "holiday", "scans"):
+        (tmp_path / folder).mkdir()
+        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / folder / ("a.tif" if folder == "scans" else "a.png"))
+    (tmp_path / "jobs").symlink_to(ROOT / "jobs")
+    own = [block for block in blocks(ROOT / "README.md") if "photos/" in block or "holiday/" in block]
+    assert len(own) >= 2
+    for block in own:
+        text = block.replace(". .stack/env", "true")
+        text = re.sub(r" --set training\.steps=\d+", SHORT, text)
+        done = subprocess.run(
+            ["bash", "-euc", text],
+            cwd=tmp_path,
+            env=stack.env,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, block + done.stdout + done.stderr
