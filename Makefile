@@ -14,7 +14,7 @@ SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints up down status data train test test-slow mutants check lint format bench clean
+.PHONY: help install constraints up down status data train test test-slow mutants check lint format bench gpu-report clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ format: install ## Mend what `make lint` can mend by itself
 
 bench: install ## Measure speed on this machine
 	@$(BIN)/python jobs/benchmark.py $(ARGS)
+
+gpu-report: ## Every figure that needs a GPU, in nine minutes, into pipeline/benchmarks/gpu.md (needs PyTorch alone)
+	@python3 -m pipeline.benchmarks.gpu_report $(ARGS)
 
 clean: down ## Stop the embedded stack and remove it, its data, and the virtual environment
 	rm -rf .stack $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

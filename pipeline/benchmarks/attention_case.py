@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.benchmarks.flex import flex_attention
 from semanir.ops import key_semantic_attention, key_semantic_dictionary
 from semanir.ops.dictionary.bits import additive_mask
 
@@ -58,7 +59,7 @@ def make_inputs(case: Case, device: str, seed: int = 0) -> Inputs:
 
 def backends(names: Sequence[str]) -> dict[str, Attend]:
     """Name → function of (query, key, value, dictionary, scale=, bias=)."""
-    return {n: sdpa_attention if n == "sdpa" else partial(key_semantic_attention, backend=n) for n in names}
+    return {n: FOREIGN.get(n) or partial(key_semantic_attention, backend=n) for n in names}
 
 
 def forward(attend: Attend, inputs: Inputs) -> Tensor:
@@ -80,3 +81,7 @@ def sdpa_attention(
     mask = bias + additive_mask(dictionary, tokens).to(bias.dtype)[:, None]
     query = F.normalize(query, dim=-1) * scale[:, None, None].to(query.dtype)
     return F.scaled_dot_product_attention(query, F.normalize(key, dim=-1), value, attn_mask=mask, scale=1.0)
+
+
+# What PyTorch offers for the same mask, beside the table of semanir's own backends.
+FOREIGN: dict[str, Attend] = {"sdpa": sdpa_attention, "flex": flex_attention}

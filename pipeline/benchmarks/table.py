@@ -11,7 +11,7 @@ def format_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) 
 
     columns: key of the row → heading. Missing values and None show as "-", floats with three significant digits.
     """
-    texts = [[_text(row.get(key)) for key in columns] for row in rows]
+    texts = [[cell(row.get(key)) for key in columns] for row in rows]
     headings = list(columns.values())
     widths = [max(len(line[i]) for line in [headings, *texts]) for i in range(len(headings))]
     numeric = [
@@ -26,7 +26,8 @@ def format_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) 
     return "\n".join([line(headings), line(["-" * w for w in widths]), *(line(text) for text in texts)])
 
 
-def _text(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as the tables show it: floats with three significant digits, nothing as "-"."""
     if value is None:
         return "-"
     if isinstance(value, bool):

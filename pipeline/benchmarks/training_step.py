@@ -26,11 +26,12 @@ def training_step_milliseconds(
 class Step:
     """Calling it trains on one random batch, the same at every call."""
 
-    def __init__(self, model: semanir.SemanIR, device: str, side: int) -> None:
+    def __init__(self, model: semanir.SemanIR, device: str, side: int, batch: int = 8) -> None:
         self.model, self.device = model, device
         self.optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-        self.lq = torch.rand(8, 3, side, side, device=device)
-        self.gt = torch.rand(8, 3, 2 * side, 2 * side, device=device)
+        config, large = model.config, side * model.config.upscale
+        self.lq = torch.rand(batch, config.in_channels, side, side, device=device)
+        self.gt = torch.rand(batch, config.out_channels, large, large, device=device)
 
     def __call__(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)

@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "neighbours": "pipeline.benchmarks.neighbours",
     "loader": "pipeline.benchmarks.loader",
     "training": "pipeline.benchmarks.training",
+    "gpu": "pipeline.benchmarks.gpu_report",
 }
 
 

@@ -1,0 +1,50 @@
+"""The report as one page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.benchmarks.rows import Row
+from pipeline.benchmarks.table import cell
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table. fault: why there is none, or not all of it; wrong: some result differed from its reference."""
+
+    title: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    rows: Sequence[Row] = ()
+    fault: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        return any(str(row.get("status", "")).startswith("wrong") for row in self.rows)
+
+
+def write_page(path: Path, provenance: Mapping[str, Any], sections: Sequence[Section], *, small: bool) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items() if version)
+    lines = [
+        "# What a GPU gives",
+        "",
+        f"{provenance['device']}, {versions}, Python {provenance['python']}, commit {provenance['commit']}, "
+        f"{provenance['time']}. Written by `make gpu-report`; medians of alternating rounds. A result that "
+        "differs from its float32 reference has no figure.",
+    ]
+    if small:
+        lines += ["", "**Tiny sizes: this page shows that every path runs. Its times mean nothing.**"]
+    for section in sections:
+        lines += ["", f"## {section.title}", ""]
+        if section.rows:
+            lines += [_line(section.columns.values()), _line("---" for _ in section.columns)]
+            lines += [_line(cell(row.get(key)) for key in section.columns) for row in section.rows]
+        if section.fault:
+            lines += ["" if section.rows else "No figures.", f"Fault: {section.fault}"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(str(value).replace('|', '/') for value in cells)} |"

@@ -1,0 +1,57 @@
+"""The sections of the GPU report in order of what they are worth, each begun only while there is time."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+
+from pipeline.benchmarks.gpu_attention import attention_section, dictionary_section
+from pipeline.benchmarks.gpu_models import restoring_section, super_resolution_section, training_section
+from pipeline.benchmarks.gpu_page import Section, write_page
+from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
+from pipeline.benchmarks.parity import use_ieee_float32
+from pipeline.benchmarks.rows import RowFile, machine
+from pipeline.benchmarks.table import format_table
+from pipeline.errors import UserError, first_line
+
+SECTIONS: tuple[Callable[[Sizes, str], Section], ...] = (
+    attention_section,
+    dictionary_section,
+    training_section,
+    restoring_section,
+    super_resolution_section,
+)
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Returns 0, or 1 when a result was wrong or a section could not run."""
+    device = options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("torch sees no CUDA device here; --device cpu --small runs the same paths without figures")
+    if not options.page.parent.is_dir():
+        raise UserError(f"--page {options.page}: the folder {options.page.parent} does not exist; make it first")
+    use_ieee_float32()
+    provenance = machine(device, ("torch", "triton"))
+    file = RowFile("gpu_report", options.output, provenance)
+    end = time.monotonic() + 60 * options.minutes
+    sections = []
+    for measure in SECTIONS:
+        title = (measure.__doc__ or measure.__name__).splitlines()[0]
+        if time.monotonic() > end:
+            section = Section(title, fault="not reached in the given time")
+        else:
+            try:
+                section = measure(SMALL if options.small else FULL, device)
+            except (RuntimeError, ImportError) as error:  # out of memory, a kernel that does not compile
+                section = Section(title, fault=f"{type(error).__name__}: {first_line(error)}")
+        sections.append(section)
+        print(f"\n{section.title}\n{format_table(section.columns, section.rows)}\n{section.fault}", flush=True)
+        for row in section.rows:
+            file.add(section=section.title, **row)
+        # After every section, so that an interrupted run leaves what it measured.
+        write_page(options.page, provenance, sections, small=options.small)
+    print(f"wrote {options.page}")
+    return 1 if any(section.fault or section.wrong for section in sections) else 0
