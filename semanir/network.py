@@ -43,7 +43,8 @@ class SemanIR(nn.Module):
         check_k(k, config.window_size)
         height, width = x.shape[2] * config.upscale, x.shape[3] * config.upscale
         x = reflect_pad(x, config.size_multiple)
-        residual = self.body(x - self.input_mean, k)
+        # Channels last in memory: tokens are the pixels' channels, so nothing is copied between the two views of them.
+        residual = self.body((x - self.input_mean).contiguous(memory_format=torch.channels_last), k)
         out = residual + (self.skip(x) if config.image_skip else self.output_mean)
         return out[..., :height, :width]
 

@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
+
 import torch
 from torch import Tensor
 
 from semanir.network import SemanIR
+from semanir.parallel import each_in_order, threads_for
 
 DEFAULT_TILE = 256  # input pixels: the most that a tile's side is by default
 DEFAULT_OVERLAP = 32  # input pixels that neighboring tiles share by default
 
 
-@torch.no_grad()
-def restore_tiled(model: SemanIR, image: Tensor, tile: int, overlap: int, k: int | None = None) -> Tensor:
-    """Restore overlapping tiles and blend them.
+def restore_tiled(
+    model: SemanIR,
+    image: Tensor,
+    tile: int,
+    overlap: int,
+    k: int | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Restore overlapping tiles and blend them. Without gradients.
 
-    image: (C, H, W) or (B, C, H, W) float in [0, 1], on any device; the result stays there. Only one tile at
-        a time is on the model's device. tile, overlap: in input pixels; neighboring tiles share at least
-        ``overlap`` pixels.
+    image: (C, H, W) or (B, C, H, W) float in [0, 1], on any device; the result stays there. tile, overlap: in input
+        pixels; neighboring tiles share at least ``overlap`` pixels.
+    progress: called with (tiles done, tiles in all) after each tile, in the caller's thread.
     Tile origins lie on the grid of windows and downsampling (:func:`tile_grid`), so a tile cuts windows where
-    the whole image does. Blending weights rise linearly over the overlap and sum to one; sums are in float64,
-    so the order of the tiles does not show in float32.
+    the whole image does. Blending weights rise linearly over the overlap and sum to one; tiles are added in the order
+    of their origins, so the result does not depend on which was computed first.
+    On a GPU one tile at a time is on the device. On a CPU as many tiles are computed at once as PyTorch has threads, at
+    most eight: the network's operators on one tile are too small for several threads to share.
 
     Returns (C_out, H * upscale, W * upscale), with the batch dimension if given.
     Raises ValueError when overlap is negative or tile - overlap is below the grid (naming it).
     """
     if image.dim() == 3:
-        return restore_tiled(model, image[None], tile, overlap, k)[0]
+        return restore_tiled(model, image[None], tile, overlap, k, progress=progress)[0]
     if image.dim() != 4:
         raise ValueError(f"image must have shape (C, H, W) or (B, C, H, W), got {tuple(image.shape)}")
     batch, _, height, width = image.shape
     upscale = model.config.upscale
     grid = tile_grid(model)
     rows, columns = tile_origins(height, tile, overlap, grid), tile_origins(width, tile, overlap, grid)
+    row_weights = dict(zip(rows, blending_weights(height, rows, tile, upscale), strict=True))
+    column_weights = dict(zip(columns, blending_weights(width, columns, tile, upscale), strict=True))
     device = next(model.parameters()).device
+    origins = list(product(sorted(rows), sorted(columns)))
 
-    total = torch.zeros(
-        batch,
-        model.config.out_channels,
-        height * upscale,
-        width * upscale,
-        dtype=torch.float64,
-        device=image.device,
-    )
-    row_weights = blending_weights(height, rows, tile, upscale)
-    column_weights = blending_weights(width, columns, tile, upscale)
-    for y, weights_y in zip(rows, row_weights, strict=True):
-        for x, weights_x in zip(columns, column_weights, strict=True):
-            restored = model(image[..., y : y + tile, x : x + tile].to(device), k).to(total)
-            weights = (weights_y[:, None] * weights_x).to(total)
+    def restore(origin: tuple[int, int]) -> Tensor:
+        y, x = origin
+        with torch.no_grad():
+            return model(image[..., y : y + tile, x : x + tile].to(device), k)
+
+    total = image.new_zeros(batch, model.config.out_channels, height * upscale, width * upscale)
+    threads = threads_for(device, len(origins))
+    with torch.no_grad():
+        for done, ((y, x), restored) in enumerate(
+            zip(origins, each_in_order(restore, origins, threads), strict=True), 1
+        ):
+            weights = (row_weights[y][:, None] * column_weights[x]).to(total)
             area = total[..., y * upscale : (y + tile) * upscale, x * upscale : (x + tile) * upscale]
-            area += restored * weights
-    return total.to(image.dtype)
+            area += restored.to(total) * weights
+            if progress is not None:
+                progress(done, len(origins))
+    return total
 
 
 def tile_grid(model: SemanIR) -> int:

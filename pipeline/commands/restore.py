@@ -54,7 +54,7 @@ def _run_here(options: argparse.Namespace) -> int:
     except AlteredModelError as error:
         raise UserError(str(error)) from error
     outcomes = restore_files(restorer, jobs, overwrite=options.overwrite, max_pixels=options.max_pixels)
-    return 1 if report(outcomes, total=len(jobs)) else 0
+    return 1 if report(outcomes, total=len(jobs), restorer=restorer) else 0
 
 
 def _run_on_ray(options: argparse.Namespace) -> int:

@@ -7,16 +7,27 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.run import Outcome
 
 
-def report(outcomes: Iterable[Outcome], total: int, console: Console | None = None) -> int:
-    """Show each outcome as it comes, then the counts; returns how many files were not restored."""
+def report(
+    outcomes: Iterable[Outcome], total: int, console: Console | None = None, restorer: Restorer | None = None
+) -> int:
+    """Show each outcome as it comes, then the counts; returns how many files were not restored.
+
+    restorer: who restores them; its tiles get a bar of their own while one large image is at work.
+    """
     console = console or Console(soft_wrap=True, highlight=False)
-    columns = (TextColumn("restoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     failed = done = 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=total)
+        bar = progress.add_task("restoring", total=total)
+        tiles = progress.add_task("tiles of this image", visible=False)
+        if restorer is not None:
+            restorer.progress = lambda tile, among: progress.update(
+                tiles, completed=tile, total=among, visible=True, refresh=True
+            )
         for outcome in outcomes:
             done += 1
             if outcome.problem:
@@ -25,5 +36,6 @@ def report(outcomes: Iterable[Outcome], total: int, console: Console | None = No
             elif not console.is_terminal:
                 console.print(f"[{done}/{total}] {outcome.job.source} -> {outcome.job.target}", markup=False)
             progress.update(bar, advance=1)
+            progress.reset(tiles, visible=False)
     console.print(f"{done - failed} restored, {failed} skipped")
     return failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Restorer:
         least = overlap + grid
         self.tile = default_tile(model, overlap) if tile is None else tile
         self.overlap = overlap
+        self.progress: Callable[[int, int], None] | None = None
+        """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
         if overlap < 0 or 0 < self.tile < least or self.tile < 0:
             raise UserError(
                 f"tile {self.tile} with overlap {overlap}: this model takes tiles of at least {least} pixels "
@@ -93,7 +96,9 @@ class Restorer:
         """The network's output for (1, C, H, W), tile by tile when it is larger than a tile."""
         with torch.inference_mode():
             if self.tile and max(network_input.shape[2:]) > self.tile:
-                return semanir.restore_tiled(self.model, network_input, self.tile, self.overlap, k=self.k)
+                return semanir.restore_tiled(
+                    self.model, network_input, self.tile, self.overlap, k=self.k, progress=self.progress
+                )
             return self.model(network_input.to(next(self.model.parameters()).device), k=self.k)
 
     def finish(self, prepared: Prepared, output: torch.Tensor) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 
 import pytest
 import torch
@@ -62,6 +63,69 @@ def test_traversal_order_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tiling, "tile_origins", lambda *args: origins(*args)[::-1])
     monkeypatch.setattr(tiling, "blending_weights", lambda size, o, *a: weights(size, o[::-1], *a)[::-1])
     assert torch.equal(semanir.restore_tiled(model, image, 40, 16), forward)
+
+
+def test_the_number_of_threads_does_not_show() -> None:
+    """Tiles at once, one thread each, or one after the other: bit for bit the same, and the setting is put back."""
+    model, image, before = tiny(), torch.rand(3, 70, 55), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(semanir.restore_tiled(model, image, 40, 16))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+    assert not results[1].requires_grad
+
+
+def test_tiles_are_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of two threads waits inside its first tile for the other: alone, neither would go on."""
+    model, both = tiny(), threading.Barrier(2, timeout=60)
+    first, forward = threading.local(), model.forward
+
+    def meet(x: torch.Tensor, k: int | None) -> torch.Tensor:
+        if not hasattr(first, "done"):
+            first.done = True
+            both.wait()
+        assert not torch.is_grad_enabled()
+        return forward(x, k)
+
+    monkeypatch.setattr(model, "forward", meet)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        semanir.restore_tiled(model, torch.rand(3, 70, 55), 40, 16)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fault_in_a_tile_is_raised_and_ends_the_work(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls, before = tiny(), [], torch.get_num_threads()
+
+    def fail(x: torch.Tensor, k: int | None) -> torch.Tensor:
+        calls.append(1)
+        raise ValueError("this tile cannot be restored")
+
+    monkeypatch.setattr(model, "forward", fail)
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(ValueError, match="this tile cannot be restored"):
+            semanir.restore_tiled(model, torch.rand(3, 300, 300), 40, 16)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(calls) <= 4 * threads  # of 144
+
+
+def test_progress_counts_every_tile() -> None:
+    seen: list[tuple[int, int]] = []
+    semanir.restore_tiled(
+        tiny(), torch.rand(3, 70, 40), 40, 16, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize(("name", "upscale"), [("ushape_tiny", 1), ("columnar_tiny", 2)])
