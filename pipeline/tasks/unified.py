@@ -17,7 +17,10 @@ import numpy as np
 from numpy.random import Generator
 from pydantic import Field, field_validator
 
+from pipeline.degradations.haze import Haze, haze
 from pipeline.degradations.image import Image
+from pipeline.degradations.low_light import LowLight, low_light
+from pipeline.degradations.quantize import quantize
 from pipeline.degradations.ranges import draw_int
 from pipeline.degradations.resize import bicubic_down, bicubic_up
 from pipeline.metrics.convention import MetricConvention
@@ -30,7 +33,7 @@ from pipeline.tasks.settings import NoSettings, TaskSettings
 from pipeline.tasks.weather import WeatherSettings
 
 GrayName = Literal["clean", "denoising", "jpeg", "sr_x2", "sr_x3", "sr_x4", "deblurring"]
-ColorName = Literal[GrayName, "demosaicking", "weather"]
+ColorName = Literal[GrayName, "demosaicking", "weather", "haze", "low_light"]
 Weight = Annotated[int, Field(ge=0, le=1000)]
 
 
@@ -54,7 +57,11 @@ class UnifiedGraySettings(TaskSettings):
 
 
 class UnifiedColorSettings(UnifiedGraySettings):
-    """The same, with what only color images have."""
+    """The same, with what only color images have.
+
+    Haze and low light belong to no task of the paper: they have no weight unless one is given, as the five
+    degradations of the all-in-one papers need (jobs/configs/paper/all_in_one.yaml).
+    """
 
     weights: dict[ColorName, Weight] = Field(  # type: ignore[assignment]
         default={
@@ -70,6 +77,8 @@ class UnifiedColorSettings(UnifiedGraySettings):
         }
     )
     weather: WeatherSettings = WeatherSettings()
+    haze: Haze = Haze()
+    low_light: LowLight = LowLight()
 
 
 def enlarged(gt: Image, scale: int) -> Image:
@@ -97,6 +106,8 @@ DEGRADATIONS: Mapping[str, Callable[[Image, Generator, Any], Image]] = MappingPr
         "deblurring": lambda gt, rng, settings: deblurring.degrade(gt, rng, settings.deblurring),
         "demosaicking": lambda gt, rng, settings: malvar_of_mosaic(gt, rng),
         "weather": lambda gt, rng, settings: weather.degrade(gt, rng, settings.weather),
+        "haze": lambda gt, rng, settings: quantize(haze(gt, rng, settings.haze)),
+        "low_light": lambda gt, rng, settings: quantize(low_light(gt, rng, settings.low_light)),
     }
 )
 """Name -> (gt, rng, the unified settings) -> network input of gt's size."""

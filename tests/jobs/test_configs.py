@@ -13,9 +13,29 @@ from pipeline.tasks import TASKS
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 
 
+BLIND = {
+    "shipped/ushape.yaml": (
+        *("unified_color", "photo", "denoising_color", "denoising_gray", "jpeg_color", "jpeg_gray"),
+        *("deblurring", "demosaicking"),
+    ),
+    "shipped/columnar.yaml": ("sr_x2", "sr_x3", "sr_x4"),
+    "paper/all_in_one.yaml": ("unified_color",),
+}
+
+
 @pytest.mark.parametrize("name", ["first_run.yaml", "quarter_hour.yaml"])
 @pytest.mark.parametrize("task", TASKS)
 def test_a_shipped_configuration_is_valid_for_every_task(name: str, task: str) -> None:
     config = resolve(read_config(CONFIGS / name), task)
     check_config(config)
     assert config.model.name == TASKS[task].tiny_model
+
+
+@pytest.mark.parametrize(("name", "task"), [(name, task) for name, tasks in BLIND.items() for task in tasks])
+def test_a_blind_configuration_is_valid_and_of_the_size_that_it_names(name: str, task: str) -> None:
+    config = resolve(read_config(CONFIGS / name), task)
+    check_config(config)
+    assert config.training.random_k
+    if name.startswith("shipped/"):
+        assert config.model.name in ("ushape_light", "columnar_light")
+        assert config.training.ema_decay > 0

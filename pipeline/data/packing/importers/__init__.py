@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pipeline.data.packing.importers.all_in_one_sets import ALL_IN_ONE_SETS
 from pipeline.data.packing.importers.benchmark_sets import BENCHMARK_SETS
 from pipeline.data.packing.importers.blur_sets import BLUR_SETS
 from pipeline.data.packing.importers.layout import Dataset
@@ -15,7 +16,10 @@ from pipeline.errors import UserError
 __all__ = ["DATASETS", "Dataset", "get_dataset"]
 
 DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {dataset.name: dataset for dataset in (*PHOTOGRAPH_SETS, *BLUR_SETS, *WEATHER_SETS, *BENCHMARK_SETS)}
+    {
+        dataset.name: dataset
+        for dataset in (*PHOTOGRAPH_SETS, *BLUR_SETS, *WEATHER_SETS, *ALL_IN_ONE_SETS, *BENCHMARK_SETS)
+    }
 )
 """Name -> dataset."""
 

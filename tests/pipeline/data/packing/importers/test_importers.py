@@ -68,6 +68,33 @@ LAYOUTS: dict[str, Any] = {
         "test_b": [("test_b/gt/10_clean.jpg", "test_b/data/10_rain.jpg")],
     },
     "allweather": {"train": [("allweather/gt/im_0001_s80_a04.png", "allweather/input/im_0001_s80_a04.png")]},
+    "reside": {
+        "train": [
+            ("OTS/clear/0005.jpg", "OTS/hazy/0005_0.8_0.04.jpg"),
+            ("OTS/clear/0005.jpg", "OTS/hazy/0005_1_0.2.jpg"),
+            ("Dehaze/original/0007.jpg", "Dehaze/synthetic/part1/0007_0.9_0.12.jpg"),
+        ],
+        "test": [
+            ("SOTS/outdoor/clear/0001.png", "SOTS/outdoor/hazy/0001_0.8_0.2.jpg"),
+            ("dehaze/target/0002.png", "dehaze/input/0002_0.85_0.08.jpg"),
+        ],
+        "": ["SOTS/indoor/hazy/1400_1.png", "SOTS/indoor/clear/1400.png"],
+    },
+    "rain100l": {
+        "train": [
+            ("Derain/gt/norain-1.png", "Derain/rainy/rain-1.png"),
+            ("RainTrainL/norain-2.png", "RainTrainL/rain-2.png"),
+        ],
+        "test": [
+            ("Rain100L/target/1.png", "Rain100L/input/1.png"),
+            ("Rain100L/norain-002.png", "Rain100L/rainy/rain-002.png"),
+        ],
+        "": ["Rain100H/target/1.png", "Rain100H/input/1.png"],
+    },
+    "lol": {
+        "train": [("our485/high/2.png", "our485/low/2.png")],
+        "test": [("eval15/high/1.png", "eval15/low/1.png")],
+    },
     "kodak": {"test": ["kodim01.png", "kodim24.png"]},
     "mcmaster": {"test": ["1.tif", "18.tif"]},
     "live1": {"test": ["refimgs/bikes.bmp", "refimgs/sailing1.bmp", "refimgs/womanhat.bmp"]},
