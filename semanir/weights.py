@@ -17,7 +17,7 @@ from semanir.network import SemanIR
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SOURCES = "semanir.sources"  # the entry points that fetch an address into a folder, one per scheme
-_URI_SCHEMES = ("models:", "runs:")
+_URI_SCHEMES = ("models:", "runs:", "shipped:")
 
 
 def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: ModelConfig | None = None) -> Path:
@@ -47,7 +47,7 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     """Build the model saved in a folder or registered in MLflow, in evaluation mode.
 
     folder_or_uri: a folder written by :func:`save`, or ``models:/name@alias``, ``models:/name/version``,
-    ``runs:/run_id``, which the package semanir-on-ray fetches and checks against its digests.
+    ``runs:/run_id``, ``shipped:<task>``, which the package semanir-on-ray fetches and checks against its digests.
 
     Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
     unknown or the weights do not belong to it, ModuleNotFoundError for a URI that no installed package fetches,

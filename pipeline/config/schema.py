@@ -28,7 +28,7 @@ class ModelSettings(Settings):
     """Which SemanIR, and the fields of ``semanir.ModelConfig`` to override (None keeps the model's own)."""
 
     name: str | None = None  # None: the task's published model
-    init: str | None = Field(default=None, description="folder of weights to start from (a checkpoint's best/)")
+    init: str | None = Field(default=None, description="weights to start from: a checkpoint's best/, or shipped:<task>")
     embed_dim: int | None = None
     depths: Annotated[tuple[int, ...], Field(max_length=64)] | None = None
     num_heads: int | None = None

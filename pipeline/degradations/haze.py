@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.config.base import Settings
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import Brightness, Share, Transmission
 from pipeline.degradations.veil import add_veil, random_veil
+from pipeline.settings.base import Settings
 
 
 class Haze(Settings):

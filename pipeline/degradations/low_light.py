@@ -12,11 +12,11 @@ from typing import Annotated
 import numpy as np
 from numpy.random import Generator
 
-from pipeline.config.base import Settings
-from pipeline.config.ranges import number_range
 from pipeline.degradations.image import Image, check_image
 from pipeline.degradations.ranges import Range, draw
 from pipeline.degradations.sensor import sensor_noise
+from pipeline.settings.base import Settings
+from pipeline.settings.ranges import number_range
 
 Factor = number_range(0.01, 1, "factor")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import shipped
 from pipeline.errors import UserError
 from pipeline.registry import sealed
 from pipeline.registry.client import connect
@@ -28,14 +29,16 @@ _RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/.*)?")
 def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
     """The local folder of a model, its digests verified.
 
-    uri: ``models:/name@alias``, ``models:/name/3``, ``runs:/<run id>``, or a local folder (one written by
-    ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model, so
-    that a second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
+    uri: ``models:/name@alias``, ``models:/name/3``, ``runs:/<run id>``, ``shipped:<task>``, or a local folder (one
+    written by ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model,
+    so that a second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
 
     Raises UserError when the server, model, alias, version or folder is not there, naming what is;
     AlteredModelError when a file differs from what was registered.
     """
     text = str(uri)
+    if shipped.is_shipped(text):
+        return shipped.locate(text)
     if not text.startswith(("models:", "runs:")):
         return _local(text)
     located = locate(text)

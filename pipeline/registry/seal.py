@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,15 +17,31 @@ import pipeline
 import semanir
 from pipeline.degradations.quantize import quantize
 from pipeline.registry import carried_code, sealed
-from pipeline.registry.card import ModelCard
 from pipeline.tasks import Task
 from semanir.tiling import DEFAULT_OVERLAP, default_tile
 
 PROBE_SIDE = 48  # ground-truth pixels: more than one window of the tiny models, quick for the published ones
 
 
-def seal(source: Path, task: Task, card: ModelCard, destination: Path) -> dict[str, str]:
+class Card(Protocol):
+    """What a sealed folder says of its model in words."""
+
+    @property
+    def setting(self) -> str:
+        """The degradation."""
+
+    @property
+    def protocol(self) -> str:
+        """How its figures were measured."""
+
+    def to_markdown(self, k: int) -> str:
+        """The whole card, of a model that keeps ``k`` keys per token."""
+
+
+def seal(source: Path, task: Task, card: Card, destination: Path, *, carry_code: bool = True) -> dict[str, str]:
     """Build the folder ``destination`` from ``source`` (written by ``semanir.save``); returns its digests.
+
+    carry_code: put the code that the model needs beside it; without, only this package can use the folder.
 
     Raises ValueError when the model does not belong to the task.
     """
@@ -59,11 +75,13 @@ def seal(source: Path, task: Task, card: ModelCard, destination: Path) -> dict[s
         "overlap": DEFAULT_OVERLAP,
         "to_input": None,
     }
-    _carry_package(Path(semanir.__file__).parent, destination / sealed.CODE_FOLDER)
+    if carry_code:
+        _carry_package(Path(semanir.__file__).parent, destination / sealed.CODE_FOLDER)
     if observed != task.input_channels:
         record["to_input"] = {"module": task.to_input.__module__, "function": task.to_input.__name__}
-        _carry_function(task.to_input, destination / sealed.CODE_FOLDER)
-    for helper in (sealed, carried_code):
+        if carry_code:
+            _carry_function(task.to_input, destination / sealed.CODE_FOLDER)
+    for helper in (sealed, carried_code) if carry_code else ():
         shutil.copyfile(inspect.getfile(helper), destination / sealed.CODE_FOLDER / Path(inspect.getfile(helper)).name)
     (destination / sealed.TASK_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (destination / sealed.CARD_FILE).write_text(card.to_markdown(config.k), encoding="utf-8")

@@ -10,6 +10,7 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.patches import check_patch_fits
 from pipeline.errors import UserError
 from pipeline.registry.client import check_tracking_server, tracking_uri
+from pipeline.shipped import is_shipped, locate
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS
 from pipeline.training.engine import check_zero_block
@@ -71,7 +72,9 @@ def check_data(config: RunConfig) -> None:
     task = TASKS[config.task]
     task.check_files(task.parse_settings(config.setting))
     init = config.model.init
-    if init is not None and not open_storage(init).exists("config.json"):
+    if init is not None and is_shipped(init):
+        locate(init)
+    elif init is not None and not open_storage(init).exists("config.json"):
         raise UserError(f"{config.task}: model.init {init} holds no weights (no config.json); name a best/ folder")
     for uri in _datasets(config):
         manifest = load_manifest(uri)

@@ -16,6 +16,7 @@ from pipeline.registry import ModelCard, Registered, find_registered, register
 from pipeline.registry.patience import TrackingUnavailable, patiently
 from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.held_out import score_held_out
+from pipeline.runs.limits import stated_limits
 from pipeline.runs.outcome import Outcome
 from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, Share, each_worker
@@ -149,6 +150,7 @@ class TaskRun:
             baseline=names[0],
             scores=outcome.scores,
             steps=config.training.steps,
+            limits=stated_limits(config, [manifest.num_samples for manifest, _ in self._train_sets]),
             data_fingerprint=self._data_digest,
             git_commit=self._commit,
             fingerprint=self.fingerprint,

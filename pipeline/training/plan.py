@@ -19,6 +19,7 @@ from pipeline.data.patches import make_patch_sampler
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.stream import StreamSettings
 from pipeline.errors import UserError
+from pipeline.shipped import is_shipped, locate
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
 from pipeline.training.context import WorkerContext
@@ -99,7 +100,7 @@ def load_initial(model: semanir.SemanIR, uri: str) -> None:
         UserError: nothing there, or the weights are another model's.
     """
     with TemporaryDirectory() as folder:
-        given = semanir.load(fetch_folder(uri, Path(folder) / "weights"))
+        given = semanir.load(locate(uri) if is_shipped(uri) else fetch_folder(uri, Path(folder) / "weights"))
     try:
         model.load_state_dict(given.state_dict())
     except RuntimeError as error:

@@ -16,9 +16,6 @@ from pipeline.training.context import WorkerContext
 from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
 
-# What an image counts at most: blind tasks leave some images clean, and one restored to the last bit would make the
-# mean infinite, so the best for ever. Rounding to 8 bits alone leaves an image 59 dB.
-MOST_DB = 60.0
 GATHER_TIMEOUT = timedelta(hours=2)  # ranks finish their images at different times; a dead peer still shows at once
 
 
@@ -42,12 +39,9 @@ class Validator:
         """Mean PSNR in dB over the validation images; the best weights so far are kept in ``best``. Collective."""
         self.refresh()
         scores = {
-            index: min(
-                MOST_DB,
-                score_restored(
-                    self.model, self._plan.task, self._plan.setting, clean, degraded, index=index, key=key
-                ).psnr_db,
-            )
+            index: score_restored(
+                self.model, self._plan.task, self._plan.setting, clean, degraded, index=index, key=key
+            ).psnr_db
             for index, key, clean, degraded in iter_whole_images(
                 self._plan.config.data.val,
                 self._context.rank,
