@@ -92,7 +92,7 @@ FLOORS = (
     ("errors", "workers"),
     ("cluster", "settings", "storage"),
     ("degradations",),
-    ("filters", "metrics"),
+    ("estimation", "filters", "metrics", "shipped"),
     ("tasks",),
     ("config", "data"),
     ("scoring",),
