@@ -50,7 +50,11 @@ GROUPS = {
     ),
     "registry rules": Group(
         ("pipeline/registry/promotion.py", "pipeline/registry/card.py"),
-        ("tests/pipeline/registry/test_promotion.py", "tests/pipeline/registry/test_card.py"),
+        (
+            "tests/pipeline/registry/test_promotion.py",
+            "tests/pipeline/registry/test_settle.py",
+            "tests/pipeline/registry/test_card.py",
+        ),
     ),
     "schedules and losses": Group(
         (

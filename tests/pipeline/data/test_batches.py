@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.batches import BatchSchedule, Phase, allowed_world_sizes, check_world_size
+from pipeline.data.batches import BatchSchedule, Phase, Step, allowed_world_sizes, check_world_size
 from pipeline.errors import UserError
 
 PROGRESSIVE = BatchSchedule(
@@ -46,6 +46,20 @@ def test_a_bounded_schedule_ends():
     assert schedule.end_position == 4
     assert schedule.step_at(2).end == 4
     assert schedule.step_at(4) is None
+
+
+def test_past_the_end_stands_the_last_phase():
+    schedule = BatchSchedule(
+        (
+            Phase(steps=2, global_batch_size=8, micro_batch_size=1),
+            Phase(steps=3, global_batch_size=4, micro_batch_size=1),
+            Phase(steps=1, global_batch_size=2, micro_batch_size=1),
+        )
+    )
+    assert schedule.end_position == 16 + 12 + 2
+    assert [schedule.phase_at(p) for p in (15, 16, 27, 28, 29, 30, 1000)] == [0, 1, 1, 2, 2, 2, 2]
+    assert schedule.step_at(28) == Step(28, 30, 2)  # the third phase starts where both others ended
+    assert schedule.step_at(30) is None
 
 
 @pytest.mark.parametrize("position", [1, 15, 50, 65])
