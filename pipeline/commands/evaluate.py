@@ -4,6 +4,7 @@
         --images s3://bucket/sets/bsd68 --set sigma=25 --k 4 8 16 --output s3://bucket/results/bsd68
     semanir evaluate bicubic --task sr_x2 --images sets/set5 --output results/set5 --here --no-mlflow
     semanir evaluate --calibrate --images test-sets/* --output calibration --here
+    semanir evaluate models:/semanir-jpeg-color@champion --harm --images sets/kodak24 --output results/harm
 
 Killed or repeated, the same command measures only the images that are missing. Exit status: 0 done, 1 the calibration
 found an unexplained difference, 2 bad input.
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--here", action="store_true", help="in this process, without Ray")
     add("--experiment", default="semanir-evaluation", help="MLflow experiment (default: semanir-evaluation)")
     add("--no-mlflow", action="store_true", help="log nothing to MLflow")
+    add("--harm", action="store_true", help="restore over the whole range of the task's strength, nothing wrong "
+        "included, and draw the change in PSNR; a registered version then carries the curve")  # fmt: skip
     add("--calibrate", action="store_true", help="compare the model-free baselines with their published figures")
 
 
@@ -53,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.cluster import connect
     from pipeline.errors import UserError
     from pipeline.evaluation.evaluate import Request, Where, calibrate, evaluate_model
+    from pipeline.evaluation.harm import evaluate_harm
     from pipeline.registry import AlteredModelError
     from pipeline.scoring.evaluate import map_here, map_on_ray
 
@@ -78,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
             experiment=None if options.no_mlflow else options.experiment,
         )  # fmt: skip
         try:
-            text = evaluate_model(request, where, console)
+            text = (evaluate_harm if options.harm else evaluate_model)(request, where, console)
         except AlteredModelError as error:
             raise UserError(str(error)) from error
     print(text)
@@ -91,6 +95,8 @@ def _check(options: argparse.Namespace) -> None:
     """Raises UserError for arguments that do not go together."""
     from pipeline.errors import UserError
 
+    if options.harm and (options.calibrate or options.key_maps or options.lpips or options.protocol != "benchmark"):
+        raise UserError("--harm measures PSNR alone; leave --calibrate, --key-maps, --lpips and --protocol out")
     if options.calibrate and options.lpips:
         raise UserError("--calibrate compares PSNR and SSIM only; leave --lpips out")
     if options.calibrate == bool(options.model) or (len(options.images) > 1 and not options.calibrate):

@@ -78,7 +78,7 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
     if request.experiment is not None:
         check_tracking_server(tracking_uri())
     check_access(request.output)
-    source = None if _is_baseline(request.model) else open_model(request.model)
+    source = None if is_baseline(request.model) else open_model(request.model)
     perceptual = None if request.lpips is None else read_lpips(request.lpips)
     plan = plan_request(request, source, perceptual)
     extra = {} if request.key_maps is None else dict([_key_maps(request.key_maps, plan, source)])
@@ -115,7 +115,7 @@ def plan_request(request: Request, source: ModelSource | None, lpips: LpipsWeigh
         config=source.config if source else None,
         weights=source.weights.digest if source else "",
         ks=request.ks,
-        baselines=(request.model,) if _is_baseline(request.model) and request.model != ALL_BASELINES else None,
+        baselines=(request.model,) if is_baseline(request.model) and request.model != ALL_BASELINES else None,
         tile=request.tile,
         overlap=request.overlap,
         self_ensemble=request.self_ensemble,
@@ -136,7 +136,7 @@ def calibrate(sets: Sequence[str], output: str, where: Where, console: Console) 
         for _, plan in planned:
             place = open_storage(f"{output.rstrip('/')}/runs/{plan.dataset}-{plan.task}-{plan.fingerprint()}")
             measured[plan.fingerprint()] = means(
-                run_plan(plan, None, place, where.mapper, progress=partial(_shifted, progress, before))
+                run_plan(plan, None, place, where.mapper, progress=partial(shifted, progress, before))
             )
             before += plan.num_images
     checks = check_all(planned, measured)
@@ -151,11 +151,13 @@ def _key_maps(chosen: tuple[int, int, int], plan: Plan, source: ModelSource | No
     return key_maps_picture(plan, source.weights, chosen[0], chosen[1:])
 
 
-def _shifted(progress: Callable[[int], None], before: int, done: int) -> None:
+def shifted(progress: Callable[[int], None], before: int, done: int) -> None:
+    """Report ``done`` after the ``before`` images of earlier plans."""
     progress(before + done)
 
 
-def _is_baseline(model: str) -> bool:
+def is_baseline(model: str) -> bool:
+    """Whether a person named a classical method, or all of them."""
     return model == ALL_BASELINES or any(model in task.baselines for task in TASKS.values())
 
 

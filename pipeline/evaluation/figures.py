@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.evaluation.key_maps import KeyMaps
+from pipeline.scoring.harm import Harm
+from pipeline.scoring.record import MOST_DB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +29,33 @@ def draw_curve(points: Sequence[tuple[int, float]], baselines: Sequence[tuple[st
     axes.set_ylabel("PSNR (dB)")
     axes.set_title(title, fontsize=8, wrap=True)
     axes.legend()
+    return _png(figure)
+
+
+def draw_harm(harm: Harm, title: str) -> bytes:
+    """Change in PSNR (dB) at each strength, mildest left: the mean, and the worst image; what is below 0 is shaded.
+
+    Images with nothing wrong can only lose, from a number that is chosen: there the dB that are left are written.
+    """
+    figure = _figure(7.0, 4.2)
+    axes = figure.subplots()
+    places = range(len(harm.points))
+    axes.plot(places, [point.mean_db for point in harm.points], marker="o", label="mean over the images")
+    axes.plot(places, [point.worst_db for point in harm.points], marker="v", linestyle=":", label="worst image")
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    low = min(-0.5, *(point.worst_db for point in harm.points))
+    high = max(0.5, *(point.mean_db for point in harm.points))
+    room = 0.12 * (high - low)
+    axes.set_ylim(low - room, high + room)
+    axes.axhspan(low - room, 0.0, color="C3", alpha=0.08, linewidth=0)
+    for place, point in zip(places, harm.points, strict=True):
+        if point.input_db >= MOST_DB:
+            at = (place, point.worst_db)
+            axes.annotate(f"{point.kept_db:.1f} dB left", at, (14, -8), textcoords="offset points", fontsize=8)
+    axes.set_xticks(list(places), labels=[point.strength for point in harm.points], rotation=30, ha="right", fontsize=8)
+    axes.set_ylabel("change in PSNR (dB)")
+    axes.set_title(title, fontsize=8, wrap=True)
+    axes.legend(fontsize=8)
     return _png(figure)
 
 

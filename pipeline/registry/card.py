@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from pipeline.registry.client import MAX_DESCRIPTION
+from pipeline.registry.harm_tag import harm_section
+from pipeline.scoring.harm import Harm
 from pipeline.scoring.record import RESTORED, Score, by_image, mean_psnr
-
-MAX_DESCRIPTION = 5000  # characters; the width of MLflow's column on PostgreSQL and MySQL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,9 @@ class ModelCard:
     """Where the full configuration is, when not in the MLflow run itself."""
     extra_metrics: dict[str, float] = field(default_factory=dict)
     """Further figures to log with the version, such as ``ssim_valid``."""
+
+    harm: Harm | None = None
+    """Change in PSNR over the whole range of strengths, nothing wrong included; None: not measured."""
 
     def __post_init__(self) -> None:
         images = self.images
@@ -96,6 +100,7 @@ class ModelCard:
             f"{self.trained_on} {self.steps} optimizer steps. "
             f"Data {self.data_fingerprint}, code {self.git_commit}"
             + (f", configuration {self.config_uri}." if self.config_uri else "."),
+            *(() if self.harm is None else harm_section(self.harm)),
             "## Limits",
             *(f"- {limit}" for limit in self.limits or ("None stated.",)),
             "## Licence",

@@ -20,6 +20,9 @@ class TrackingServerSilent(UserError):
     """The MLflow server does not answer, or not as one that works: it may be starting."""
 
 
+MAX_DESCRIPTION = 5000  # characters; the width of MLflow's column on PostgreSQL and MySQL
+
+
 def connect() -> MlflowClient:
     """A client of the server that ``MLFLOW_TRACKING_URI`` names, after checking that it answers.
 

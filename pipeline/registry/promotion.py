@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.registry.harm_tag import read_harm
+from pipeline.scoring.harm import harms_more
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
@@ -52,7 +55,8 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
     """The version that should be champion; a tie keeps the champion, then the older one.
 
     Only versions with the protocol of the standing champion compete (without one, of the oldest version), and
-    none that a rollback withdrew. None when nobody competes.
+    none that a rollback withdrew, and none that harms images anywhere more than the standing champion does, where both
+    carry a curve (``harm_tag``). None when nobody competes.
     """
     rivals = {int(v.version): v for v in versions if METRIC_TAG in v.tags and WITHDRAWN_TAG not in v.tags}
     if champion is not None and champion not in rivals:
@@ -61,6 +65,13 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
         return None
     protocol = rivals[champion if champion is not None else min(rivals)].tags.get(PROTOCOL_TAG)
     rivals = {number: v for number, v in rivals.items() if v.tags.get(PROTOCOL_TAG) == protocol}
+    if champion is not None:
+        standing = read_harm(rivals[champion].tags)
+        rivals = {
+            number: v
+            for number, v in rivals.items()
+            if number == champion or not harms_more(read_harm(v.tags), standing)
+        }
     return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
 
 

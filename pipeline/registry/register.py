@@ -20,6 +20,7 @@ from pipeline.metrics.catalog import PSNR
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard
 from pipeline.registry.client import connect
+from pipeline.registry.harm_tag import HARM_TAG
 from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, all_versions, settle
 from pipeline.registry.seal import seal
 from pipeline.scoring.record import RESTORED, Score
@@ -109,6 +110,7 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
         RUN_TAG: run_id,
         FIGURES_TAG: _figures(card),
         **_metrics(card),
+        **({} if card.harm is None else {HARM_TAG: card.harm.encode()}),
     }
     return client.create_model_version(
         name=name,

@@ -30,6 +30,14 @@ def nothing_outside(settings: TaskSettings) -> None:
     del settings
 
 
+@dataclass(frozen=True)
+class Strength:
+    """One place on a task's range. label: as tables say it. setting: plain values, laid over the task's own."""
+
+    label: str
+    setting: Mapping[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One row of the published tables, as data. Images are float32 (H, W, C) in [0, 1]."""
@@ -70,6 +78,11 @@ class Task:
     """settings -> pixels around a patch that its degradation reaches; only for tasks that keep the size."""
     check_files: Callable[[Any], None] = nothing_outside
     """settings -> nothing; raises UserError, in one line, when a file that they name is missing or bad."""
+
+    strengths: tuple[Strength, ...] = ()
+    """The whole range, nothing wrong first, then mildest to strongest, on which harm is measured; empty for a task of
+    one strength.
+    """
 
     def crop_gt(self, gt: Image) -> Image:
         """Cut the bottom and right edges so that both sides are a multiple of ``size_multiple``.

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import number_range
 from pipeline.storage import open_storage
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
@@ -119,6 +119,15 @@ def kernel_reach(settings: DeblurringSettings) -> int:
     return settings.max_size // 2
 
 
+# A path of one pixel is barely soft.
+STRENGTHS = (
+    Strength("nothing wrong", {"clean_share": 1}),
+    *(
+        Strength(f"path of {length} px", {"length": length, "clean_share": None})
+        for length in (1, 2, 5, 10, 20, 40, 60)
+    ),
+)
+
 DEBLURRING = Task(
     name="deblurring",
     group="deblurring",
@@ -136,4 +145,5 @@ DEBLURRING = Task(
     loss="charbonnier",
     margin=kernel_reach,
     check_files=check_kernel_files,
+    strengths=STRENGTHS,
 )

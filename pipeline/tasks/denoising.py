@@ -12,7 +12,7 @@ from pipeline.degradations.ranges import Range, spared
 from pipeline.filters.non_local_means import non_local_means
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import number_range
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
@@ -44,6 +44,13 @@ def nlm(lq: Image, settings: DenoisingSettings) -> Image:
     return non_local_means(lq)
 
 
+# From below what anyone sees to the strongest of the benchmarks.
+STRENGTHS = (
+    Strength("nothing wrong", {"clean_share": 1}),
+    *(Strength(f"σ {sigma}", {"sigma": sigma, "clean_share": None}) for sigma in (1, 2, 5, 10, 15, 25, 35, 50)),
+)
+
+
 def _denoising(name: str, title: str, channels: int, convention: MetricConvention) -> Task:
     return Task(
         name=name,
@@ -60,6 +67,7 @@ def _denoising(name: str, title: str, channels: int, convention: MetricConventio
         model="ushape_base",
         tiny_model="ushape_tiny",
         loss="l1",
+        strengths=STRENGTHS,
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.ranges import IntRange, spared
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import integer_range
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
@@ -26,6 +26,16 @@ class JpegSettings(TaskSettings):
 def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
     """A real encoder and decoder; colour in 4:2:0."""
     return gt.copy() if spared(rng, settings.clean_share) else jpeg(gt, rng, settings.quality)
+
+
+# From what cameras write to the coarsest of the benchmarks.
+STRENGTHS = (
+    Strength("nothing wrong", {"clean_share": 1}),
+    *(
+        Strength(f"quality {quality}", {"quality": quality, "clean_share": None})
+        for quality in (98, 95, 90, 80, 60, 40, 30, 20, 10)
+    ),
+)
 
 
 def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) -> Task:
@@ -44,6 +54,7 @@ def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) ->
         model="ushape_base",
         tiny_model="ushape_tiny",
         loss="l1",
+        strengths=STRENGTHS,
     )
 
 

@@ -9,7 +9,7 @@ good ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from numpy.random import Generator
 from pydantic import BeforeValidator, Field
@@ -23,7 +23,7 @@ from pipeline.degradations.sensor import sensor_noise
 from pipeline.degradations.sharpen import unsharp_mask
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import integer_range, number_range
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings, as_float
 
 Share = Annotated[float, BeforeValidator(as_float), Field(ge=0, le=1)]
@@ -94,6 +94,20 @@ def degrade(gt: Image, rng: Generator, settings: PhotoSettings) -> Image:
     return quantize(image)
 
 
+def _only(label: str, **values: Any) -> Strength:
+    """The steps named in ``values`` and no others."""
+    shares = ("clean_share", "resampling_share", "noise_share", "sharpening_share", "jpeg_share")
+    return Strength(label, {**dict.fromkeys(shares, 0), **values})
+
+
+STRENGTHS = (
+    Strength("nothing wrong", {"clean_share": 1}),
+    *(_only(f"JPEG {quality}", jpeg_share=1, quality=quality) for quality in (98, 95, 85, 60, 30)),
+    *(_only(f"shot noise {shot:g}", noise_share=1, shot=shot) for shot in (2e-5, 2e-4, 2e-3)),
+    *(_only(f"shrunk to {scale}", resampling_share=1, scale=scale) for scale in (0.95, 0.8, 0.5)),
+    _only("sharpened", sharpening_share=1, radius=1, amount=0.3),
+)
+
 PHOTO = Task(
     name="photo",
     group="photo",
@@ -109,4 +123,5 @@ PHOTO = Task(
     model="ushape_base",
     tiny_model="ushape_tiny",
     loss="l1",
+    strengths=STRENGTHS,
 )

@@ -25,7 +25,7 @@ from pipeline.degradations.ranges import draw_int
 from pipeline.degradations.resize import bicubic_down, bicubic_up
 from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks import deblurring, demosaicking, denoising, jpeg, weather
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.deblurring import DeblurringSettings
 from pipeline.tasks.denoising import DenoisingSettings
 from pipeline.tasks.jpeg import JpegSettings
@@ -145,7 +145,33 @@ def check_files(settings: UnifiedGraySettings) -> None:
         deblurring.check_kernel_files(settings.deblurring)
 
 
-def _unified(name: str, title: str, channels: int, kind: type[TaskSettings], convention: MetricConvention) -> Task:
+def _only(name: str, strength: Strength) -> Strength:
+    """One task's strength, as this one sees it."""
+    return Strength(strength.label, {"weights": {name: 1}, name: dict(strength.setting)})
+
+
+GRAY_STRENGTHS = (
+    Strength("nothing wrong", {"weights": {"clean": 1}}),
+    *(_only("denoising", each) for each in denoising.STRENGTHS[2::2]),
+    *(_only("jpeg", each) for each in jpeg.STRENGTHS[2::2]),
+    *(_only("deblurring", each) for each in deblurring.STRENGTHS[1:5:2]),
+    *(Strength(f"shrunk by {scale}", {"weights": {f"sr_x{scale}": 1}}) for scale in (2, 3, 4)),
+)
+COLOR_STRENGTHS = (
+    *GRAY_STRENGTHS,
+    Strength("mosaic", {"weights": {"demosaicking": 1}}),
+    *(_only("weather", each) for each in weather.STRENGTHS[1:5]),
+)
+
+
+def _unified(
+    name: str,
+    title: str,
+    channels: int,
+    kind: type[TaskSettings],
+    convention: MetricConvention,
+    strengths: tuple[Strength, ...],
+) -> Task:
     return Task(
         name=name,
         group="unified",
@@ -163,12 +189,18 @@ def _unified(name: str, title: str, channels: int, kind: type[TaskSettings], con
         loss="l1",
         margin=reach,
         check_files=check_files,
+        strengths=strengths,
     )
 
 
 UNIFIED_COLOR = _unified(
-    "unified_color", "All degradations (color)", 3, UnifiedColorSettings, MetricConvention(channel="rgb")
+    "unified_color",
+    "All degradations (color)",
+    3,
+    UnifiedColorSettings,
+    MetricConvention(channel="rgb"),
+    COLOR_STRENGTHS,
 )
 UNIFIED_GRAY = _unified(
-    "unified_gray", "All degradations (gray)", 1, UnifiedGraySettings, MetricConvention(channel="gray")
+    "unified_gray", "All degradations (gray)", 1, UnifiedGraySettings, MetricConvention(channel="gray"), GRAY_STRENGTHS
 )

@@ -16,7 +16,7 @@ from pipeline.degradations.ranges import draw_int, middle, spared
 from pipeline.degradations.snow import Snow, snow
 from pipeline.degradations.veil import remove_uniform_veil
 from pipeline.metrics.convention import MetricConvention
-from pipeline.tasks.base import Task, identity, unchanged
+from pipeline.tasks.base import Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 Kind = Literal["rain", "snow", "raindrops"]
@@ -61,6 +61,22 @@ def inverse_veil(lq: Image, settings: WeatherSettings) -> Image:
     return remove_uniform_veil(lq, middle(veil.transmission), middle(veil.airlight))
 
 
+def _rain(label: str, layers: int, transmission: float) -> Strength:
+    rained = {"layers": layers, "transmission": transmission}
+    return Strength(label, {"kinds": ["rain"], "rain": rained, "clean_share": None})
+
+
+# Rain is the kind whose strength is one scale; the others are taken as the settings draw them.
+STRENGTHS = (
+    Strength("nothing wrong", {"clean_share": 1}),
+    _rain("mist", 0, 0.95),
+    _rain("drizzle", 1, 0.95),
+    _rain("rain", 2, 0.8),
+    _rain("heavy rain", 3, 0.5),
+    Strength("snow", {"kinds": ["snow"], "clean_share": None}),
+    Strength("raindrops", {"kinds": ["raindrops"], "clean_share": None}),
+)
+
 WEATHER = Task(
     name="weather",
     group="weather",
@@ -76,4 +92,5 @@ WEATHER = Task(
     model="ushape_base",
     tiny_model="ushape_tiny",
     loss="smooth_l1_vgg",
+    strengths=STRENGTHS,
 )

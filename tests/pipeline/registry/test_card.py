@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.registry import ModelCard
-from pipeline.registry.card import MAX_DESCRIPTION
+from pipeline.registry.client import MAX_DESCRIPTION
 from tests.pipeline.held_out import held_out
 
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
+from pipeline.registry.harm_tag import HARM_TAG
 from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG, best_version
+from pipeline.scoring.harm import Harm, HarmPoint
 
 
 def version(number: int, psnr: float, protocol: str = "p", withdrawn: bool = False) -> ModelVersion:
@@ -44,3 +46,29 @@ def test_a_champion_is_replaced_only_by_a_better_one(figures: list[float], data:
 )
 def test_who_competes(versions: list[ModelVersion], champion: int | None, expected: int | None) -> None:
     assert best_version(versions, champion) == expected
+
+
+def curved(number: int, psnr: float, *changes: float, images: str = "set") -> ModelVersion:
+    points = tuple(HarmPoint(f"σ {n}", change, change, "x", 30.0) for n, change in enumerate(changes))
+    found = version(number, psnr)
+    tags = {**found.tags, HARM_TAG: Harm(images, points).encode()}
+    return ModelVersion("m", str(number), 0, tags=[ModelVersionTag(key, value) for key, value in tags.items()])
+
+
+@pytest.mark.parametrize(
+    ("challenger", "expected"),
+    [
+        (curved(2, 31.0, -0.1, 1.0), 2),  # better, and harms no more
+        (curved(2, 31.0, -0.3, 9.0), 1),  # better on average, and spoils what the champion leaves alone
+        (curved(2, 29.0, 0.5, 2.0), 1),  # harms less, but is not better
+        (curved(2, 31.0, -9.0, images="other"), 2),  # measured on another set: nothing is known
+        (version(2, 31.0), 2),  # carries no curve
+    ],
+)
+def test_a_champion_is_not_followed_by_one_that_harms_more(challenger: ModelVersion, expected: int) -> None:
+    assert best_version([curved(1, 30.0, -0.1, 0.5), challenger], 1) == expected
+    assert best_version([version(1, 30.0), challenger], 1) == (2 if challenger.tags[METRIC_TAG] == "31.0" else 1)
+
+
+def test_without_a_champion_the_curve_decides_nothing() -> None:
+    assert best_version([curved(1, 30.0, 0.0), curved(2, 31.0, -5.0)], None) == 2
