@@ -21,7 +21,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN mkdir -p semanir pipeline \
  && echo '__version__ = "0"' > semanir/__init__.py \
  && touch pipeline/__init__.py \
- && pip install --no-cache-dir -c constraints.txt '.[train]' \
+ && pip install --no-cache-dir -c constraints.txt '.[train,serve]' \
  && pip uninstall -y semanir-on-ray
 COPY semanir semanir
 COPY pipeline pipeline

@@ -25,7 +25,7 @@ Workers = Annotated[int | tuple[int, int], BeforeValidator(read_workers)]
 
 
 def nearest_worlds(allowed: Sequence[int], world_size: int) -> str:
-    """The neighbours of ``world_size`` among ``allowed`` (ascending), as text: ``2 or 4``."""
+    """The neighbors of ``world_size`` among ``allowed`` (ascending), as text: ``2 or 4``."""
     below = [world for world in allowed if world < world_size][-1:]
     above = [world for world in allowed if world > world_size][:1]
     return " or ".join(map(str, below + above))

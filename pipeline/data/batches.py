@@ -1,4 +1,4 @@
-"""How positions become optimiser steps: global batches, phases of a progressive schedule, and allowed worlds.
+"""How positions become optimizer steps: global batches, phases of a progressive schedule, and allowed worlds.
 
 A global batch is the next G / m positions (m crops of each image make G samples); rank r of W takes
 those with P mod W = r. So the sequence of global batches does not depend on W, as long as W divides C
@@ -23,8 +23,8 @@ from pipeline.workers import nearest_worlds
 class Phase:
     """A part of the run with one batch size.
 
-    steps: how many optimiser steps it lasts; None, allowed for the last phase only, means without end.
-    global_batch_size: G, samples per optimiser step over all ranks.
+    steps: how many optimizer steps it lasts; None, allowed for the last phase only, means without end.
+    global_batch_size: G, samples per optimizer step over all ranks.
     micro_batch_size: samples per forward pass of one rank; G / (micro_batch_size · W) passes make a step.
     """
 
@@ -35,7 +35,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step's positions: [start, end), and the index of its phase."""
+    """One optimizer step's positions: [start, end), and the index of its phase."""
 
     start: int
     end: int

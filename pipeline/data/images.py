@@ -72,7 +72,7 @@ def encode_image(pixels: NDArray[np.uint8] | NDArray[np.uint16], codec: Codec = 
     """Losslessly encoded (H, W, C) pixels, C = 1 or 3.
 
     Raises:
-        ValueError: 16-bit pixels as WebP, or 16-bit colour, which neither this PNG writer nor WebP can hold.
+        ValueError: 16-bit pixels as WebP, or 16-bit color, which neither this PNG writer nor WebP can hold.
     """
     channels = pixels.shape[2]
     if pixels.dtype == np.uint16 and (codec == "webp" or channels != 1):

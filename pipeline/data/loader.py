@@ -29,7 +29,7 @@ class Batch:
     lq, gt: (B, C, H, W) float32, the network's input and its truth.
     keys, positions: of each sample; the crops of an image share them.
     phase: index of the schedule's phase.
-    next_position: when this micro-batch completes an optimiser step, the position to resume from after
+    next_position: when this micro-batch completes an optimizer step, the position to resume from after
         that step; None while more micro-batches of the step follow.
     """
 
@@ -125,7 +125,7 @@ def open_training_stream(
         datasets: a manifest or its address, or several with whole-number weights.
         make_sample: pixels and a generator to {"lq": (C, h, w), "gt": (C, H, W)} float32 tensors.
         start_position: 0, or the ``next_position`` of the last completed step.
-        global_batch_size: samples per optimiser step over all ranks.
+        global_batch_size: samples per optimizer step over all ranks.
         micro_batch_size: samples per forward pass of this rank.
         streams: C of the sample order, a multiple of every world to come.
         block_size: B of the sample order.

@@ -73,7 +73,7 @@ class StreamSettings:
     """What decides a rank's samples, and the memory it may use.
 
     streams, block_size: C and B of the sample order.
-    start_position: where to begin; the end of some optimiser step.
+    start_position: where to begin; the end of some optimizer step.
     decoded_cache_bytes: datasets that decode to no more than this together are kept decoded, once per
         loader worker; larger ones are streamed and each image is decoded when its turn comes.
     blocks_ahead: how many blocks are read ahead of need, per loader worker.

@@ -1,4 +1,4 @@
-"""The RGGB colour filter array and its two classical demosaickings."""
+"""The RGGB color filter array and its two classical demosaickings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BILINEAR_RED_BLUE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
 _GREEN_AT_RED_BLUE = (
     np.array([[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]], np.float32) / 8
 )
-_COLOR_BESIDE_GREEN = (  # the wanted colour lies left and right of the green site
+_COLOR_BESIDE_GREEN = (  # the wanted color lies left and right of the green site
     np.array(
         [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]],
         np.float32,
@@ -47,7 +47,7 @@ def mosaic(image: Image) -> Image:
 
 
 def demosaic_bilinear(recorded: Image) -> Image:
-    """RGGB mosaic (H, W, 1) to RGB (H, W, 3); each missing colour is the mean of its nearest samples."""
+    """RGGB mosaic (H, W, 1) to RGB (H, W, 3); each missing color is the mean of its nearest samples."""
     samples = _checked(recorded)
     red, green, blue = (np.zeros_like(samples) for _ in range(3))
     red[0::2, 0::2] = samples[0::2, 0::2]
@@ -88,5 +88,5 @@ def _checked(recorded: Image) -> npt.NDArray[np.float32]:
     check_image(recorded, channels=(1,))
     height, width = recorded.shape[:2]
     if min(height, width) < 2:
-        raise ValueError(f"mosaic of {height}x{width} is too small; a colour filter array needs at least 2x2")
+        raise ValueError(f"mosaic of {height}x{width} is too small; a color filter array needs at least 2x2")
     return recorded[:, :, 0]

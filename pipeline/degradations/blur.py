@@ -17,7 +17,7 @@ def check_kernel(kernel: Kernel) -> None:
     if not np.isfinite(kernel).all() or kernel.min() < 0:
         raise ValueError("blur kernel holds negative or non-finite values")
     if abs(float(kernel.sum()) - 1.0) > 1e-3:
-        raise ValueError(f"blur kernel sums to {float(kernel.sum()):.4g}; normalise it to 1")
+        raise ValueError(f"blur kernel sums to {float(kernel.sum()):.4g}; normalize it to 1")
 
 
 def blur(image: Image, kernel: Kernel) -> Image:

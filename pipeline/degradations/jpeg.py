@@ -16,7 +16,7 @@ from pipeline.degradations.ranges import IntRange, draw_int
 def jpeg(image: Image, rng: Generator, quality: IntRange, subsampling: str = "4:2:0") -> Image:
     """Compress and decompress; the quality factor (1..100) is drawn once per image from ``quality``.
 
-    Colour is coded as YCbCr with ``subsampling`` of its chroma (4:2:0 is the benchmarks' setting; cameras write 4:2:2
+    Color is coded as YCbCr with ``subsampling`` of its chroma (4:2:0 is the benchmarks' setting; cameras write 4:2:2
     and 4:4:4 too), gray as a single component.
     """
     check_image(image)

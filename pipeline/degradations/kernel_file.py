@@ -23,7 +23,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"  # MATLAB writes 7.3 files as HDF5, behind a header
 def parse_kernels(data: bytes, name: str) -> tuple[Kernel, ...]:
     """All kernels in a file's bytes, each (n, n), n odd, non-negative and summing to 1.
 
-    Kernels of even or unequal sides get rows or columns of zeros; sums are normalised.
+    Kernels of even or unequal sides get rows or columns of zeros; sums are normalized.
 
     Args:
         data: the file.

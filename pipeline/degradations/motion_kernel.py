@@ -52,7 +52,7 @@ def random_trajectory(rng: Generator, length: float) -> npt.NDArray[np.complex12
 
 
 def rasterize(trajectory: npt.NDArray[np.complex128], max_size: int) -> Kernel:
-    """Kernel (n, n), n odd and at most ``max_size``, summing to 1, its centre of mass on the centre pixel.
+    """Kernel (n, n), n odd and at most ``max_size``, summing to 1, its center of mass on the center pixel.
 
     Each position spreads its time bilinearly over four pixels. A trajectory that leaves ``max_size`` is
     scaled down.

@@ -1,7 +1,7 @@
 """Falling snow: near-white flakes of several sizes that cover what is behind them.
 
 Y.-F. Liu et al., "DesnowNet: context-aware deep network for snow removal", IEEE Trans. Image Processing
-27(6), 2018 (Snow100K): observed = flake colour · z + scene · (1 - z), z in [0, 1] the snow mask, made of
+27(6), 2018 (Snow100K): observed = flake color · z + scene · (1 - z), z in [0, 1] the snow mask, made of
 small, medium and large flakes of differing density and motion.
 """
 

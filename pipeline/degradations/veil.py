@@ -32,7 +32,7 @@ def random_veil(rng: Generator, height: int, width: int, transmission: Range, ai
     """Draw a veil for an image of the given size.
 
     transmission: mean optical transmission t, each end in (0, 1]. airlight: brightness of the air, in [0, 1].
-    relief: relative change of optical depth from the centre to the far corner, in [0, 1]; (0, 0) is a uniform
+    relief: relative change of optical depth from the center to the far corner, in [0, 1]; (0, 0) is a uniform
     veil.
     """
     mean = draw(rng, transmission)

@@ -20,7 +20,7 @@ def degrade(gt: Image, rng: Generator, settings: NoSettings) -> Image:
 
 
 def bilinear(lq: Image, settings: NoSettings) -> Image:
-    """Baseline: bilinear interpolation of each colour."""
+    """Baseline: bilinear interpolation of each color."""
     del settings
     return demosaic_bilinear(lq)
 

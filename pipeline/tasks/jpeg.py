@@ -1,4 +1,4 @@
-"""Removal of JPEG compression artefacts."""
+"""Removal of JPEG compression artifacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JpegSettings(TaskSettings):
 
 
 def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
-    """A real encoder and decoder; colour in 4:2:0."""
+    """A real encoder and decoder; color in 4:2:0."""
     return gt.copy() if spared(rng, settings.clean_share) else jpeg(gt, rng, settings.quality)
 
 
@@ -58,5 +58,5 @@ def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) ->
     )
 
 
-JPEG_COLOR = _jpeg("jpeg_color", "JPEG artefacts (color)", 3, MetricConvention(channel="rgb", blocking=True))
-JPEG_GRAY = _jpeg("jpeg_gray", "JPEG artefacts (gray)", 1, MetricConvention(channel="gray", blocking=True))
+JPEG_COLOR = _jpeg("jpeg_color", "JPEG artifacts (color)", 3, MetricConvention(channel="rgb", blocking=True))
+JPEG_GRAY = _jpeg("jpeg_gray", "JPEG artifacts (gray)", 1, MetricConvention(channel="gray", blocking=True))

@@ -23,7 +23,7 @@ def decoded(channels: int = 3, degraded: bool = False, phase: int = 0, side: int
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_task_gets_its_shapes_from_colour_and_gray(name, channels):
+def test_every_task_gets_its_shapes_from_color_and_gray(name, channels):
     task = TASKS[name]
     side = 24
     sample = make_patch_sampler(task, task.settings(), side)(decoded(channels), sample_generator(0, 5))
@@ -53,7 +53,7 @@ def test_a_patch_is_a_turned_cut_of_the_image():
     assert any(np.array_equal(turn, cut) for cut in cuts for turn in turns)
 
 
-def test_a_gray_task_converts_colour_by_rounded_luma():
+def test_a_gray_task_converts_color_by_rounded_luma():
     task = TASKS["denoising_gray"]
     image = decoded(side=16)
     sample = make_patch_sampler(task, task.settings(), 16)(image, sample_generator(0, 0))

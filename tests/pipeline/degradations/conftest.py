@@ -15,7 +15,7 @@ from pipeline.degradations.quantize import from_uint8
 
 @pytest.fixture(scope="session")
 def photo() -> Image:
-    """A 64x80 crop of a colour photograph, read-only so that no degradation can alter its argument unseen."""
+    """A 64x80 crop of a color photograph, read-only so that no degradation can alter its argument unseen."""
     image = from_uint8(data.astronaut()[60:124, 160:240])
     image.flags.writeable = False
     return image
