@@ -3,7 +3,7 @@
 from pipeline.registry.card import ModelCard
 from pipeline.registry.client import check_tracking_server
 from pipeline.registry.pull import pull
-from pipeline.registry.register import Registered, find_registered, register, registered_name
+from pipeline.registry.register import Registered, find_registered, register, registered_name, settle_again
 from pipeline.registry.rollback import rollback
 from pipeline.registry.sealed import AlteredModelError
 
@@ -17,4 +17,5 @@ __all__ = [
     "register",
     "registered_name",
     "rollback",
+    "settle_again",
 ]

@@ -28,6 +28,7 @@ from pipeline.tasks import TASKS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
 
@@ -43,13 +44,17 @@ FIGURES_TAG = "held_out_figures"
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A version in the registry. ``alias``: "champion", "challenger" or "" for one that is neither."""
+    """A version in the registry. ``alias``: "champion", "challenger" or "" for one that is neither.
+
+    run_ended: whether the run that made it came to its end, and did not die between this version and that.
+    """
 
     name: str
     version: int
     alias: str
     run_id: str
     scores: tuple[Score, ...]
+    run_ended: bool = True
 
     @property
     def uri(self) -> str:
@@ -65,9 +70,9 @@ def registered_name(task: str) -> str:
 def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     """Register the weights in ``folder`` (written by ``semanir.save``) as a version of ``semanir-<task>``.
 
-    run_id: the MLflow run that trained it; a run registers equal weights once, so a resumed job may call
-    again. The new version becomes champion when it beats the standing one under the same protocol, else
-    challenger.
+    run_id: the MLflow run that trained it. Killed or left without an answer at any request, the same call ends what
+    was begun: one READY version for each run and weights, with the aliases where they belong. The new version becomes
+    champion when it beats the standing one under the same protocol, else challenger.
 
     Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not
     belong to the card's task; AlteredModelError when what would be registered does not load and reproduce its
@@ -76,10 +81,12 @@ def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     client = connect()
     name = registered_name(card.task)
     weights = sealed.file_digest(Path(folder) / sealed.WEIGHTS_FILE)
-    known = [
-        v for v in all_versions(client, name) if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
-    ]
-    version = known[-1] if known else _new_version(client, name, Path(folder), card, run_id)
+    version = _only_version(client, name, run_id, weights)
+    if version is None:
+        _create_version(client, name, Path(folder), card, run_id)
+        # Looked up, not returned: the server may have made two of a request that was sent twice.
+        version = _only_version(client, name, run_id, weights)
+        assert version is not None
     settle(client, name, int(version.version))
     return _registered(client, version)
 
@@ -91,12 +98,31 @@ def find_registered(task: str, fingerprint: str) -> list[Registered]:
     return [_registered(client, v) for v in versions if v.tags.get(FINGERPRINT_TAG) == fingerprint]
 
 
-def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> ModelVersion:
+def settle_again(registered: Registered) -> Registered:
+    """The version with the aliases where they belong: someone may have taken one away, or died before setting it."""
+    client = connect()
+    settle(client, registered.name, registered.version)
+    return _registered(client, client.get_model_version(registered.name, str(registered.version)))
+
+
+def _only_version(client: MlflowClient, name: str, run_id: str, weights: str) -> ModelVersion | None:
+    """The first READY version of a run's weights; whatever else there is of them goes."""
+    found = [
+        v for v in all_versions(client, name) if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
+    ]
+    ready = [version for version in found if version.status == "READY"]
+    for version in found:
+        if version not in ready[:1]:
+            client.delete_model_version(name, str(version.version))
+    return ready[0] if ready else None
+
+
+def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / ARTIFACT
         digests = seal(source, TASKS[card.task], card, folder)
         task = sealed.read_task(folder)
-        model_id = _log_model(client, name, folder, task, card, run_id)
+        model_id = _log_model(client, name, folder, task, card, run_id, digests[sealed.WEIGHTS_FILE])
     _ensure_model(client, name)
     tags = {
         "task": card.task,
@@ -112,7 +138,7 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
         **_metrics(card),
         **({} if card.harm is None else {HARM_TAG: card.harm.encode()}),
     }
-    return client.create_model_version(
+    client.create_model_version(
         name=name,
         source=f"models:/{model_id}",
         run_id=run_id,
@@ -123,21 +149,31 @@ def _new_version(client: MlflowClient, name: str, source: Path, card: ModelCard,
 
 
 def _log_model(
-    client: MlflowClient, name: str, folder: Path, task: dict[str, Any], card: ModelCard, run_id: str
+    client: MlflowClient, name: str, folder: Path, task: dict[str, Any], card: ModelCard, run_id: str, weights: str
 ) -> str:
     """Save the pyfunc, check that it loads and predicts, and log it to the run; returns its id."""
     import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
 
     example = np.full((1, 16, 16, task["observed_channels"]), 128, np.uint8)
-    model = client.create_logged_model(
-        experiment_id=client.get_run(run_id).info.experiment_id,
-        name=name,
-        source_run_id=run_id,
-        params={"k": str(task["k"])},
-        tags={"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit},
-        model_type="image-restoration",
-    )
+    experiment = client.get_run(run_id).info.experiment_id
+    model = _only_logged_model(client, experiment, run_id, weights)
+    if model is None:
+        client.create_logged_model(
+            experiment_id=experiment,
+            name=name,
+            source_run_id=run_id,
+            params={"k": str(task["k"])},
+            tags={
+                "task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit,
+                WEIGHTS_TAG: weights,
+            },
+            model_type="image-restoration",
+        )  # fmt: skip
+        model = _only_logged_model(client, experiment, run_id, weights)
+        assert model is not None
+    if model.status == "READY":  # set last: all of it is there
+        return str(model.model_id)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pyfunc"
         with _MLFLOW_SAVING, _quiet_mlflow():
@@ -159,12 +195,25 @@ def _log_model(
             # Loading verifies digests and probe, as it will at a stranger's.
             mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
         client.log_model_artifacts(model.model_id, str(path))
-    client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
     now = model.creation_timestamp
     metrics = [Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()]
     client.log_batch(run_id, metrics=metrics)
+    client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
+
+
+def _only_logged_model(client: MlflowClient, experiment: str, run_id: str, weights: str) -> LoggedModel | None:
+    """The logged model of a run's weights, the one that is whole if any is; others of them go."""
+    found: list[LoggedModel] = [
+        model
+        for model in client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
+        if model.tags.get(WEIGHTS_TAG) == weights
+    ]
+    found.sort(key=lambda model: (model.status != "READY", model.creation_timestamp, model.model_id))
+    for model in found[1:]:
+        client.delete_logged_model(model.model_id)
+    return found[0] if found else None
 
 
 def _metrics(card: ModelCard) -> dict[str, float]:
@@ -220,13 +269,26 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 def _registered(client: MlflowClient, version: ModelVersion) -> Registered:
     aliases = client.get_registered_model(version.name).aliases
     held = [alias for alias, number in aliases.items() if int(number) == int(version.version)]
+    run_id = version.tags.get(RUN_TAG, version.run_id or "")
     return Registered(
         name=version.name,
         version=int(version.version),
         alias=next((alias for alias in ("champion", "challenger") if alias in held), ""),
-        run_id=version.tags.get(RUN_TAG, version.run_id or ""),
+        run_id=run_id,
         scores=tuple(_scores(version)),
+        run_ended=_ended(client, run_id),
     )
+
+
+def _ended(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_run(run_id).info.status) == "FINISHED"
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return True  # someone deleted it: there is nothing left to end
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pipeline.registry.patience import is_transient, patiently
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow.entities import Run
 
 BATCH = 500  # metrics per request; MLflow's own limit is 1000
 FLUSH_EVERY_S = 2.0
@@ -50,7 +51,7 @@ class Tracker:
         self._wait("logging parameters", lambda: self._client.log_batch(self.run_id, params=given))
         self._queue: list[Metric] = []
         self._files: list[tuple[str, bytes]] = []
-        self._lock = threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_forever, name=f"mlflow-{run_name}", daemon=True)
         self._thread.start()
@@ -83,6 +84,18 @@ class Tracker:
         """Log rows as JSON."""
         self.document(name, json.dumps(rows, indent=2))
 
+    def flush(self) -> None:
+        """Send what is queued, and return when the server has it.
+
+        Raises:
+            TrackingUnavailable: it did not take it within the deadline.
+        """
+        self._wait("logging figures", self._flush)
+
+    def mark_killed(self) -> None:
+        """Say at once that the run is ending: whoever stops this process may not wait for :meth:`finish`."""
+        self._client.set_terminated(self.run_id, "KILLED")
+
     def finish(self, status: str = "FINISHED") -> None:
         """Send what is queued, then end the run as ``FINISHED``, ``FAILED`` or ``KILLED``.
 
@@ -103,15 +116,19 @@ class Tracker:
         return patiently(what, call, self._deadline_s)
 
     def _find_or_create(self, experiment_id: str, run_name: str, tags: Mapping[str, str]) -> str:
-        known = self._client.search_runs(
-            [experiment_id], filter_string=f"tags.`{RUN_NAME_TAG}` = '{run_name}'", max_results=1
-        )
-        if known:
-            run_id = known[0].info.run_id
-            self._client.update_run(run_id, status="RUNNING")
-            return str(run_id)
-        run = self._client.create_run(experiment_id, run_name=run_name, tags={RUN_NAME_TAG: run_name, **tags})
-        return str(run.info.run_id)
+        known = self._named(experiment_id, run_name)
+        if not known:
+            self._client.create_run(experiment_id, run_name=run_name, tags={RUN_NAME_TAG: run_name, **tags})
+            known = self._named(experiment_id, run_name)
+        first, *others = known
+        for other in others:  # of a request whose answer was lost, which was sent again
+            self._client.set_terminated(other.info.run_id, "KILLED")
+        self._client.update_run(first.info.run_id, status="RUNNING")
+        return str(first.info.run_id)
+
+    def _named(self, experiment_id: str, run_name: str) -> list[Run]:
+        name = f"tags.`{RUN_NAME_TAG}` = '{run_name}'"
+        return list(self._client.search_runs([experiment_id], name, order_by=["attributes.start_time ASC"]))
 
     def _send_forever(self) -> None:
         while not self._stop.wait(FLUSH_EVERY_S):
@@ -122,6 +139,10 @@ class Tracker:
                     return  # a figure was refused: finish() meets the same answer, and raises it
 
     def _flush(self) -> None:
+        with self._sending:  # one thread at a time, or figures would be sent twice
+            self._send_queued()
+
+    def _send_queued(self) -> None:
         with self._lock:
             batch = self._queue[:BATCH]
         while batch:

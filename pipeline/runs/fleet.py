@@ -46,7 +46,7 @@ def run_fleet(
     for config in configs:
         room.check(each_worker(config.training), config.training.min_workers, config.task)
     board, experiment_id = Board(), open_experiment(experiment)
-    with Progress(console) as progress, told_to_stop() as stop, ThreadPoolExecutor(len(configs)) as pool:
+    with Progress(console) as progress, told_to_stop() as stop, ThreadPoolExecutor(2 * len(configs)) as pool:
         runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress, force) for config in configs]
         by_topic = {run.topic: run for run in runs}
         futures = [pool.submit(run.run) for run in runs]
@@ -56,6 +56,8 @@ def run_fleet(
             if stop.is_set() and not board.closed:
                 console.print("SIGTERM: saving, then leaving")
                 board.dismiss()
+                for run in runs:
+                    pool.submit(run.stopping)
             room.resize(total_resources())  # nodes come and go
             for topic, notice in board.collect():
                 if isinstance(notice, SentFile):

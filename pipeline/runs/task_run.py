@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +13,8 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
-from pipeline.registry import ModelCard, Registered, find_registered, register
+from pipeline.errors import first_line
+from pipeline.registry import ModelCard, Registered, find_registered, register, settle_again
 from pipeline.registry.patience import TrackingUnavailable, patiently
 from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.held_out import score_held_out
@@ -27,6 +29,8 @@ from pipeline.tasks import TASKS
 from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
 from pipeline.training.worlds import allowed_worlds
+
+log = logging.getLogger(__name__)
 
 
 class TaskRun:
@@ -46,11 +50,15 @@ class TaskRun:
         self._train_sets = open_datasets(list(config.data.train_sets.items()))
         self._data_digest = mixture_digest(self._train_sets)
         self.fingerprint = f"{config.fingerprint()}-{self._data_digest[:8]}"
-        finished = patiently("looking for finished runs", lambda: find_registered(config.task, self.fingerprint))
+        found = patiently("looking for finished runs", lambda: find_registered(config.task, self.fingerprint))
+        # One that died after its version was made goes on: what is missing is done, the rest found as it was left.
+        finished = [version for version in found if version.run_ended]
         self._finished: Registered | None = finished[-1] if finished and not retrain else None
         # A retrained run is a run of its own, and a killed retraining continues as such.
-        self.topic = "-".join([config.task, self.fingerprint, *([str(len(finished))] if finished else [])])
+        before = len({version.run_id for version in finished})
+        self.topic = "-".join([config.task, self.fingerprint, *([str(before)] if before else [])])
         self._tracker: Tracker | None = None
+        self._over = False
 
     def heard(self, step: int, metrics: Mapping[str, float]) -> None:
         """Figures from rank 0, on the driver's thread."""
@@ -63,6 +71,14 @@ class TaskRun:
         if self._tracker is not None:
             self._tracker.file(file.name, file.content)
 
+    def stopping(self) -> None:
+        """The process was told to stop, and may not be given the time to end properly: MLflow is told first."""
+        if self._tracker is not None and not self._over:
+            try:
+                self._tracker.mark_killed()
+            except Exception as error:  # the run's proper end says it again, and waits for a server that is away
+                log.warning("MLflow was not told that %s stops: %s", self.topic, first_line(error))
+
     def run(self) -> Outcome:
         """All of it; exceptions are the caller's to report. One driver at a time: the run folder has a lease."""
         folder, deadline_s = f"{self.config.storage.rstrip('/')}/{self.topic}", self.config.training.storage_deadline_s
@@ -72,9 +88,10 @@ class TaskRun:
     def _run(self) -> Outcome:
         config, task = self.config, self.config.task
         self._progress.start(task, config.training.steps)
-        if self._finished is not None:
-            self._progress.done(task, f"registered before as {_version(self._finished)}; --retrain trains it again")
-            return Outcome(task, "registered before", version=_version(self._finished), scores=self._finished.scores)
+        if (finished := self._finished) is not None:
+            known = patiently("setting aliases", lambda: settle_again(finished), config.training.outage_deadline_s)
+            self._progress.done(task, f"registered before as {_version(known)}; --retrain trains it again")
+            return Outcome(task, "registered before", version=_version(known), scores=known.scores)
         with ExitStack() as room:
             # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
             share = room.enter_context(
@@ -101,6 +118,7 @@ class TaskRun:
                 except TrackingUnavailable as silent:
                     error.add_note(str(silent))  # the first failure is the one to mend
                 raise
+        self._over = True
         self._tracker.finish("FINISHED")
         self._progress.done(task, f"registered as {outcome.version}")
         return outcome
@@ -123,13 +141,15 @@ class TaskRun:
             outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
             tracker.log(config.training.steps, _means(outcome))
             card = self._card(outcome)
+            tracker.tag({"checkpoint": trained.checkpoint_uri})
+            tracker.flush()  # a version tells that its run has all its figures
             self._lease.check()
             registered = patiently(
                 f"registering the {task} model",
                 lambda: register(folder, card, run_id=tracker.run_id),
                 config.training.outage_deadline_s,
             )
-        tracker.tag({"model_version": _version(registered), "checkpoint": trained.checkpoint_uri})
+        tracker.tag({"model_version": _version(registered)})
         return replace(outcome, version=_version(registered))
 
     def _card(self, outcome: Outcome) -> ModelCard:

@@ -1,0 +1,166 @@
+"""Registration is one transaction that can be repeated: harmed at any HTTP call, the same command ends it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import semanir
+from pipeline.errors import UserError
+from pipeline.registry import ModelCard, client, register, registered_name
+from pipeline.registry.client import connect
+from pipeline.registry.patience import patiently
+from pipeline.registry.promotion import all_versions
+from pipeline.registry.tracking import Tracker, open_experiment
+from pipeline.tasks import TASKS
+from tests.http_faults import Fault, FaultyProxy
+
+TASK = "denoising_gray"
+EXPERIMENT = "transactions"
+ALL_FAULTS: tuple[Fault, ...] = ("refused", "lost", "stalled", "killed", "killed_after")
+# The calls that change what others see; the walk below takes every call.
+TURNS = ("runs/create", "POST /api/2.0/mlflow/logged-models", "model-versions/create", "alias", "runs/update")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server of these tests' own: they leave many models behind."""
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        str(Path(sys.executable).with_name("mlflow")), "server", "--host=127.0.0.1", f"--port={port}", "--workers=1",
+        f"--backend-store-uri=sqlite:///{folder}/mlflow.db", "--serve-artifacts",
+        f"--artifacts-destination={folder}/files", "--uvicorn-opts=--log-level=warning",
+    ]  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    env |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=env, start_new_session=True)
+    try:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
+        while True:
+            try:
+                client.check_tracking_server(address)
+                break
+            except UserError:
+                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline, (folder / "log").read_text()[-2000:]
+                time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def proxy(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 3.0)
+    yield proxy
+    proxy.close()
+
+
+def train(name: str, folder: Path, card: ModelCard) -> None:
+    """What a task's run does with MLflow, from its run to the end of it."""
+    tracker = Tracker(open_experiment(EXPERIMENT), name, params={"seed": 0}, tags={"task": TASK})
+    tracker.log(1, {"loss": 0.5})
+    tracker.flush()
+    registered = patiently("registering", lambda: register(folder, card, run_id=tracker.run_id))
+    tracker.tag({"model_version": str(registered.version)})
+    tracker.finish()
+
+
+def model(folder: Path, seed: int) -> Path:
+    task = TASKS[TASK]
+    torch.manual_seed(seed)
+    network = semanir.create_model(task.tiny_model, in_channels=1, out_channels=1, zero_init_last=False)
+    return semanir.save(network, folder / str(seed))
+
+
+def check(name: str) -> None:
+    """One READY version of the run's weights, champion, and a FINISHED run with one whole model."""
+    mlflow = connect()
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
+    (run,) = mlflow.search_runs([experiment], f"tags.`semanir.run_name` = '{name}'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["loss"] == 0.5
+    (logged,) = mlflow.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
+    assert logged.status == "READY"
+    assert {output.model_id for output in run.outputs.model_outputs} == {logged.model_id}
+    (version,) = (v for v in all_versions(mlflow, registered_name(TASK)) if v.run_id == run.info.run_id)
+    assert version.status == "READY"
+    assert version.source == f"models:/{logged.model_id}"
+    assert run.data.tags["model_version"] == str(version.version)
+    aliases = mlflow.get_registered_model(registered_name(TASK)).aliases
+    assert {alias for alias, number in aliases.items() if int(number) == int(version.version)} == {"champion"}
+
+
+class Commands:
+    """The same command, in a process of its own where it may be killed."""
+
+    def __init__(self, proxy: FaultyProxy, folder: Path, make_card: Callable[..., ModelCard]) -> None:
+        self._proxy, self._folder, self._make_card = proxy, folder, make_card
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([__name__, "mlflow", "pipeline.registry.seal"])
+        self._count = 0
+
+    def run_harmed(self, chosen: Callable[[int, str], bool], fault: Fault) -> str:
+        """Train with one call harmed, again if that killed it, then check; returns the call, "" if there was none."""
+        mlflow = connect()
+        known = all_versions(mlflow, registered_name(TASK))
+        seed = len(known) + self._count
+        self._count += 1
+        name, folder = f"{fault}-{os.getpid()}-{seed}", model(self._folder, seed)
+        card = self._make_card(TASK, restored=20.0 + 0.01 * (seed + 1))
+        process: Any = self._context.Process(target=train, args=(name, folder, card))
+        self._proxy.arm(chosen, fault, lambda: os.kill(process.pid, signal.SIGKILL))
+        process.start()
+        process.join()
+        harmed = self._proxy.harmed
+        if fault.startswith("killed") and harmed:
+            assert process.exitcode == -signal.SIGKILL
+            self._proxy.arm(lambda number, call: False, fault)
+            process = self._context.Process(target=train, args=(name, folder, card))
+            process.start()
+            process.join()
+        assert process.exitcode == 0, (fault, harmed)
+        check(name)
+        return harmed
+
+
+@pytest.fixture
+def commands(proxy: FaultyProxy, tmp_path: Path, make_card: Callable[..., ModelCard]) -> Commands:
+    return Commands(proxy, tmp_path, make_card)
+
+
+@pytest.mark.parametrize(("turn", "fault"), [(TURNS[2], "lost"), (TURNS[2], "killed_after"), (TURNS[3], "killed")])
+def test_where_it_once_went_wrong(commands: Commands, turn: str, fault: Fault) -> None:
+    """A version without its alias, or two of one run."""
+    assert turn in commands.run_harmed(lambda number, call: turn in call, fault)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ALL_FAULTS)
+def test_every_call_of_a_registration(commands: Commands, fault: Fault) -> None:
+    number, harmed = 0, []
+    while call := commands.run_harmed(lambda count, call, number=number: count == number, fault):  # type: ignore[misc]
+        harmed.append(call)
+        number += 1
+    assert number > 20
+    assert all(any(turn in call for call in harmed) for turn in TURNS), harmed
