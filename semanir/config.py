@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -11,6 +10,21 @@ from semanir.ops.attention.backends import BACKEND_NAMES
 
 Family = Literal["columnar", "ushape"]
 Shift = Literal["both_grids", "per_stage"]
+
+
+# A configuration may come with somebody's weights: what no SemanIR has is refused before memory is taken.
+LIMITS = {
+    "embed_dim": 4096,
+    "num_heads": 256,
+    "window_size": 128,
+    "k": 128**2,
+    "in_channels": 256,
+    "out_channels": 256,
+    "upscale": 16,
+    "bias_hidden_dim": 8192,
+    "upsample_dim": 4096,
+}
+MAX_STAGES, MAX_DEPTH, MAX_MLP_RATIO = 64, 128, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,31 +80,25 @@ class ModelConfig:
         _one_of("family", self.family, get_args(Family))
         _one_of("shift", self.shift, get_args(Shift))
         _one_of("attention", self.attention, BACKEND_NAMES)
-        for name in (
-            "embed_dim",
-            "num_heads",
-            "window_size",
-            "k",
-            "in_channels",
-            "out_channels",
-            "upscale",
-            "bias_hidden_dim",
-            "upsample_dim",
-        ):
-            _positive_int(name, getattr(self, name))
+        for name, most in LIMITS.items():
+            _positive_int(name, getattr(self, name), most)
         for name in ("image_skip", "zero_init_last", "checkpoint_stages", "check_finite"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not self.depths:
             raise ValueError("depths must name at least one stage, got ()")
+        if len(self.depths) > MAX_STAGES:
+            raise ValueError(f"depths names {len(self.depths)} stages; at most {MAX_STAGES} are built")
         for depth in self.depths:
-            _positive_int("each of depths", depth)
+            _positive_int("each of depths", depth, MAX_DEPTH)
         if (
             isinstance(self.mlp_ratio, bool)
             or not isinstance(self.mlp_ratio, int | float)
-            or not (math.isfinite(self.mlp_ratio) and self.mlp_ratio > 0)
+            or not 0 < self.mlp_ratio <= MAX_MLP_RATIO
         ):
-            raise ValueError(f"mlp_ratio must be a positive number, got {self.mlp_ratio!r}")
+            raise ValueError(
+                f"mlp_ratio must be a positive number, got {self.mlp_ratio!r:.40}; at most {MAX_MLP_RATIO}"
+            )
         if int(self.embed_dim * self.mlp_ratio) < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel at embed_dim {self.embed_dim}")
         if self.embed_dim % self.num_heads:
@@ -141,11 +149,13 @@ def check_k(k: int, window_size: int) -> None:
         )
 
 
-def _positive_int(name: str, value: object) -> None:
+def _positive_int(name: str, value: object, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        raise ValueError(f"{name} must be a positive integer, got {value!r:.40}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value!r:.40}")
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r:.40}")

@@ -17,6 +17,7 @@ from semanir.network import SemanIR
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SOURCES = "semanir.sources"  # the entry points that fetch an address into a folder, one per scheme
+MAX_CONFIG_BYTES = 1 << 20
 _URI_SCHEMES = ("models:", "runs:", "shipped:")
 
 
@@ -60,18 +61,35 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; expected a folder written by semanir.save")
+    if (folder / CONFIG_FILE).stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{folder / CONFIG_FILE} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
         values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder / CONFIG_FILE} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{folder / CONFIG_FILE} must hold a JSON object, got {type(values).__name__}")
-    model = build_model(ModelConfig.from_dict(values))
+    config = ModelConfig.from_dict(values)
+    _check_size(config, folder / WEIGHTS_FILE)
+    model = build_model(config)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
+        raise ValueError(
+            f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {' '.join(str(error).split())[:400]}"
+        ) from error
     return model.to(device).eval()
+
+
+def _check_size(config: ModelConfig, weights: Path) -> None:
+    """Refuse a configuration of a model far larger than its weights, before the model takes its memory."""
+    # Each layer's query, key, value and output projections alone are 4 C² numbers, of two bytes at least.
+    least, size = 8 * sum(config.depths) * config.embed_dim**2, weights.stat().st_size
+    if size < least:
+        raise ValueError(
+            f"{weights} does not fit its {CONFIG_FILE}: {sum(config.depths)} layers with embed_dim {config.embed_dim} "
+            f"take {least} bytes at least, it has {size}"
+        )
 
 
 def _fetch(uri: str) -> Path:

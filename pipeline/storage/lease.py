@@ -49,6 +49,9 @@ class Owner:
         return f"{self.name} since {self.since}"
 
 
+_UNREADABLE = Owner("an unreadable lease", "an unknown time", "")  # it is waited out like any other
+
+
 class HeldElsewhere(UserError):
     """Another writer is at work here."""
 
@@ -176,9 +179,12 @@ def _read(storage: Storage, number: int) -> Owner | None:
     except FileNotFoundError:
         return None
     try:
-        return Owner(**json.loads(data))
+        owner = Owner(**json.loads(data))
+        if all(type(value) is type(getattr(_UNREADABLE, name)) for name, value in asdict(owner).items()):
+            return owner
     except (ValueError, TypeError, RecursionError):
-        return Owner("an unreadable lease", "an unknown time", "")
+        pass
+    return _UNREADABLE
 
 
 def _name() -> str:

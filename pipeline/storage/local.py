@@ -100,5 +100,8 @@ def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
             if key.startswith(prefix) or prefix.startswith(key):
                 yield from _below(Path(entry.path), key, prefix)
         elif key.startswith(prefix):
-            status = entry.stat()
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # deleted since the folder was read
+                continue
             yield Entry(key, status.st_size, str(status.st_mtime_ns))

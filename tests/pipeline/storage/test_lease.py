@@ -120,7 +120,18 @@ def test_a_stopped_owner_that_wakes_up_knows_that_it_lost(place: str, monkeypatc
     second.release()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"name": 1}', b"[" * 60_000, b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b'{"name": 1}',
+        b'{"name": "a", "since": "b", "nonce": "c", "process": 1}',
+        b"[" * 60_000,
+        b"\xff",
+    ],
+)
 def test_an_unreadable_lease_is_waited_out_and_replaced(
     place: str, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
