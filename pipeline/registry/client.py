@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import urllib.error
 import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -83,3 +87,17 @@ def without_credentials(uri: str) -> str:
     """The address without user name and password, fit for messages."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """Hide MLflow's advice on type hints and models from code while saving; errors still raise."""
+    logger = logging.getLogger("mlflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

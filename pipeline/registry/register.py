@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +16,7 @@ import numpy as np
 from pipeline.metrics.catalog import PSNR
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard
-from pipeline.registry.client import connect
+from pipeline.registry.client import connect, quiet_mlflow
 from pipeline.registry.harm_tag import HARM_TAG
 from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, all_versions, settle
 from pipeline.registry.seal import seal
@@ -176,7 +173,7 @@ def _log_model(
         return str(model.model_id)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pyfunc"
-        with _MLFLOW_SAVING, _quiet_mlflow():
+        with _MLFLOW_SAVING, quiet_mlflow():
             mlflow.pyfunc.save_model(
                 path,
                 mlflow_model=mlflow.models.Model(
@@ -289,17 +286,3 @@ def _ended(client: MlflowClient, run_id: str) -> bool:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return True  # someone deleted it: there is nothing left to end
-
-
-@contextmanager
-def _quiet_mlflow() -> Iterator[None]:
-    """Hide MLflow's advice on type hints and models from code while saving; errors still raise."""
-    logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
