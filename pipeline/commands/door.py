@@ -19,7 +19,7 @@ EXIT_STATUS = """Exit status:
 """
 # What only `pip install '.[train]'` brings; the install without it restores images.
 TRAIN_ONLY = {"boto3", "botocore", "deepspeed", "h5py", "matplotlib", "mlflow", "optuna", "psutil", "pyarrow", "ray"}
-TRAIN_ONLY |= {"skimage", "sklearn", "webdataset"}
+TRAIN_ONLY |= {"pywt", "skimage", "sklearn", "webdataset"}
 
 
 class Command(Protocol):

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 IMPORTED_AS = {
     "scikit-image": {"skimage"},
     "scikit-learn": {"sklearn"},
+    "PyWavelets": {"pywt"},
     "boto3": {"boto3", "botocore"},
 }
 
