@@ -61,7 +61,8 @@ def own_cluster(cpus: int) -> Iterator[None]:
 def total_resources() -> dict[str, float]:
     """CPUs and GPUs of all living nodes, or what an autoscaler may let the cluster grow to, where that is more."""
     import ray
-    from ray._private.state import state  # Ray Train asks the same way: there is no public one
+
+    from pipeline.ray_internals import state
 
     living, limit = ray.cluster_resources(), state.get_max_resources_from_cluster_config() or {}
     return {kind: float(max(living.get(kind, 0), limit.get(kind, 0))) for kind in ("CPU", "GPU")}
@@ -101,14 +102,14 @@ def map_tasks(
 
 def draining_nodes() -> set[str]:
     """The nodes that take nothing new, because they are about to go."""
-    from ray._private.state import state
+    from pipeline.ray_internals import state
 
     return set(state.get_draining_nodes())
 
 
 def free_workers(each: Mapping[str, float]) -> int:
     """How many workers that take ``each`` would fit on the nodes now, beside all that runs there."""
-    from ray._private.state import available_resources_per_node
+    from pipeline.ray_internals import available_resources_per_node
 
     leaving = draining_nodes()
     return sum(

@@ -16,6 +16,7 @@ MODULES = sorted(path for room in sorted(OURS) for path in (ROOT / room).rglob("
 DOORS = {
     "ray": (
         "pipeline/cluster.py",
+        "pipeline/ray_internals.py",
         "pipeline/training/elastic.py",
         "pipeline/training/launch.py",
         "pipeline/training/outage.py",
@@ -24,7 +25,7 @@ DOORS = {
         "pipeline/tuning/",
     ),
     "mlflow": ("pipeline/registry/",),
-    "deepspeed": ("pipeline/training/engine.py", "pipeline/training/checkpoint.py"),
+    "deepspeed": ("pipeline/training/engine.py", "pipeline/training/deepspeed_internals.py"),
 }
 # NumPy is optional there: it makes the dictionary's build on a CPU faster, and torch alone builds the same one.
 SEMANIR_MAY_IMPORT = {"torch", "triton", "safetensors", "numpy", "onnx"}

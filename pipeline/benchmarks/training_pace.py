@@ -98,7 +98,7 @@ class EngineStep:
 
     def on(self, batch: tuple[Tensor, Tensor]) -> float:
         """One step on ``batch``."""
-        loss = self.engine.step([batch], self.loss, RATE, None)
+        loss = self.engine.step([batch], self.loss, RATE, None).loss
         assert loss is not None
         return loss
 

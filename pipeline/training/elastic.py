@@ -15,28 +15,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
-from ray.train.v2._internal.execution.controller.state import (
-    PreemptingState,
-    ReschedulingState,
-    RunningState,
-    TrainControllerState,
-)
-from ray.train.v2._internal.execution.scaling_policy import (
-    AUTOSCALING_REQUESTS_GET_TIMEOUT_S,
-    ElasticScalingPolicy,
-    NoopDecision,
-    ResizeDecision,
-    ScalingDecision,
-)
-from ray.train.v2._internal.execution.scaling_policy.autoscaling_coordinator_client import (
-    TrainAutoscalingCoordinatorClient,
-)
-from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus, WorkerGroupState
 from ray.train.v2.api.config import ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from pipeline.cluster import Board, draining_nodes, free_workers
+from pipeline.ray_internals import (
+    AUTOSCALING_REQUESTS_GET_TIMEOUT_S,
+    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
+    ElasticScalingPolicy,
+    NoopDecision,
+    PreemptingState,
+    ReschedulingState,
+    ResizeDecision,
+    RunningState,
+    ScalingDecision,
+    TrainAutoscalingCoordinatorClient,
+    TrainControllerState,
+    WorkerGroupPollStatus,
+    WorkerGroupState,
+)
 from pipeline.training.worlds import largest_world
 
 logger = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,27 @@ from torch.profiler import record_function
 
 from pipeline.config import TrainingSettings
 from pipeline.errors import UserError
+from pipeline.training import deepspeed_internals as internals
 from pipeline.training.context import WorkerContext
 from pipeline.training.deepspeed_config import build_deepspeed_config
 from pipeline.training.losses import Loss
 
 TAG = "engine"
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one optimizer step came to; the same on every rank.
+
+    loss: the mean over all micro-batches of all ranks, or None when one of them was not finite and the step was
+        dropped.
+    leaving: whether a rank was asked to leave.
+    tally: what the ranks handed in, summed.
+    """
+
+    loss: float | None
+    leaving: bool
+    tally: tuple[float, ...]
 
 
 class Engine:
@@ -43,8 +60,6 @@ class Engine:
                 timeout=timedelta(seconds=settings.collective_timeout_s),
             )  # fmt: skip
         self.device = context.device
-        self.tally: list[float] = []  # what the ranks handed to the last step, summed
-        self.leaving = False  # whether any rank was asked to leave; after a step, the same on every rank
         self._context = context
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._engine, *_ = deepspeed.initialize(
@@ -61,36 +76,42 @@ class Engine:
     def step(
         self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None,
         lap: Callable[[str], None] = lambda part: None, tally: Sequence[float] = (),
-    ) -> float | None:  # fmt: skip
+    ) -> StepResult:  # fmt: skip
         """One optimizer step over this rank's ``(lq, gt)`` micro-batches of a global batch.
 
-        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally``, this rank's counts, travels
-        with the loss: its sum over the ranks is :attr:`tally` afterwards.
+        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally`` is this rank's counts.
 
-        Returns the mean loss over all ranks, or None when any rank's loss was not finite: the weights are then
-        as before, and the optimizer's moments have seen a zero gradient for the dropped micro-batch.
+        No micro-batch waits for its loss: all of them stay on the device until the last gradient is queued, then one
+        all-reduce and one read tell every rank every micro-batch's loss, and only then the optimizer steps. So the test
+        for values that are not finite is exact in every ZeRO stage and with any accumulation: one of them anywhere, and
+        no rank changes weights, moments or the optimizer's count of steps, whatever it did to the gradients, which are
+        dropped (deepspeed_internals.without_stepping).
         """
-        total: float | None = 0.0
         self._accumulate(len(micro_batches), len(micro_batches[0][0]))
+        losses = []
         for number, (lq, gt) in enumerate(micro_batches, start=1):
+            last = number == len(micro_batches)
             with record_function("forward"):
                 value = loss(self.forward(lq, k), gt.to(self.device, non_blocking=True))
-            mean = self._agree(value.detach(), tally)
-            if math.isfinite(mean):
-                total = None if total is None else total + mean
-            else:
-                # Every ZeRO stage keeps gradients elsewhere; a zero gradient through the same graph suits them all.
-                total, value = None, self.forward(torch.zeros_like(lq), k).sum() * 0
+            losses.append(value.detach().to(torch.float32).reshape(1))
             lap("forward")
-            self._set_learning_rate(0.0 if total is None else learning_rate)
-            self._engine.set_gradient_accumulation_boundary(number == len(micro_batches))
+            self._engine.set_gradient_accumulation_boundary(last)
             with record_function("backward"):
                 self._engine.backward(value)
+            if not last:
+                self._engine.step()  # counts the micro-batch
             lap("backward")
-            with record_function("optimizer step"):
+        result = self._agree(losses, tally)
+        lap("backward")
+        with record_function("optimizer step"):
+            if result.loss is None:
+                with internals.without_stepping(self._engine):
+                    self._engine.step()
+            else:
+                self._set_learning_rate(learning_rate)
                 self._engine.step()
-            lap("step")
-        return None if total is None else total / len(micro_batches)
+        lap("step")
+        return result
 
     def forward(self, lq: Tensor, k: int | None = None) -> Tensor:
         """The model's output for ``lq`` (B, C, H, W), moved to the device and precision of training."""
@@ -104,7 +125,7 @@ class Engine:
         """All weights in float32 on the CPU, from the optimizer's master copy. Collective: every rank calls it."""
         from deepspeed.utils import safe_get_full_fp32_param
 
-        state, beside = {}, self._masters_beside()
+        state, beside = {}, internals.masters_beside(self._engine)
         for name, parameter in self.module.named_parameters():
             full = beside.get(id(parameter), safe_get_full_fp32_param(parameter))
             # Stage 0 in float32 keeps no copy apart: the parameter is the master.
@@ -115,11 +136,7 @@ class Engine:
 
     def master_tensors(self) -> list[Tensor]:
         """This rank's share of the full-precision weights, as ZeRO lays them out; writing to them trains the model."""
-        optimizer = self._engine.optimizer
-        for name in ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition"):
-            if hasattr(optimizer, name):
-                return list(getattr(optimizer, name))
-        return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        return internals.master_tensors(self._engine)
 
     @torch.no_grad()
     def set_master_weights(self, state: Mapping[str, Tensor]) -> None:
@@ -127,10 +144,10 @@ class Engine:
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
 
         parameter: Any
-        beside = self._masters_beside()
+        beside = internals.masters_beside(self._engine)
         for name, parameter in self.module.named_parameters():
             value = state[name].to(self.device, torch.float32)
-            if hasattr(parameter, "ds_id"):
+            if internals.is_shared_out(parameter):
                 # Stage 3 pads the last rank's part, which its own function for whole tensors does not.
                 size = parameter.ds_tensor.ds_numel
                 padded = value.new_zeros(size * dist.get_world_size())
@@ -147,7 +164,7 @@ class Engine:
         import deepspeed
 
         parameters = dict(self.module.named_parameters())
-        shared_out = any(hasattr(parameter, "ds_id") for parameter in parameters.values())
+        shared_out = any(map(internals.is_shared_out, parameters.values()))
         with deepspeed.zero.GatheredParameters(list(parameters.values()), modifier_rank=0, enabled=shared_out):
             for name, parameter in parameters.items():
                 parameter.data.copy_(state[name])
@@ -155,16 +172,16 @@ class Engine:
 
     def moment_tensors(self, name: str) -> list[Tensor]:
         """This rank's share of one of the optimizer's moments, laid out as :meth:`master_tensors`."""
-        states = self._torch_optimizer().state
+        states = internals.torch_optimizer(self._engine).state
         return [states[master][name] for master in self.master_tensors()]
 
     def optimizer_steps(self) -> int:
         """How often the optimizer counts itself to have stepped: DeepSpeed takes an empty step first in some modes."""
-        return int(self._torch_optimizer().state[self.master_tensors()[0]]["step"])
+        return int(internals.torch_optimizer(self._engine).state[self.master_tensors()[0]]["step"])
 
     def start_moments(self, steps: int, names: Sequence[str]) -> None:
         """Give the optimizer zero moments and a count of ``steps``, as if it had stepped that often."""
-        states = self._torch_optimizer().state
+        states = internals.torch_optimizer(self._engine).state
         for master in self.master_tensors():
             states[master] = {
                 "step": torch.tensor(float(steps)),
@@ -184,22 +201,6 @@ class Engine:
         if path is None:
             raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
 
-    def _masters_beside(self) -> dict[int, Tensor]:
-        """By the parameter's id, the float32 copies of stage 0 in bf16, which DeepSpeed's own functions do not find."""
-        optimizer = self._engine.optimizer
-        if not hasattr(optimizer, "fp32_groups"):
-            return {}
-        return {
-            id(parameter): master
-            for group, masters in zip(optimizer.fp16_groups, optimizer.fp32_groups, strict=True)
-            for parameter, master in zip(group, masters, strict=True)
-        }
-
-    def _torch_optimizer(self) -> torch.optim.Optimizer:
-        """The Adam inside; ZeRO stage 0 in float32 has nothing around it."""
-        optimizer = self._engine.optimizer
-        return getattr(optimizer, "optimizer", optimizer)
-
     def _accumulate(self, micro_batches: int, micro_batch_size: int) -> None:
         """Tell DeepSpeed the size of this step; phases may differ."""
         if self._engine.gradient_accumulation_steps() != micro_batches:
@@ -213,15 +214,18 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = value
 
-    def _agree(self, loss: Tensor, tally: Sequence[float]) -> float:
-        """The mean loss over the ranks; whether one of them was asked to leave, and their counts, travel with it."""
+    def _agree(self, losses: Sequence[Tensor], tally: Sequence[float]) -> StepResult:
+        """Every micro-batch's mean loss over the ranks; whether one was asked to leave and the tally travel with it."""
         asked = float(self._context.asked_to_leave())
-        figures = torch.cat([loss.to(torch.float32).reshape(1), loss.new_tensor([asked, *tally], dtype=torch.float32)])
-        if dist.get_world_size() > 1:
+        figures = torch.cat([*losses, losses[0].new_tensor([asked, *tally])])
+        world = dist.get_world_size()
+        if world > 1:
             dist.all_reduce(figures)
-        total, asked, *self.tally = figures.tolist()
-        self.leaving |= asked > 0
-        return total / dist.get_world_size()
+        values = figures.tolist()
+        means = [value / world for value in values[: len(losses)]]
+        asked, *counts = values[len(losses) :]
+        finite = all(map(math.isfinite, means))
+        return StepResult(sum(means) / len(means) if finite else None, asked > 0, tuple(counts))
 
 
 def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
@@ -231,39 +235,35 @@ def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
         UserError: naming the key.
     """
     _import_deepspeed(torch.device("cpu"))
-    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
     from pydantic import ValidationError
+
+    zero_config = internals.zero_config_class()
 
     if block.get("stage", stage) != stage:
         raise UserError(f"training.zero_optimization.stage is {block['stage']}, but training.zero_stage is {stage}")
     try:
-        DeepSpeedZeroConfig(**{"stage": stage, **block})
+        zero_config(**{"stage": stage, **block})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         known = ""
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            close = difflib.get_close_matches(key, DeepSpeedZeroConfig.model_fields, n=3)
+            close = difflib.get_close_matches(key, zero_config.model_fields, n=3)
             known = f"; did you mean {' or '.join(close)}?" if close else ""
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise UserError(f"training.zero_optimization.{key}: {what}{known}") from None
 
 
 def _import_deepspeed(device: torch.device) -> Any:
-    """Import DeepSpeed, quietly, for ``device``.
-
-    On a CPU it would compile a shared-memory all-reduce that only tensor-parallel inference calls
-    (deepspeed.comm.torch.TorchBackend.inference_all_reduce); training goes through the process group.
-    """
+    """Import DeepSpeed, quietly, for ``device``."""
     if device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # Launchers set it (Ray Train does); DeepSpeed insists on it in a plain process too.
     os.environ.setdefault("LOCAL_RANK", str(device.index or 0))
     import deepspeed
-    import deepspeed.ops
     from deepspeed.utils import logger
 
     logger.setLevel(logging.WARNING)
     if device.type == "cpu":
-        deepspeed.ops.__compatible_ops__ = {}
+        internals.compile_no_extensions()
     return deepspeed

@@ -24,6 +24,7 @@ from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
 from pipeline.training.outage import EndOfPatience, uploader, user_error
 from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
+from pipeline.training.worker_log import show_lines
 from pipeline.training.worlds import allowed_worlds
 
 Loop = Callable[[RunConfig, WorkerContext], Any]
@@ -171,6 +172,7 @@ def _work(loop_config: dict[str, Any]) -> Any:
     config = RunConfig.model_validate_json(loop_config["config"])
     torch.set_num_threads(config.training.cpus_per_worker)
     keep_freed_memory()
+    show_lines()
     context = RayContext(
         rank=worker.get_world_rank(),
         world_size=worker.get_world_size(),

@@ -22,6 +22,7 @@ from pipeline.training.profile import StepProfile
 from pipeline.training.schedule import draw_k
 from pipeline.training.state import TrainingState
 from pipeline.training.validate import Validator
+from pipeline.training.worker_log import WorkerLog
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
         StopRun: the checkpoint belongs to another sample order, or too many losses were not finite.
         Interrupted: a rank was asked to leave; the step is finished and saved.
     """
+    log = WorkerLog(context)
+    try:
+        summary = _train(config, context, log)
+    except BaseException as error:
+        log.ends(error)
+        raise
+    log.says("done")
+    return summary
+
+
+def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary:
     settings = config.training
     plan = TrainingPlan(config, context)
     engine = Engine(plan.build_model(), settings, context)
@@ -54,6 +66,8 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
     with context.latest_checkpoint() as folder:
         if folder is not None:
             state = load_checkpoint(folder, engine, ema, validator, plan)
+    log.step = state.step
+    log.says(f"resumes with sample {state.position}" if state.step else "starts")
 
     stream = plan.open_stream(start_position=state.position)
     micro_batches = iter(stream)
@@ -65,7 +79,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
         profile.before(state.step + 1)
         batches = list(take_step(micro_batches))
         meter.lap("data")
-        value = engine.step(
+        result = engine.step(
             [(batch.lq, batch.gt) for batch in batches],
             loss,
             learning_rate_at(plan.phases, state.step),
@@ -73,21 +87,21 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             meter.lap,
             stream.faults.tally(),
         )
-        state.step += 1
+        log.step = state.step = state.step + 1
         state.position = position_after(batches)
-        if ema is not None:
+        if ema is not None and result.loss is not None:
             ema.update()
             meter.lap("average")
         profile.after(state.step)
         phase = batches[-1].phase
         samples = plan.phases[phase].global_batch_size
         meter.count(samples, samples * flops[phase] / context.world_size if flops else 0.0)
-        if value is None:
+        if result.loss is None:
             state.skipped_steps += 1
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
-        if context.rank == 0 and value is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            figures = {"loss": value, **tally_metrics(engine.tally), "memory_mib": memory_mib(context.device)}
+        if context.rank == 0 and result.loss is not None and (state.step % settings.log_every == 0 or state.step == 1):
+            figures = {"loss": result.loss, **tally_metrics(result.tally), "memory_mib": memory_mib(context.device)}
             figures["workers"] = context.world_size
             context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
@@ -96,14 +110,14 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
             if context.rank == 0:
                 context.log(state.step, {"val_psnr": psnr})
             meter.lap("validation")
-        if state.step % settings.checkpoint_every == 0 or last or engine.leaving:
+        if state.step % settings.checkpoint_every == 0 or last or result.leaving:
             folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
             save_checkpoint(folder, state, engine, ema, validator, plan, context)
             context.save(state.step, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
-        if context.rank == 0 and (last or engine.leaving):
+        if context.rank == 0 and (last or result.leaving):
             context.log(state.step, meter.pauses())  # no step follows whose figures would tell of them
-        if engine.leaving and not last:
+        if result.leaving and not last:
             raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
     return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
 

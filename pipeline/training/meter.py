@@ -22,7 +22,7 @@ class Meter:
 
     ``data``: waiting for samples; ``forward``, ``backward``, ``step``: the engine; ``average``: the moving average.
     ``checkpoint`` and ``validation`` are pauses, not part of a step. On a GPU, where work is queued, ``forward``
-    ends with the mean loss over all ranks, so it includes what the queue still held of the step before.
+    is the time to queue it; ``backward`` ends when all ranks know the loss, so it holds what the device computed.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray.train.v2._internal.execution.context import get_train_context
 
 from pipeline.errors import UserError
+from pipeline.ray_internals import get_train_context
 from pipeline.storage import StorageUnavailable, open_storage
 
 

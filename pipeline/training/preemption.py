@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 from ray.train.torch import TorchConfig
-from ray.train.torch.config import _TorchBackend
-from ray.train.v2._internal.execution.context import get_train_context
+
+from pipeline.ray_internals import _TorchBackend, get_train_context
 
 _terminated = threading.Event()
 

@@ -51,22 +51,25 @@ def run_engines(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
 
 
 def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dict[str, Any]:
-    """Some steps of the engine; a step listed in ``poison`` has a NaN in the last sample of the last rank."""
+    """Some steps of the engine, without those in ``omit``; ``poison`` puts a NaN into the last rank's last sample."""
     settings = TrainingSettings(**case["settings"])
     engine = Engine(small_net(), settings, context)
     micro = settings.micro_batch(context.world_size)
     losses: list[float | None] = []
     for step in range(settings.steps):
+        if step in case.get("omit", []):
+            continue
         lq, gt = global_batch(step, settings.global_batch_size)
         if step in case.get("poison", []):
             lq[-1] = float("nan")
         mine = slice(context.rank, None, context.world_size)
         batches = list(zip(lq[mine].split(micro), gt[mine].split(micro), strict=True))
-        losses.append(
-            engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None, tally=(context.rank, 10))
-        )
-    tally = engine.tally
+        result = engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None, tally=(context.rank, 10))
+        losses.append(result.loss)
+    tally = list(result.tally)
     weights = engine.full_state_dict()
+    moments = [part.tolist() for name in ("exp_avg", "exp_avg_sq") for part in engine.moment_tensors(name)]
+    counted = engine.optimizer_steps()
     engine.save(folder)
     dist.barrier()
     engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None)
@@ -79,6 +82,8 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
     return {
         "losses": losses,
         "tally": tally,
+        "moments": moments,
+        "counted": counted,
         "weights": {name: value.tolist() for name, value in weights.items()},
         "reloaded_equal": all(torch.equal(weights[name], again[name]) for name in weights),
         "copy_equal": torch.equal(copied, kept),
@@ -95,7 +100,8 @@ def run_phases(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
         for step, (total, micro) in enumerate(job["sizes"]):
             lq, gt = (part[context.rank :: context.world_size] for part in global_batch(step, total))
             batches = list(zip(lq.split(micro), gt.split(micro), strict=True))
-            losses[str(stage)].append(engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None))
+            result = engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None)
+            losses[str(stage)].append(result.loss)
     return losses
 
 
@@ -117,7 +123,7 @@ def run_average(case: dict[str, Any], folder: Path, context: PlainContext) -> di
         engine.step([(lq, gt)], get_loss("charbonnier"), settings.learning_rate, None)
         ema.update()
         for name, value in engine.full_state_dict().items():
-            expected[name] = torch.lerp(expected[name], value, 1 - settings.ema_decay)
+            expected[name] = settings.ema_decay * expected[name] + (1 - settings.ema_decay) * value
     weights, average = engine.full_state_dict(), ema.full_state_dict()
     if context.rank == 0:
         semanir.save(average, folder / "ema", config=model.config)

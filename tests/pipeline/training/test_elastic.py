@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.exceptions import GetTimeoutError
-from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
-from ray.train.v2._internal.execution.controller.state import (
-    InitializingState,
-    ReschedulingState,
-    RunningState,
-    SchedulingState,
-)
-from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 from ray.train.v2.api.config import ScalingConfig
 
 from pipeline.cluster import _Notices
 from pipeline.config import RunConfig, resolve
+from pipeline.ray_internals import (
+    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
+    InitializingState,
+    NoopDecision,
+    ReschedulingState,
+    ResizeDecision,
+    RunningState,
+    SchedulingState,
+)
 from pipeline.runs.preflight import check_config
 from pipeline.training import elastic
 from pipeline.training.elastic import ElasticPolicy

@@ -8,7 +8,7 @@ import pytest
 
 CASES: dict[str, dict[str, Any]] = {
     f"stage-{stage}-{precision}": {
-        "steps": 3, "global_batch_size": 2, "num_workers": 2, "learning_rate": 1e-2, "ema_decay": 0.5,
+        "steps": 3, "global_batch_size": 2, "num_workers": 2, "learning_rate": 1e-2, "ema_decay": 0.9,
         "zero_stage": stage, "precision": precision,
     }
     for stage, precision in [(0, "fp32"), (1, "fp32"), (2, "fp32"), (3, "fp32"), (1, "bf16"), (3, "bf16")]

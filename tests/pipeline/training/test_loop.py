@@ -58,6 +58,22 @@ def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_
         == last_value_per_step(whole["logged"], "val_psnr")[STEPS]
     )
     assert resumed["best_psnr"] == whole["best_psnr"]
+    # Two workers, three images: the score is that of all of them.
+    assert score_of(max(checkpoints.iterdir()) / "best", config(shards), shards) == pytest.approx(
+        resumed["best_psnr"], abs=1e-9
+    )
+
+
+def score_of(folder: Path, run: RunConfig, shards: Path) -> float:
+    """Mean PSNR of the model in ``folder`` over the validation images, one after another."""
+    task, model = TASKS[run.task], load(folder)
+    setting = task.parse_settings(run.setting)
+    scores = [
+        score_restored(model, task, setting, clean, degraded, index=index, key=key).psnr_db
+        for index, key, clean, degraded in iter_whole_images(str(shards))
+    ]
+    assert len(scores) == 3
+    return sum(scores) / len(scores)
 
 
 @pytest.mark.slow
@@ -95,13 +111,8 @@ def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> N
     run = config(shards)
     context = PlainContext(tmp_path)
     summary = train(resolve_single(run), context)
-    task = TASKS[run.task]
-    model = load(max(tmp_path.glob("step-*")) / "best")
-    scores = [
-        score_restored(model, task, task.parse_settings(run.setting), clean, degraded, index=index, key=key).psnr_db
-        for index, key, clean, degraded in iter_whole_images(str(shards))
-    ]
-    assert sum(scores) / len(scores) == pytest.approx(summary.best_psnr, abs=1e-9)
+    found = score_of(max(tmp_path.glob("step-*")) / "best", run, shards)
+    assert found == pytest.approx(summary.best_psnr, abs=1e-9)
     assert summary.best_psnr == max(last_value_per_step(context.logged, "val_psnr").values())
 
 

@@ -49,6 +49,22 @@ def test_the_loss_is_smooth_l1_plus_features(vgg_file: Path) -> None:
     assert restored.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "difference", "value"),
+    [
+        ("l1", 0.25, 0.25),
+        ("charbonnier", 0.0, 1e-3),  # ε itself
+        ("charbonnier", 3e-3, 1e-5**0.5),
+        ("pseudo_huber", 0.04, 2 / 3),  # a 3-4-5 triangle over δ 0.03
+        ("pseudo_huber", 0.0, 0.0),
+    ],
+)
+def test_pixel_losses_at_known_differences(name: str, difference: float, value: float) -> None:
+    gt = torch.full((1, 3, 4, 4), 0.5)
+    for sign in (1, -1):
+        assert get_loss(name)(gt + sign * difference, gt).item() == pytest.approx(value, rel=2e-4, abs=1e-7)
+
+
 def test_weights_that_are_not_vgg16s_are_refused(vgg_file: Path, tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no")
     save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
