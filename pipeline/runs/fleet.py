@@ -18,7 +18,7 @@ from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, each_worker
 from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun
-from pipeline.training.context import Interrupted, SentFile
+from pipeline.training.context import Interrupted, Said, SentFile
 
 POLL_S = 0.5
 
@@ -62,6 +62,8 @@ def run_fleet(
             for topic, notice in board.collect():
                 if isinstance(notice, SentFile):
                     by_topic[topic].received(notice)
+                elif isinstance(notice, Said):
+                    progress.note(by_topic[topic].config.task, notice.line)
                 else:
                     step, metrics = notice
                     by_topic[topic].heard(step, metrics)

@@ -77,6 +77,11 @@ class Progress:
                 line.printed_at = now
                 self._say(f"{task:<16} {line.text()}")
 
+    def note(self, task: str, message: str) -> None:
+        """A line of its own about ``task``, which goes on."""
+        with self._lock:
+            self._console.print(f"{task:<16} {message}", highlight=False, markup=False, soft_wrap=True)
+
     def done(self, task: str, message: str) -> None:
         """Close the line of ``task`` with a last word."""
         with self._lock:

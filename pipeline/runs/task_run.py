@@ -138,7 +138,8 @@ class TaskRun:
             for result in results:
                 if result.picture is not None:
                     tracker.file(f"pictures/{result.key}.png", result.picture)
-            outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
+            status = _status(trained.summary.skipped_samples)
+            outcome = Outcome(task, status, scores=tuple(score for result in results for score in result.scores))
             tracker.log(config.training.steps, _means(outcome))
             card = self._card(outcome)
             tracker.tag({"checkpoint": trained.checkpoint_uri})
@@ -184,6 +185,10 @@ class TaskRun:
             "data_fingerprint": self._data_digest,
             "git_commit": self._commit,
         }
+
+
+def _status(skipped_samples: int) -> str:
+    return f"trained; {skipped_samples} damaged samples skipped" if skipped_samples else "trained"
 
 
 def _version(registered: Registered) -> str:

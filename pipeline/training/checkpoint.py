@@ -1,27 +1,29 @@
-"""One checkpoint: the engine's state of every rank, the loop's state, and weights anyone can load.
+"""One checkpoint: every rank's slice of the engine's state, the loop's state, and weights anyone can load.
 
-A checkpoint's folder, once the ranks' parts are merged::
+A checkpoint's folder, once the ranks' parts have arrived; no file in it is a pickle::
 
-    engine/        DeepSpeed's own files (weights, optimizer), one part per rank
-    moments/       Adam's moments by parameter name, for a world of another size
-    weights/       the current weights: model.safetensors + config.json
-    ema/           the weights' moving average, when there is one
-    best/          the best weights so far on the validation images
+    engine/        master weights, Adam's moments and the moving average: each rank's slices (engine_state)
+    best/          the best weights so far on the validation images: model.safetensors + config.json
     state.json     step, data position, best score (pipeline.training.state)
     config.json    the resolved configuration of the run
+    parts/         each rank's list of its files with their digests, which prove it whole (pipeline.training.proof)
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
-import semanir
+import torch
+import torch.distributed as dist
+
 from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
-from pipeline.training.moments import load_for_any_world, save_moments
+from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.plan import TrainingPlan
+from pipeline.training.proof import Saving
 from pipeline.training.state import TrainingState
 from pipeline.training.validate import Validator
 
@@ -29,48 +31,46 @@ from pipeline.training.validate import Validator
 def save_checkpoint(
     folder: Path, state: TrainingState, engine: Engine, ema: Ema | None, validator: Validator, plan: TrainingPlan,
     context: WorkerContext,
-) -> None:  # fmt: skip
-    """Write this rank's part of a checkpoint into the empty ``folder``. Collective."""
-    engine.save(folder)
-    save_moments(folder, engine, plan, context.rank)
-    if ema is not None:
-        ema.save(folder, plan, context.rank)
-    weights = engine.full_state_dict()
+) -> Saving:  # fmt: skip
+    """Write this rank's part of a checkpoint into the empty ``folder``, but for the list that ends it. Collective.
+
+    The list is written by whoever sends the files on (pipeline.training.proof.prove): digests take no time of a step.
+    """
+    save_engine(folder, engine, ema)
     if context.rank == 0:
-        semanir.save(weights, folder / "weights", config=plan.model_config)
         validator.save_best(folder / "best")
-        described = {
-            "world_size": context.world_size,
-            "optimizer_steps": engine.optimizer_steps(),
-            **state.to_dict(),
-        }
+        described = {"optimizer_steps": engine.optimizer_steps(), **state.to_dict()}
         (folder / "state.json").write_text(json.dumps(described), encoding="utf-8")
         (folder / "config.json").write_text(plan.config.model_dump_json(indent=2), encoding="utf-8")
+    return Saving(context.rank, context.world_size, state.step, _draw_attempt(engine.device))
 
 
 def load_checkpoint(
     folder: Path, engine: Engine, ema: Ema | None, validator: Validator, plan: TrainingPlan
 ) -> TrainingState:
-    """Restore engine, average and best weights from the merged ``folder``, and return the loop's state. Collective.
+    """Restore engine, average and best weights from the proven ``folder``, and return the loop's state. Collective.
 
-    In a world of the same size to the last bit; in another one exactly too, but sums over ranks then round otherwise.
+    To the last bit in a world of any size; in another one than before, sums over ranks then round otherwise.
 
     Raises:
         StopRun: the checkpoint's samples come from another data set or order.
     """
     described = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    world_size, optimizer_steps = described.pop("world_size"), described.pop("optimizer_steps")
+    optimizer_steps = described.pop("optimizer_steps")
     state = TrainingState.from_dict(described)
     if state.data_digest != plan.data_digest:
         raise StopRun(
             f"the checkpoint's sample order {state.data_digest} is not this run's {plan.data_digest}: data.train, "
             "seed, data.streams, block_size or crops_per_image changed; start a new run under another storage"
         )
-    if world_size == plan.context.world_size:
-        engine.load(folder)
-    else:
-        load_for_any_world(folder, engine, optimizer_steps)
-    if ema is not None:
-        ema.load(folder)
+    load_engine(folder, engine, ema, optimizer_steps)
     validator.load_best(folder / "best")
     return state
+
+
+def _draw_attempt(device: torch.device) -> int:
+    """A number that all ranks share and no other saving has. Collective."""
+    number = torch.tensor(secrets.randbits(53), device=device)
+    if dist.get_world_size() > 1:
+        dist.broadcast(number, src=0)
+    return int(number)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,14 +12,28 @@ from typing import Protocol
 import torch
 
 from pipeline.errors import UserError
+from pipeline.training.proof import Saving, prove
+from pipeline.training.resume import newest_checkpoint
+from pipeline.training.shelf import Shelf, checkpoint_name
 
 
 class StopRun(UserError):
     """Every rank gives up at the same step for the same reason: starting the workers again would not help."""
 
 
+class DamagedData(UserError):
+    """One rank met damage that the configuration does not let pass; no new worker would find the data sound."""
+
+
 class Interrupted(UserError):
     """Every rank leaves after the same step, because one was asked to; all is saved, and the run continues from it."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line on its way from a worker to the person who waits for the run."""
+
+    line: str
 
 
 @dataclass(frozen=True)
@@ -48,25 +62,21 @@ class WorkerContext(Protocol):
     def file(self, name: str, content: bytes) -> None:
         """Send a small file on its way to the run's record without waiting; only rank 0 calls it."""
 
-    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
+    def say(self, line: str) -> None:
+        """Send one line on its way to the person who waits for the run, without waiting; only rank 0 calls it."""
+
+    def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
         """Persist this rank's part of a checkpoint; every rank calls it, each with a folder of its own.
 
-        The folder is given away: it is removed once its files are safe, perhaps after this call returned.
+        The folder is given away: it is removed once its files are safe, perhaps after this call returned. The list that
+        proves them (pipeline.training.proof) is the last to arrive.
         """
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
-        """A local folder holding the latest checkpoint's files of all ranks, or None at a fresh start."""
+        """A local folder with all files of the newest whole checkpoint, proven, or None: there is none. Collective."""
 
     def asked_to_leave(self) -> bool:
         """Whether this worker's machine, or the run, is about to be taken away; never waits."""
-
-
-CHECKPOINT_PREFIX = "step-"
-
-
-def checkpoint_name(step: int) -> str:
-    """Folder of the checkpoint after ``step`` optimizer steps: a resumed run writes a lost one under its name."""
-    return f"{CHECKPOINT_PREFIX}{step:09d}"
 
 
 class PlainContext:
@@ -80,6 +90,7 @@ class PlainContext:
         self.device = torch.device(device)
         self.logged: list[tuple[int, dict[str, float]]] = []
         self.files: dict[str, bytes] = {}
+        self.said: list[str] = []
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.logged.append((step, dict(metrics)))
@@ -87,15 +98,18 @@ class PlainContext:
     def file(self, name: str, content: bytes) -> None:
         self.files[name] = content
 
-    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
-        shutil.copytree(folder, self.storage / checkpoint_name(step), dirs_exist_ok=True)
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
+        prove(folder, saving)
+        shutil.copytree(folder, self.storage / checkpoint_name(saving.step), dirs_exist_ok=True)
         shutil.rmtree(folder)
         if self.world_size > 1:
             torch.distributed.barrier()
 
-    @contextmanager
-    def latest_checkpoint(self) -> Iterator[Path | None]:
-        yield max(self.storage.glob(f"{CHECKPOINT_PREFIX}*"), default=None)
+    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        return newest_checkpoint(Shelf(str(self.storage)), self.rank, self.say)
 
     def asked_to_leave(self) -> bool:
         return False

@@ -7,7 +7,7 @@ know where ZeRO keeps what. ``PRIVATE`` lists each name that is used; a test loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ PRIVATE: dict[str, tuple[str, ...]] = {
     _ADDRESS: ("start", "numel"),
     # Set on parameters, by these modules.
     "deepspeed.utils.mixed_precision_linkage": ("_hp_mapping",),
-    "deepspeed.runtime.zero.partition_parameters": ("ds_id", "ds_tensor"),
+    "deepspeed.runtime.zero.partition_parameters": ("ds_id", "ds_numel"),
 }
 
 
@@ -113,6 +113,23 @@ class Slice:
     length: int
     tensor: int
     offset: int
+
+    def of(self, held: Sequence[Tensor]) -> Tensor:
+        """These elements, flat, out of tensors laid out as the master tensors; writing to them writes there."""
+        return held[self.tensor].detach().view(-1).narrow(0, self.offset, self.length)
+
+    def share(self, rank: int, world_size: int) -> Slice:
+        """The part of it that ``rank`` answers for, where every rank holds all of it."""
+        first, end = (self.length * number // world_size for number in (rank, rank + 1))
+        return Slice(self.name, self.start + first, end - first, self.tensor, self.offset + first)
+
+
+def is_replicated(engine: Any) -> bool:
+    """Whether every rank holds all of the master weights (stage 0)."""
+    optimizer = engine.optimizer
+    return not any(
+        hasattr(optimizer, name) for name in ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups")
+    )
 
 
 def slices(engine: Any, rank: int) -> list[Slice]:

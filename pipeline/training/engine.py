@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +23,8 @@ from pipeline.training.context import WorkerContext
 from pipeline.training.deepspeed_config import build_deepspeed_config
 from pipeline.training.losses import Loss
 
-TAG = "engine"
+MOMENTS = ("exp_avg", "exp_avg_sq")  # as torch's Adam names them
+WEIGHT = "weight"
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Engine:
                 timeout=timedelta(seconds=settings.collective_timeout_s),
             )  # fmt: skip
         self.device = context.device
+        self.rank, self.world_size = context.rank, context.world_size
         self._context = context
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self._engine, *_ = deepspeed.initialize(
@@ -138,37 +139,27 @@ class Engine:
         """This rank's share of the full-precision weights, as ZeRO lays them out; writing to them trains the model."""
         return internals.master_tensors(self._engine)
 
-    @torch.no_grad()
-    def set_master_weights(self, state: Mapping[str, Tensor]) -> None:
-        """Write weights by name into :meth:`master_tensors`. Collective; the model itself follows at the next step."""
-        from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
+    def slices(self) -> list[internals.Slice]:
+        """Which elements of which parameter :meth:`master_tensors` holds on this rank."""
+        return internals.slices(self._engine, self.rank)
 
-        parameter: Any
-        beside = internals.masters_beside(self._engine)
-        for name, parameter in self.module.named_parameters():
-            value = state[name].to(self.device, torch.float32)
-            if internals.is_shared_out(parameter):
-                # Stage 3 pads the last rank's part, which its own function for whole tensors does not.
-                size = parameter.ds_tensor.ds_numel
-                padded = value.new_zeros(size * dist.get_world_size())
-                padded[: value.numel()] = value.flatten()
-                safe_set_local_fp32_param(parameter, padded.narrow(0, size * dist.get_rank(), size))
-            elif hasattr(parameter, "_hp_mapping"):
-                safe_set_full_fp32_param(parameter, value)
-            else:
-                beside.get(id(parameter), parameter).copy_(value)
+    def own_slices(self) -> list[internals.Slice]:
+        """Those of :meth:`slices` that this rank answers for: over all ranks, each element once."""
+        held = self.slices()
+        if internals.is_replicated(self._engine):
+            held = [part.share(self.rank, self.world_size) for part in held]
+        return [part for part in held if part.length]
 
     @torch.no_grad()
-    def set_weights(self, state: Mapping[str, Tensor]) -> None:
-        """Write weights by name into the master copy and the model. Collective."""
+    def follow_masters(self, read: Callable[[str, int], Tensor]) -> None:
+        """Make the model that of new master weights: ``read(name, length)`` gives a parameter's, flat. Collective."""
         import deepspeed
 
-        parameters = dict(self.module.named_parameters())
-        shared_out = any(map(internals.is_shared_out, parameters.values()))
-        with deepspeed.zero.GatheredParameters(list(parameters.values()), modifier_rank=0, enabled=shared_out):
-            for name, parameter in parameters.items():
-                parameter.data.copy_(state[name])
-        self.set_master_weights(state)
+        for name, parameter in self.module.named_parameters():
+            shared_out = internals.is_shared_out(parameter)
+            with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0, enabled=shared_out):
+                if not shared_out or self.rank == 0:
+                    parameter.data.copy_(read(name, parameter.numel()).view_as(parameter))
 
     def moment_tensors(self, name: str) -> list[Tensor]:
         """This rank's share of one of the optimizer's moments, laid out as :meth:`master_tensors`."""
@@ -179,27 +170,13 @@ class Engine:
         """How often the optimizer counts itself to have stepped: DeepSpeed takes an empty step first in some modes."""
         return int(internals.torch_optimizer(self._engine).state[self.master_tensors()[0]]["step"])
 
-    def start_moments(self, steps: int, names: Sequence[str]) -> None:
-        """Give the optimizer zero moments and a count of ``steps``, as if it had stepped that often."""
+    def start_moments(self, steps: int) -> None:
+        """See that the optimizer has moments, and let it count ``steps`` steps."""
         states = internals.torch_optimizer(self._engine).state
         for master in self.master_tensors():
-            states[master] = {
-                "step": torch.tensor(float(steps)),
-                **{name: torch.zeros_like(master.detach()) for name in names},
-            }
-
-    def save(self, folder: Path) -> None:
-        """Write this rank's part of the engine's state into ``folder``. Collective."""
-        folder.mkdir(parents=True, exist_ok=True)
-        # DeepSpeed creates the folder on rank 0 only, as if all ranks shared one disk.
-        (folder / TAG).mkdir(exist_ok=True)
-        self._engine.save_checkpoint(str(folder), tag=TAG)
-
-    def load(self, folder: Path) -> None:
-        """Restore from the merged folders of all ranks, of a world of the same size. Collective."""
-        path, _ = self._engine.load_checkpoint(str(folder), tag=TAG)
-        if path is None:
-            raise RuntimeError(f"no engine state in {folder}: the checkpoint is incomplete")
+            for name in MOMENTS:
+                states[master].setdefault(name, torch.zeros_like(master.detach()))
+            states[master]["step"] = torch.tensor(float(steps))
 
     def _accumulate(self, micro_batches: int, micro_batch_size: int) -> None:
         """Tell DeepSpeed the size of this step; phases may differ."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.fs
@@ -17,15 +19,25 @@ from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig,
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
+from pipeline.errors import UserError
+from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 from pipeline.storage import arrow_filesystem
 from pipeline.training.allocator import keep_freed_memory
-from pipeline.training.context import CHECKPOINT_PREFIX, Interrupted, SentFile, StopRun, WorkerContext, checkpoint_name
+from pipeline.training.context import Interrupted, Said, SentFile, StopRun, WorkerContext
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
-from pipeline.training.outage import EndOfPatience, uploader, user_error
+from pipeline.training.outage import EndOfPatience, user_error
 from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
+from pipeline.training.proof import Damaged, Saving, Unfinished
+from pipeline.training.resume import newest_checkpoint
+from pipeline.training.shelf import Shelf, checkpoint_name
+from pipeline.training.upload import KeepNewest, uploader
 from pipeline.training.worker_log import show_lines
 from pipeline.training.worlds import allowed_worlds
+
+logger = logging.getLogger(__name__)
+
+MOST_LOST = 2  # last checkpoints, one after another
 
 Loop = Callable[[RunConfig, WorkerContext], Any]
 
@@ -55,42 +67,47 @@ class RayContext:
     def file(self, name: str, content: bytes) -> None:
         self.board.post(self.topic, SentFile(name, content))
 
-    def save(self, step: int, metrics: Mapping[str, float], folder: Path) -> None:
-        # Uploaded by a thread of every rank while training goes on, and only then counted as the latest.
+    def say(self, line: str) -> None:
+        self.board.post(self.topic, Said(line))
+
+    def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
+        # Uploaded by a thread of every rank while training goes on.
         ray.train.report(
-            dict(metrics, step=step),
+            dict(metrics, step=saving.step),
             checkpoint=ray.train.Checkpoint.from_directory(folder),
-            checkpoint_dir_name=checkpoint_name(step),
+            checkpoint_dir_name=checkpoint_name(saving.step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
-            checkpoint_upload_fn=uploader(self.config.training.storage_deadline_s),
+            checkpoint_upload_fn=uploader(saving, run_shelf_uri(self.config, self.topic), self.deadline_s),
         )
 
-    @contextmanager
-    def latest_checkpoint(self) -> Iterator[Path | None]:
-        checkpoint = ray.train.get_checkpoint()
-        if self.rank == 0:
-            remove_orphans(self.config, self.topic, checkpoint and Path(checkpoint.path).name)
-        if checkpoint is None:
-            yield None
-        else:
-            with checkpoint.as_directory() as folder:
-                yield Path(folder)
+    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        # Found in storage: what Ray Train noted may be lost, cut, or behind.
+        shelf = Shelf(run_shelf_uri(self.config, self.topic), self.deadline_s)
+        return newest_checkpoint(shelf, self.rank, self.say)
+
+    @property
+    def deadline_s(self) -> float:
+        return self.config.training.storage_deadline_s
 
     def asked_to_leave(self) -> bool:
         return told_to_leave() or (self.rank == 0 and self.board.dismissed(self.topic, self.world_size))
 
 
-def remove_orphans(config: RunConfig, run_name: str, latest: str | None) -> None:
-    """Delete what a crash left half-written: checkpoints later than ``latest``, the last complete one of the run.
+def run_shelf_uri(config: RunConfig, run_name: str) -> str:
+    """Where the checkpoints of the run ``run_name`` lie."""
+    return f"{config.storage.rstrip('/')}/{run_name}"
 
-    Ray Train knows nothing of them, so its ``num_to_keep`` would never remove them.
+
+def forget_rays_notes(config: RunConfig, run_name: str) -> None:
+    """Remove what Ray Train noted of an earlier run's checkpoints: where that is wrong it would end this one.
+
+    Ray Train reads it at its start, with a traceback when it was cut or names a checkpoint that is gone.
     """
     filesystem, path = arrow_filesystem(config.storage, config.training.storage_deadline_s)
-    selector = pyarrow.fs.FileSelector(f"{path}/{run_name}", allow_not_found=True)
-    for entry in filesystem.get_file_info(selector):
-        if entry.base_name.startswith(CHECKPOINT_PREFIX) and entry.base_name > (latest or ""):
-            filesystem.delete_dir(entry.path)
+    notes = f"{path}/{run_name}/{CHECKPOINT_MANAGER_SNAPSHOT_FILENAME}"
+    if filesystem.get_file_info(notes).type == pyarrow.fs.FileType.File:
+        filesystem.delete_file(notes)
 
 
 def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
@@ -108,10 +125,30 @@ def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequ
         Interrupted: the board was dismissed; all is saved.
         ray.train.TrainingFailedError: the workers failed more often than ``training.max_failures``.
     """
-    while isinstance(result := _fit(config, run_name, board, callbacks), Interrupted):
-        if board.closed:
+    lost = 0
+    while True:
+        result = _fit(config, run_name, board, callbacks)
+        if isinstance(result, TrainedRun):
+            if _is_proven(config, run_name, result.summary.steps):
+                return result
+            if (lost := lost + 1) > MOST_LOST:
+                raise UserError(
+                    f"{config.storage}: checkpoints are damaged as soon as they are written; check the store"
+                )
+            logger.warning("%s: the last checkpoint is not whole; training what it held again", run_name)
+        elif board.closed:
             raise result
-    return result
+
+
+def _is_proven(config: RunConfig, run_name: str, steps: int) -> bool:
+    """Whether the last checkpoint has all its files, and the weights that leave it are those that were written."""
+    shelf = Shelf(run_shelf_uri(config, run_name), config.training.storage_deadline_s)
+    with TemporaryDirectory() as scratch:
+        try:
+            shelf.check(checkpoint_name(steps), "best/", Path(scratch))
+        except (Unfinished, Damaged):
+            return False
+    return True
 
 
 def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> Any:
@@ -122,6 +159,7 @@ def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> An
 
 def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any]) -> TrainedRun | Interrupted:
     """One run of Ray Train, to the end or until its workers were told to leave."""
+    forget_rays_notes(config, run_name)
     try:
         result: Any = _trainer(config, run_name, board, callbacks, train).fit()
     except ray.train.TrainingFailedError as error:
@@ -130,15 +168,16 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
         raise result.return_value
     if isinstance(result.return_value, Interrupted):
         return result.return_value
-    if result.checkpoint is None or result.return_value is None:
-        raise RuntimeError(f"{config.task}: Ray Train ended without a checkpoint; see Ray's logs")
-    scheme = "s3://" if config.storage.startswith("s3://") else ""
-    return TrainedRun(result.return_value, scheme + result.checkpoint.path)
+    if not isinstance(result.return_value, Summary):
+        raise RuntimeError(f"{config.task}: Ray Train ended without a result; see Ray's logs")
+    name = checkpoint_name(result.return_value.steps)
+    return TrainedRun(result.return_value, f"{run_shelf_uri(config, run_name)}/{name}")
 
 
 def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop) -> PolicyTrainer:
     settings = config.training
-    listeners: list[Any] = [EndOfPatience(), *callbacks]
+    shelf = (run_shelf_uri(config, run_name), settings.storage_deadline_s)
+    listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep), *callbacks]
     filesystem, path = arrow_filesystem(config.storage, settings.storage_deadline_s)
     scaling = ScalingConfig(
         num_workers=settings.num_workers,
@@ -149,6 +188,8 @@ def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence
         },
         elastic_resize_monitor_interval_s=settings.grow_after_s,
     )
+    if "://" not in config.storage:  # workers run elsewhere than the driver
+        config = config.model_copy(update={"storage": str(Path(config.storage).expanduser().absolute())})
     return PolicyTrainer(
         _work,
         train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board, "loop": loop},
@@ -159,7 +200,6 @@ def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence
             name=run_name,
             storage_path=path,
             storage_filesystem=filesystem,
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=settings.num_to_keep),
             failure_config=ray.train.FailureConfig(max_failures=settings.max_failures),
             callbacks=listeners,
         ),

@@ -12,6 +12,7 @@ from pipeline.data.faults import tally_metrics
 from pipeline.data.loader import Batch
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.training.context import Interrupted, StopRun, WorkerContext
+from pipeline.training.damage import SkippedSamples, damage_in_one_line
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
@@ -34,6 +35,7 @@ class Summary:
     best_step: int
     skipped_steps: int
     samples_per_second: float
+    skipped_samples: int = 0
 
 
 def train(config: RunConfig, context: WorkerContext) -> Summary:
@@ -43,6 +45,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
 
     Raises:
         StopRun: the checkpoint belongs to another sample order, or too many losses were not finite.
+        DamagedData: this rank met a damaged sample that ``data.on_damage`` does not let pass.
         Interrupted: a rank was asked to leave; the step is finished and saved.
     """
     log = WorkerLog(context)
@@ -74,10 +77,12 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
     meter = Meter()
     flops = [flops_per_sample(config, validator.model, phase) for phase in plan.phases] if settings.peak_tflops else []
     profile = StepProfile(settings.profile_steps, context)
+    skipped = SkippedSamples(context, state.skipped_samples)
     meter.lap("start")
     while state.step < settings.steps:
         profile.before(state.step + 1)
-        batches = list(take_step(micro_batches))
+        with damage_in_one_line():
+            batches = list(take_step(micro_batches))
         meter.lap("data")
         result = engine.step(
             [(batch.lq, batch.gt) for batch in batches],
@@ -92,6 +97,7 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
         if ema is not None and result.loss is not None:
             ema.update()
             meter.lap("average")
+        skipped.update(stream.faults.faults, sum(result.tally[:-1]))
         profile.after(state.step)
         phase = batches[-1].phase
         samples = plan.phases[phase].global_batch_size
@@ -106,20 +112,22 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
             context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
-            psnr = validator.validate(state)
+            with damage_in_one_line():
+                psnr = validator.validate(state)
             if context.rank == 0:
                 context.log(state.step, {"val_psnr": psnr})
             meter.lap("validation")
         if state.step % settings.checkpoint_every == 0 or last or result.leaving:
             folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
-            save_checkpoint(folder, state, engine, ema, validator, plan, context)
-            context.save(state.step, {"best_psnr": state.best_psnr}, folder)
+            saving = save_checkpoint(folder, state, engine, ema, validator, plan, context)
+            context.save(saving, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
         if context.rank == 0 and (last or result.leaving):
             context.log(state.step, meter.pauses())  # no step follows whose figures would tell of them
         if result.leaving and not last:
             raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
-    return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average())
+    speed, skipped_samples = meter.average(), len(state.skipped_samples)
+    return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, speed, skipped_samples)
 
 
 def take_step(micro_batches: Iterator[Batch]) -> Iterator[Batch]:

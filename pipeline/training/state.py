@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,6 +20,7 @@ class TrainingState:
     best_psnr: float = -math.inf
     best_step: int = 0
     skipped_steps: int = 0
+    skipped_samples: list[dict[str, str]] = field(default_factory=list)  # damaged: dataset, shard, key, kind
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import RunConfig
 from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.progress import Progress
-from pipeline.training.context import SentFile
+from pipeline.training.context import Said, SentFile
 from pipeline.tuning.results import TrialResult
 from pipeline.tuning.trial import END, START, TrialJob
 
@@ -56,6 +56,8 @@ class SweepWatch:
                     self._progress.done(trial, f"finished: {psnr:.2f} dB")
                 elif isinstance(notice, SentFile):
                     self._trackers[topic].file(notice.name, notice.content)
+                elif isinstance(notice, Said):
+                    self._progress.note(topic, notice.line)
                 else:
                     self._heard(topic, *notice)
 

@@ -16,8 +16,11 @@ from pipeline.config import RunConfig, TrainingSettings
 from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
+from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the root, for what other tests share
 
 SIDE = 12
 
@@ -68,12 +71,12 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
         losses.append(result.loss)
     tally = list(result.tally)
     weights = engine.full_state_dict()
-    moments = [part.tolist() for name in ("exp_avg", "exp_avg_sq") for part in engine.moment_tensors(name)]
+    moments = moments_of(engine)
     counted = engine.optimizer_steps()
-    engine.save(folder)
+    save_engine(folder, engine, None)
     dist.barrier()
     engine.step(batches, get_loss("charbonnier"), settings.learning_rate, None)
-    engine.load(folder)
+    load_engine(folder, engine, None, counted)
     again = engine.full_state_dict()
     copy = small_net()
     copy.load_state_dict(weights)
@@ -85,9 +88,14 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
         "moments": moments,
         "counted": counted,
         "weights": {name: value.tolist() for name, value in weights.items()},
-        "reloaded_equal": all(torch.equal(weights[name], again[name]) for name in weights),
+        "reloaded_equal": all(torch.equal(weights[name], again[name]) for name in weights)
+        and moments == moments_of(engine),
         "copy_equal": torch.equal(copied, kept),
     }
+
+
+def moments_of(engine: Engine) -> list[Any]:
+    return [part.tolist() for name in ("exp_avg", "exp_avg_sq") for part in engine.moment_tensors(name)]
 
 
 def run_phases(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
@@ -125,11 +133,10 @@ def run_average(case: dict[str, Any], folder: Path, context: PlainContext) -> di
         for name, value in engine.full_state_dict().items():
             expected[name] = settings.ema_decay * expected[name] + (1 - settings.ema_decay) * value
     weights, average = engine.full_state_dict(), ema.full_state_dict()
-    if context.rank == 0:
-        semanir.save(average, folder / "ema", config=model.config)
+    save_engine(folder, engine, ema)
     dist.barrier()
     fresh = Ema(engine, settings.ema_decay)
-    fresh.load(folder)
+    load_engine(folder, engine, fresh, engine.optimizer_steps())
     loaded, after = fresh.full_state_dict(), engine.full_state_dict()
     copy = semanir.build_model(model.config)
     copy.load_state_dict(weights)
@@ -166,7 +173,32 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
         summary = train(RunConfig.model_validate_json(job["config"]), context)
     except Interrupted as reason:
         return {"logged": context.logged, "interrupted": str(reason)}
-    return {"logged": context.logged, "steps": summary.steps, "best_psnr": summary.best_psnr}
+    return {
+        "logged": context.logged,
+        "files": {name: content.decode() for name, content in context.files.items()},
+        "steps": summary.steps,
+        "best_psnr": summary.best_psnr,
+        "skipped_samples": summary.skipped_samples,
+    }
+
+
+def run_matrix(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """A whole run, then for each of the job's ``cells`` what a run interrupted in its fifth step does with the harm."""
+    from tests.pipeline.training.checkpoint_harm import harm
+    from tests.pipeline.training.test_checkpoint_matrix import interrupted
+
+    folder, config = Path(job["folder"]), RunConfig.model_validate_json(job["config"])
+    train(config, PlainContext(folder / "whole", context.rank, context.world_size))
+    results = {}
+    for number, cell in job["cells"].items():
+        if context.rank == 0:
+            harm(interrupted(folder / "whole", folder / number), **cell)
+        dist.barrier()
+        again = PlainContext(folder / number, context.rank, context.world_size)
+        train(config, again)
+        steps = [step for step, metrics in again.logged if "loss" in metrics]
+        results[number] = {"said": again.said, "first": min(steps, default=0)}
+    return results
 
 
 def main() -> None:
@@ -176,7 +208,9 @@ def main() -> None:
     rendezvous = f"file://{job['folder']}/rendezvous"
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world_size)
     context = PlainContext(Path(job["folder"]) / "checkpoints", rank, world_size)
-    kinds = {"engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop}
+    kinds = {
+        "engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop, "matrix": run_matrix,
+    }  # fmt: skip
     result = kinds[job["kind"]](job, context)
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
 

@@ -2,7 +2,7 @@
 
 The job: ``config`` (a RunConfig as JSON), ``name`` and ``faults``, each ``{"kind", "worker"}`` with the ``step`` whose
 figures it follows, or with ``workers`` and ``steps``: after that many steps on so many workers since the fault before.
-Kinds: ``kill`` (SIGKILL to a worker), ``terminate`` (SIGTERM to a worker), ``node`` (a node dies, another one comes),
+Kinds: ``kill``, ``terminate``, ``stall`` (SIGKILL, SIGTERM, SIGSTOP to a worker), ``node`` (one dies, another comes),
 ``drain`` (a node is drained, then dies, another one comes), ``lose`` (a node dies), ``join`` (a node comes), ``stop``
 (the run is told to save and leave).
 """
@@ -24,10 +24,11 @@ from ray.cluster_utils import Cluster
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
-from pipeline.training.context import Interrupted
+from pipeline.training.context import Interrupted, Said
 from pipeline.training.launch import run_training
 
 DRAIN_S = 20
+SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "stall": signal.SIGSTOP}
 
 
 def worker_processes() -> list[psutil.Process]:
@@ -52,9 +53,8 @@ class Faults:
         self.board = Board()
 
     def strike(self, fault: dict[str, Any]) -> None:
-        if fault["kind"] in ("kill", "terminate"):
-            number = signal.SIGKILL if fault["kind"] == "kill" else signal.SIGTERM
-            worker_processes()[fault["worker"]].send_signal(number)
+        if fault["kind"] in SIGNALS:
+            worker_processes()[fault["worker"]].send_signal(SIGNALS[fault["kind"]])
             return
         if fault["kind"] == "stop":
             self.board.dismiss()
@@ -94,10 +94,14 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         trouble, events = Faults(cluster), []
+        said: list[str] = []
 
         def collect() -> None:
-            for _, (step, metrics) in trouble.board.collect():
-                if "loss" in metrics:
+            for _, notice in trouble.board.collect():
+                if isinstance(notice, Said):
+                    said.append(notice.line)
+                elif isinstance(notice, tuple) and "loss" in notice[1]:
+                    step, metrics = notice
                     figures = {"step": step, "loss": metrics["loss"], "workers": metrics["workers"]}
                     events.append({"time": time.time(), **figures})
 
@@ -112,7 +116,8 @@ def main() -> None:
                     trouble.strike(fault)
                     events.append({"time": time.time(), "step": step, "fault": fault["kind"]})
         collect()
-        result: dict[str, Any] = {"events": events}
+        stopped = [process.pid for process in worker_processes() if process.status() == psutil.STATUS_STOPPED]
+        result: dict[str, Any] = {"events": events, "said": said, "left": stopped}
         try:
             summary = run.result().summary
             result |= {"steps": summary.steps, "best_psnr": summary.best_psnr}

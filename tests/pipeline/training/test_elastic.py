@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -248,11 +252,28 @@ def test_only_workers_that_are_too_few_are_sent_home() -> None:
 def test_workers_are_placed_soon_or_not_at_all(
     world: World, monkeypatch: pytest.MonkeyPatch, given: str | None, used: float, tmp_path: Path
 ) -> None:
-    import os
-
     monkeypatch.setenv(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, given or "")
     if given is None:
         monkeypatch.delenv(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR)
     world.policy.after_controller_start(None)
     assert float(os.environ[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR]) == used
     assert world.requested == [8]
+
+
+@pytest.mark.slow
+def test_rays_own_policy_and_coordinator_answer_as_the_patched_ones() -> None:
+    """Nothing patched: Ray's coordinator counts a real cluster, to which a node comes and from which one is lost."""
+    script = Path(__file__).parent / "real_policy.py"
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(script.parents[3])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "two fit": 2,
+        "no room for four": False,
+        "four fit now": True,
+        "starts with four": True,
+        "a lost node": True,
+        "allowed one": True,
+    }

@@ -14,6 +14,7 @@ from pipeline.scoring.evaluate import score_restored
 from pipeline.tasks import TASKS
 from pipeline.training.context import PlainContext
 from pipeline.training.loop import train
+from pipeline.training.proof import FileProof, proof_of
 from semanir import load
 
 STEPS, HALF = 6, 4
@@ -36,14 +37,35 @@ def config(shards: Path, *overrides: str) -> RunConfig:
     return resolve(document, "denoising_color", overrides)
 
 
+def digests(checkpoint: Path) -> dict[str, FileProof]:
+    """What a checkpoint holds, but for the lists, which count attempts."""
+    files = (path for path in checkpoint.rglob("*") if path.is_file() and path.parent.name != "parts")
+    return {path.relative_to(checkpoint).as_posix(): proof_of(path) for path in files}
+
+
 def last_value_per_step(logged: list[Any], metric: str) -> dict[int, float]:
     return {step: metrics[metric] for step, metrics in logged if metric in metrics}
 
 
-def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_path: Path) -> None:
-    job = config(shards).model_dump_json()
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        *(
+            pytest.param((f"training.zero_stage={stage}", f"training.precision={precision}"), marks=pytest.mark.slow)
+            for stage in range(4)
+            for precision in ("fp32", "bf16")
+        ),
+    ],
+    ids=lambda overrides: " ".join(overrides) or "default",
+)
+def test_interrupted_run_equals_uninterrupted(
+    overrides: tuple[str, ...], shards: Path, run_group: Any, tmp_path: Path
+) -> None:
+    job = config(shards, "training.ema_decay=0.9", *overrides).model_dump_json()
     whole = run_group(tmp_path, "loop", 2, config=job)[0]
     checkpoints = tmp_path / "checkpoints"
+    last = digests(max(checkpoints.iterdir()))
     # As after a kill past step 4: later checkpoints never came to be.
     for folder in checkpoints.iterdir():
         if int(folder.name.removeprefix("step-")) > HALF:
@@ -58,6 +80,8 @@ def test_interrupted_run_equals_uninterrupted(shards: Path, run_group: Any, tmp_
         == last_value_per_step(whole["logged"], "val_psnr")[STEPS]
     )
     assert resumed["best_psnr"] == whole["best_psnr"]
+    # Weights, moments, average, state: the last checkpoint is the same to the last bit.
+    assert digests(max(checkpoints.iterdir())) == last
     # Two workers, three images: the score is that of all of them.
     assert score_of(max(checkpoints.iterdir()) / "best", config(shards), shards) == pytest.approx(
         resumed["best_psnr"], abs=1e-9

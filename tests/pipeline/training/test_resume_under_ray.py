@@ -1,0 +1,60 @@
+"""The same command after its driver is gone, on Ray: the newest whole checkpoint counts, not what Ray Train noted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.training.checkpoint_harm import HARMS
+from tests.pipeline.training.test_soak import config, losses, run
+
+STEPS, STOPPED_AT = 16, 9
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The run without faults."""
+    folder = tmp_path_factory.mktemp("whole")
+    return run(folder / "run", config(shards, folder / "runs", STEPS), [])
+
+
+def lose_the_latest(notes: Path) -> None:
+    """As when the driver died after the last checkpoint was uploaded, and before Ray Train noted it."""
+    values = json.loads(notes.read_text())
+    values["checkpoint_results"].pop()
+    values["checkpoint_report_indices"].pop()
+    values["latest_checkpoint_result"] = values["checkpoint_results"][-1] if values["checkpoint_results"] else None
+    notes.write_text(json.dumps(values))
+
+
+def test_a_latest_that_was_damaged_is_named_and_not_used(whole: dict[str, Any], shards: Path, tmp_path: Path) -> None:
+    settings = config(shards, tmp_path / "runs", STEPS)
+    first = run(tmp_path / "first", settings, [{"step": STOPPED_AT, "kind": "stop"}])
+    assert "interrupted" in first
+    folder = tmp_path / "runs" / "soak"
+    latest = max(folder.glob("step-*"))
+    HARMS["bit flipped"](latest / "engine" / "00001-of-00002.safetensors")
+    second = run(tmp_path / "second", settings, [])
+    assert second["said"][0].startswith(f"checkpoint {latest.name} is damaged (engine/00001-of-00002.safetensors")
+    assert (folder / f"damaged-{latest.name}").is_dir()
+    assert losses(first) | losses(second) == losses(whole)
+    assert (second["steps"], second["best_psnr"]) == (whole["steps"], whole["best_psnr"])
+
+
+@pytest.mark.parametrize("harm", [HARMS["cut"], HARMS["gone"], lose_the_latest], ids=["cut", "gone", "behind"])
+def test_rays_notes_do_not_matter(harm: Any, whole: dict[str, Any], shards: Path, tmp_path: Path) -> None:
+    """With a worker killed right after: what is in the way of nobody eats no failure (none is allowed but this one)."""
+    settings = config(shards, tmp_path / "runs", STEPS, max_failures=1)
+    first = run(tmp_path / "first", settings, [{"step": STOPPED_AT, "kind": "stop"}])
+    at = int(first["interrupted"].split("step ")[1].split()[0])
+    (notes,) = (tmp_path / "runs" / "soak").glob("*snapshot*.json")
+    harm(notes)
+    second = run(tmp_path / "second", settings, [{"step": at + 1, "kind": "kill", "worker": 0}])
+    assert second["said"] == []
+    assert min(losses(second)) == at + 1, "steps that were saved were trained again"
+    assert losses(first) | losses(second) == losses(whole)
