@@ -43,8 +43,7 @@ class SemanIR(nn.Module):
         check_k(k, config.window_size)
         height, width = x.shape[2] * config.upscale, x.shape[3] * config.upscale
         x = reflect_pad(x, config.size_multiple)
-        # Channels last in memory: tokens are the pixels' channels, so nothing is copied between the two views of them.
-        residual = self.body((x - self.input_mean).contiguous(memory_format=torch.channels_last), k)
+        residual = self.body(x - self.input_mean, k)
         out = residual + (self.skip(x) if config.image_skip else self.output_mean)
         return out[..., :height, :width]
 
