@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +13,13 @@ from typing import Any, Protocol
 # The folder that holds jobs/ and its configurations, in a clone and in an editable install.
 ROOT = Path(__file__).resolve().parents[2]
 BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130
 EXIT_STATUS = """Exit status:
   0    done
   1    something of what was asked for failed; the command's own --help says what that means for it
   2    bad input, nothing was done
+  130  stopped by ctrl-C; the same command goes on with what is left
   143  a training that was told to leave (SIGTERM), after saving; the same command continues it
 """
 # What only `pip install '.[train]'` brings; the install without it restores images.
@@ -51,16 +56,34 @@ def run_parsed(options: argparse.Namespace) -> int:
     """Run the command that a parser chose; bad input becomes one line on stderr and status 2."""
     from pipeline.errors import UserError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     try:
         return int(options.command_module.run(options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f"error: {of_the_system(error)}", file=sys.stderr)
+        return FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in TRAIN_ONLY:
             raise
         print(f"error: this needs the package {package}: pip install 'semanir-on-ray[train]'", file=sys.stderr)
     return BAD_INPUT
+
+
+def of_the_system(error: OSError) -> str:
+    """What the operating system refused, in one line: which file, and why."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    where = f"{' -> '.join(names)}: " if names else ""
+    return f"{where}{error.strerror}" + (f" (temporary files lie in {tempfile.gettempdir()})" if not names else "")
 
 
 def configuration(given: str | None, root: Path) -> Path:

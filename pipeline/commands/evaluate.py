@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     from rich.console import Console
 
+    from pipeline.addresses import absolute, check_output
     from pipeline.cluster import connect
     from pipeline.errors import UserError
     from pipeline.evaluation.evaluate import Request, Where, calibrate, evaluate_model
@@ -70,11 +71,13 @@ def run(options: argparse.Namespace) -> int:
         connect()
         mapper = map_on_ray(options.workers, options.cpus_per_worker, num_gpus=1 if options.gpu else 0)
         where = Where(mapper, on_ray=True, device=device)
+    # Workers have working folders of their own.
+    images, output = [absolute(uri) for uri in options.images], absolute(check_output(options.output))
     if options.calibrate:
-        text, problems = calibrate(options.images, options.output, where, console)
+        text, problems = calibrate(images, output, where, console)
     else:
         request = Request(
-            model=options.model, images=options.images[0], output=options.output, task=options.task,
+            model=options.model, images=images[0], output=output, task=options.task,
             overrides=tuple(options.overrides), dataset=options.dataset, ks=tuple(options.k), tile=options.tile,
             overlap=options.overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
             key_maps=tuple(options.key_maps) if options.key_maps else None,

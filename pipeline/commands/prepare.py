@@ -6,7 +6,7 @@
     semanir prepare --list-datasets
 
 The shards of a split lie in OUTPUT/<split>/. Running it again with the same images does nothing. Exit status: 0 packed,
-2 bad input.
+1 the disk or the store failed, 2 bad input, 130 stopped by ctrl-C: the same command goes on.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sub-image-step", type=int, default=240, help="distance between squares (default: 240)")
     add("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
     add("--max-skipped-share", type=float, default=0.01, help="fail when more images are corrupt (default: 0.01)")
+    add("--max-pixels", type=int, default=89_478_485, help="larger images cannot be used (default: 89,478,485)")
     add("--replace", action="store_true", help="put this in the place of another dataset")
     add("--force", metavar="REASON", default="", help="push aside another packer that is lost for good; says why")
     add("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pack the images; returns the exit status. Raises UserError on bad input."""
+    from pipeline.addresses import absolute, check_output
     from pipeline.data.packing.builtin import SPLITS, builtin_sources
     from pipeline.data.packing.console import pack_with_progress
     from pipeline.data.packing.encode import PackSettings
@@ -66,19 +68,21 @@ def run(options: argparse.Namespace) -> int:
             sub_image_step=options.sub_image_step,
             shard_bytes=int(options.shard_mib * 2**20),
             max_skipped_share=options.max_skipped_share,
+            max_pixels=options.max_pixels,
         )
         splits: dict[str, list[Source]]
         if options.builtin:
             splits = {split: builtin_sources(split) for split in SPLITS}
         elif options.dataset:
-            splits = find_splits(get_dataset(options.dataset), options.folders[0], options.incomplete)
+            splits = find_splits(get_dataset(options.dataset), options.folders[0], options.incomplete, print)
         elif options.degraded:
-            splits = {options.split: paired_sources(options.folders[0], options.degraded)}
+            splits = {options.split: paired_sources(options.folders[0], options.degraded, print)}
         else:
-            splits = {options.split: all_sources(options.folders)}
-        check_access(options.output)
+            splits = {options.split: all_sources(options.folders, print)}
+        target = absolute(check_output(options.output)).rstrip("/")
+        check_access(target)
         for split, sources in splits.items():
-            output = f"{options.output.rstrip('/')}/{split}"
+            output = f"{target}/{split}"
             encode_all = encode_on_ray if options.on_ray else encode_here
             pack_with_progress(sources, output, settings, encode_all, options.replace, options.force)
     except ValueError as error:

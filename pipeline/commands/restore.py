@@ -4,10 +4,11 @@
 
     semanir restore models:/semanir-denoising-color@champion s3://photos/2026 --output s3://restored/2026 --on-ray
 
-PNG, JPEG, TIFF and WebP of 8 or 16 bits keep their format, bit depth, transparency, color profile and EXIF
-tags. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
-continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
-Exit status: 0 all restored, 1 some were not (each is named), 2 bad input, nothing was done.
+PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
+for byte; what was assumed of a file or left out of its result is said in a line. With --on-ray the workers of a Ray
+cluster restore one folder, S3 prefix or packed data set; the same command continues what was interrupted and tries
+again what failed, and record.parquet in the output has a row per image. Exit status: 0 all restored, now or before;
+1 some were not (each is named); 2 bad input, nothing was done; 130 stopped by ctrl-C.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_here(options: argparse.Namespace) -> int:
+    from pipeline.addresses import check_local_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError, pull
     from pipeline.restoring.files import find_jobs
@@ -45,8 +47,8 @@ def _run_here(options: argparse.Namespace) -> int:
     from pipeline.restoring.restorer import Restorer
     from pipeline.restoring.run import check_writable, restore_files
 
-    output = Path(options.output)
-    jobs = find_jobs(options.inputs, output)
+    output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterwards"))
+    jobs = find_jobs(options.inputs, output, print)
     check_writable(output)
     try:
         folder = pull(options.model)
@@ -58,6 +60,7 @@ def _run_here(options: argparse.Namespace) -> int:
 
 
 def _run_on_ray(options: argparse.Namespace) -> int:
+    from pipeline.addresses import absolute, check_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError
     from pipeline.serving.batch.run import Request, restore_on_ray
@@ -65,8 +68,8 @@ def _run_on_ray(options: argparse.Namespace) -> int:
     if len(options.inputs) != 1:
         raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(options.inputs)}")
     request = Request(
-        source=options.inputs[0],
-        output=options.output,
+        source=absolute(options.inputs[0]),
+        output=absolute(check_output(options.output)),
         model=options.model,
         k=options.k,
         tile=options.tile,

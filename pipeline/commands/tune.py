@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from pipeline.commands.door import configuration
 
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=VALUE", dest="overrides",
         help="override a key of the sweep file, e.g. --set fixed.training.steps=400 (repeatable)",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, help="folder for winner.yaml (MLflow has it in any case)")
+    parser.add_argument("--output", help="folder or s3:// prefix for winner.yaml (MLflow has it in any case)")
     parser.add_argument("--experiment", default="semanir-sweeps", help="MLflow experiment (default: semanir-sweeps)")
     parser.add_argument(
         "--force", metavar="REASON", default="", help="push aside another driver of this sweep that is lost; says why"
@@ -38,13 +37,18 @@ def run(options: argparse.Namespace) -> int:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from rich.console import Console
 
+    from pipeline.addresses import absolute, check_output
     from pipeline.config import read_config
     from pipeline.runs.commit import git_commit
+    from pipeline.storage import check_access, open_storage
     from pipeline.tuning.results import results_table
     from pipeline.tuning.space import read_sweep
     from pipeline.tuning.sweep import run_sweep
 
     console = Console(width=None if sys.stdout.isatty() else 140)
+    output = None if options.output is None else absolute(check_output(options.output)).rstrip("/")
+    if output is not None:
+        check_access(output)
     sweep = read_sweep(options.sweep, options.overrides)
     outcome = run_sweep(
         read_config(configuration(options.config, options.root)), sweep,
@@ -55,8 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if outcome.winner_yaml is None:
         print("error: no trial finished; the table says why", file=sys.stderr)
         return 1
-    if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "winner.yaml").write_text(outcome.winner_yaml, encoding="utf-8")
-        console.print(f"winner: {options.output / 'winner.yaml'}", highlight=False)
+    if output is not None:
+        open_storage(output).write("winner.yaml", outcome.winner_yaml.encode())
+        console.print(f"winner: {output}/winner.yaml", highlight=False)
     return 0

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
-import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.data.png import decode_plain_png, plain_png_shape
+from pipeline.images.levels import Levels, UnusableImageError, check_pixels
+from pipeline.images.read import decode
 
-# Pillow's own "decompression bomb" limit: a quarter of a gigabyte as RGB.
+# A quarter of a gigabyte as RGB: Pillow's own limit for "decompression bombs".
 MAX_PIXELS = 89_478_485
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm",
+)  # fmt: skip
 Codec = Literal["png", "webp"]
 
 
@@ -23,12 +26,11 @@ class BadImage(ValueError):
     """The bytes are no image that can be used; the message says why."""
 
 
-def decode_image(
-    data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def decode_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None) -> Levels:
     """The pixels as (H, W, C), C = 1 (gray) or 3 (RGB), upright.
 
-    16-bit gray stays uint16; all else is uint8. Transparency is dropped, palettes and CMYK become RGB.
+    More than 8 bits become uint16 over its whole range; all else is uint8. Transparency is dropped, palettes and CMYK
+    become RGB.
 
     Args:
         data: the file.
@@ -39,46 +41,61 @@ def decode_image(
         BadImage: not an image, cut short, of an unknown kind, or of more than ``max_pixels`` pixels
             (checked before any pixel is decoded).
     """
+    return decode_noted(data, max_pixels, rows)[0]
+
+
+def decode_noted(
+    data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None
+) -> tuple[Levels, tuple[str, ...]]:
+    """As ``decode_image``, with what was assumed of the file or left out of it.
+
+    Raises:
+        BadImage: as ``decode_image``.
+    """
     try:
         shape = plain_png_shape(data)
         if shape is not None:
-            _check_pixels(shape[1], shape[0], max_pixels)
-            return decode_plain_png(data, shape, rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_pixels(image.width, image.height, max_pixels)
-        # draft-free full decode; Pillow raises on truncation
-        upright = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) != 1 else image
-        if upright.mode.startswith("I;16"):
-            return np.asarray(upright, dtype=np.uint16)[:, :, None]
-        if upright.mode in ("I", "F"):
-            raise BadImage(f"pixels of mode {upright.mode!r} are not 8- or 16-bit")
-        if upright.mode in ("1", "L", "LA"):
-            return np.asarray(upright.convert("L"))[:, :, None]
-        return np.asarray(upright.convert("RGB"))
-    except BadImage:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise BadImage(f"not a readable image: {error}") from error
+            check_pixels(shape[1], shape[0], max_pixels)
+            return decode_plain_png(data, shape, rows), ()
+        decoded = decode(data, max_pixels, FORMATS, accept_cmyk=True)
+    except UnusableImageError as error:
+        raise BadImage(str(error)) from error
+    except ValueError as error:
+        raise BadImage(f"damaged or not an image ({error})") from error
+    channels = decoded.levels.shape[2]
+    levels: Any = decoded.levels[:, :, : channels - 1] if channels in (2, 4) else decoded.levels
+    notes = (*decoded.notes, "transparency is dropped") if channels in (2, 4) else decoded.notes
+    return turn(levels, decoded.orientation), notes
 
 
-def _check_pixels(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise BadImage(f"{width}x{height} is more than {max_pixels} pixels")
+def turn(levels: Any, orientation: int) -> Levels:
+    """Pixels (H, W, C) as a viewer shows them, by EXIF's orientation 1 to 8 (EXIF 2.3, section 4.6.4)."""
+    if orientation in (5, 6, 7, 8):
+        levels = levels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        levels = levels[::-1]
+    upright: Levels = np.ascontiguousarray(levels)
+    return upright
 
 
 def encode_image(pixels: NDArray[np.uint8] | NDArray[np.uint16], codec: Codec = "png") -> bytes:
     """Losslessly encoded (H, W, C) pixels, C = 1 or 3.
 
     Raises:
-        ValueError: 16-bit pixels as WebP, or 16-bit color, which neither this PNG writer nor WebP can hold.
+        ValueError: 16-bit pixels as WebP, which has 8 bits.
     """
     channels = pixels.shape[2]
-    if pixels.dtype == np.uint16 and (codec == "webp" or channels != 1):
-        raise ValueError(f"16-bit images of {channels} channels cannot be stored as {codec}; use gray PNG or 8 bits")
+    if pixels.dtype == np.uint16 and codec == "webp":
+        raise ValueError(f"16-bit images of {channels} channels cannot be stored as webp; use png")
+    plain = np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels)
+    if pixels.dtype == np.uint16:
+        import imagecodecs
+
+        return bytes(imagecodecs.png_encode(plain, level=6))  # Pillow writes no 16-bit color
     buffer = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
+    image = Image.fromarray(plain)
     if codec == "png":
         image.save(buffer, "PNG", compress_level=6)
     else:

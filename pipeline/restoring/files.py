@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.images.folders import find_images
 from pipeline.restoring.read import SUFFIXES
 
 
@@ -19,19 +20,21 @@ class Job:
     target: Path
 
 
-def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
+def find_jobs(inputs: Sequence[str], output: Path, say: Callable[[str], None] = lambda line: None) -> list[Job]:
     """Files, folders (searched to any depth) and glob patterns, each file once, in order.
 
     A folder's tree is kept below ``output``; single files and matches of a pattern go directly into it. In
-    folders and patterns, files that are no images by their suffix are passed over; a file named outright is
-    always taken.
+    folders and patterns, files that are no images by their suffix are passed over, as are former results below
+    ``output``; a file named outright is always taken.
+
+    say: told in one line for each input what was passed over.
 
     Raises UserError when an input does not exist or holds no images, when two inputs would give the same
-    result, or when a result would replace its own input.
+    result, or when a result would replace an input.
     """
     jobs: dict[Path, Job] = {}
     for text in inputs:
-        for source, relative in _expand(text):
+        for source, relative in _expand(text, output, say):
             job = Job(source, output / relative)
             if job.target.resolve() == source.resolve():
                 raise UserError(f"{source} would be replaced by its own result; choose another --output")
@@ -40,24 +43,38 @@ def find_jobs(inputs: Sequence[str], output: Path) -> list[Job]:
                 raise UserError(
                     f"{known.source} and {source} would both become {job.target}; restore them into different folders"
                 )
+    sources = {job.source.resolve() for job in jobs.values()}
+    for job in jobs.values():
+        if job.target.resolve() in sources:
+            raise UserError(f"the result of {job.source} would replace the input {job.target}; choose another --output")
     return list(jobs.values())
 
 
-def _expand(text: str) -> list[tuple[Path, Path]]:
+def _expand(text: str, output: Path, say: Callable[[str], None]) -> list[tuple[Path, Path]]:
     path = Path(text)
+    if not text:
+        raise UserError("an input is empty: give files, folders or patterns (is a variable not set?)")
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if _is_image(p)]
-        if not found:
+        found = find_images(path, SUFFIXES, output)
+        if found.left_out:
+            say(found.line(text))
+        if not found.files:
             raise UserError(f"folder {text} holds no images ({', '.join(sorted(SUFFIXES))})")
-        return [(p, p.relative_to(path)) for p in found]
+        return [(p, p.relative_to(path)) for p in found.files]
     if path.is_file():
         return [(path, Path(path.name))]
+    if path.exists():
+        raise UserError(f"{text} is no regular file and no folder; give image files, folders or patterns")
     matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
-    found = [p for p in matches if _is_image(p)]
-    if not found:
+    matches = [p for p in matches if output.resolve() not in p.resolve().parents]
+    images = [p for p in matches if _is_image(p)]
+    if not images:
         kind = "pattern" if glob.has_magic(text) else "input"
         raise UserError(f"{kind} {text!r} matches no image file")
-    return [(p, Path(p.name)) for p in found]
+    others = sum(path.is_file() for path in matches) - len(images)
+    if others:
+        say(f"left out of {text}: {others} files of other kinds")
+    return [(p, Path(p.name)) for p in images]
 
 
 def _is_image(path: Path) -> bool:

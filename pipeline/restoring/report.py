@@ -20,7 +20,7 @@ def report(
     """
     console = console or Console(soft_wrap=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    failed = done = 0
+    failed = done = there = 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("restoring", total=total)
         tiles = progress.add_task("tiles of this image", visible=False)
@@ -30,12 +30,19 @@ def report(
             )
         for outcome in outcomes:
             done += 1
+            job = outcome.job
             if outcome.problem:
                 failed += 1
-                console.print(f"skipped {outcome.job.source}: {outcome.problem}", markup=False)
+                console.print(f"skipped {job.source}: {outcome.problem}", markup=False)
+            elif outcome.was_there:
+                there += 1
+                console.print(f"{job.target} exists; give --overwrite to replace it", markup=False)
             elif not console.is_terminal:
-                console.print(f"[{done}/{total}] {outcome.job.source} -> {outcome.job.target}", markup=False)
+                console.print(f"[{done}/{total}] {job.source} -> {job.target}", markup=False)
+            for note in outcome.notes:
+                console.print(f"  {job.source}: {note}", markup=False)
             progress.update(bar, advance=1)
             progress.reset(tiles, visible=False)
-    console.print(f"{done - failed} restored, {failed} skipped")
+    already = f", {there} were there already" if there else ""
+    console.print(f"{done - failed - there} restored{already}, {failed} skipped")
     return failed

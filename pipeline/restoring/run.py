@@ -7,20 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import torch
+
 from pipeline.errors import UserError
 from pipeline.restoring.files import Job
 from pipeline.restoring.picture import UnusableImageError
 from pipeline.restoring.read import DEFAULT_MAX_PIXELS, read_picture
 from pipeline.restoring.restorer import Restorer
-from pipeline.restoring.write import write_picture
+from pipeline.restoring.write import check_fits, left_out, write_picture
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file; ``problem`` is empty when it was restored."""
+    """What became of one file.
+
+    problem: why it was not restored; empty when it was, or had been. was_there: a result was there and was left alone.
+    notes: what was assumed of the file, or left out of its result.
+    """
 
     job: Job
     problem: str = ""
+    was_there: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def restore_files(
@@ -28,22 +36,39 @@ def restore_files(
 ) -> Iterator[Outcome]:
     """Restore each file in turn, yielding each outcome at once. An existing result is left alone."""
     for job in jobs:
-        yield Outcome(job, _restore(restorer, job, overwrite, max_pixels))
+        yield _restore(restorer, job, overwrite, max_pixels)
 
 
-def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> str:
-    exists = f"{job.target} exists; give --overwrite to replace it"
+def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> Outcome:
+    if job.target.is_dir():
+        return Outcome(job, f"{job.target} is in the way: a folder, where its result belongs")
     if job.target.exists() and not overwrite:
-        return exists
+        return Outcome(job, was_there=True)
     try:
-        write_picture(job.target, restorer.restore(read_picture(job.source, max_pixels)), overwrite)
+        picture = read_picture(job.source, max_pixels)
+        scale = restorer.config.upscale
+        check_fits(picture, scale)
+        write_picture(job.target, restorer.restore(picture), overwrite)
     except UnusableImageError as error:
-        return str(error)
-    except FileExistsError:
-        return exists
+        return Outcome(job, str(error))
+    except (MemoryError, torch.OutOfMemoryError):
+        return Outcome(job, "not enough memory to restore it; give a smaller --tile")
     except OSError as error:
-        return f"{job.target} cannot be written ({error.strerror or error})"
-    return ""
+        return _not_written(job, error)
+    return Outcome(job, notes=left_out(picture, scale))
+
+
+def _not_written(job: Job, error: OSError) -> Outcome:
+    blocked = Path(error.filename) if isinstance(error.filename, str) else job.target
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        if isinstance(error, FileExistsError) and error.filename2 == str(job.target):
+            return Outcome(job, was_there=True)  # it came up while this one was computed
+        if blocked == job.target:
+            return Outcome(job, was_there=True)
+        if isinstance(error, NotADirectoryError):
+            blocked = next((p for p in job.target.parents if p.exists() and not p.is_dir()), blocked)
+        return Outcome(job, f"{blocked} is in the way: a file, where a folder is wanted")
+    return Outcome(job, f"{job.target} cannot be written ({error.strerror or error})")
 
 
 def check_writable(output: Path) -> None:

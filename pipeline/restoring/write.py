@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.images.ifd import EXIF, Directory, merge, patch_size, with_size
+from pipeline.images.jpeg import EXIF_PREFIX, exif_of, join_jpeg, with_exif
+from pipeline.images.levels import Piece, UnusableImageError
+from pipeline.images.png import join_png
+from pipeline.images.tiff import PLACE_TAGS, STORAGE_TAGS
 from pipeline.restoring.picture import Picture, to_levels
 
 JPEG_QUALITY = 98  # with full color resolution: saving again should not undo the restoration
@@ -20,8 +25,20 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
     "WEBP": {"lossless": True, "exact": True},
 }
-_ORIENTATION = 0x0112
-_EXIF_FOLDER, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
+# Of a side in pixels: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification.
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+
+def check_fits(picture: Picture, scale: int) -> None:
+    """Before anything is computed: raises UnusableImageError where the result would not fit into its format."""
+    height, width = picture.pixels.shape[0] * scale, picture.pixels.shape[1] * scale
+    limit = _LONGEST_SIDE.get(picture.file_format)
+    if limit is not None and max(height, width) > limit:
+        raise UnusableImageError(
+            f"its result of {width}x{height} pixels does not fit into {picture.file_format}, which holds at most"
+            f" {limit:,} a side; convert it to PNG or TIFF"
+        )
 
 
 def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None:
@@ -32,7 +49,7 @@ def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None
     """
     encoded = encode(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".restoring-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(encoded)
@@ -40,52 +57,89 @@ def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None
         if overwrite:
             os.replace(scratch, path)
         else:
-            os.link(scratch, path)  # fails when the target exists, also when it appeared a moment ago
+            _place(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def _place(scratch: str, path: Path) -> None:
+    """Give the file its name unless that is taken, also when it was taken a moment ago."""
+    try:
+        os.link(scratch, path)
+        return
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno not in _NO_LINKS:
+            raise
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # no hard links here: claim the name first
+    try:
+        os.replace(scratch, path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def encode(picture: Picture) -> bytes:
     """The file's bytes. JPEG: quality 98, 4:4:4; WebP: lossless; TIFF: deflate; 16 bits where it had them."""
     levels = to_levels(picture)
-    exif = _with_size(picture.exif, levels.shape[1], levels.shape[0])
-    if picture.bits == 16 and picture.file_format == "PNG":
-        return _png16(levels, picture.icc, exif)
+    height, width = levels.shape[:2]
+    pieces = _with_size(picture.pieces, width, height)
     if picture.file_format == "TIFF":
-        return _tiff(levels, picture.icc, exif)
-    extra: dict[str, Any] = {"icc_profile": picture.icc} if picture.icc else {}
+        enlarged = picture.stored is not None and picture.stored != (height, width)
+        return _tiff(levels, _tags(picture, width, height, enlarged))
+    if picture.bits == 16 and picture.file_format == "PNG":
+        import imagecodecs
+
+        encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(levels), level=6))
+    else:
+        extra = _webp_pieces(pieces) if picture.file_format == "WEBP" else {}
+        out = BytesIO()
+        image = Image.fromarray(np.ascontiguousarray(levels))
+        image.save(out, format=picture.file_format, **_OPTIONS[picture.file_format], **extra)
+        encoded = out.getvalue()
+    if picture.file_format == "PNG":
+        return join_png(encoded, pieces, levels.shape[2] if levels.ndim == 3 else 1)
+    return join_jpeg(encoded, pieces) if picture.file_format == "JPEG" else encoded
+
+
+def left_out(picture: Picture, scale: int) -> tuple[str, ...]:
+    """What of the file cannot travel to a result ``scale`` times as large, for a person to read."""
+    notes = list(picture.notes)
+    tags = {field.tag for field in picture.directory.fields} if picture.directory else set()
+    if scale != 1 and tags & PLACE_TAGS:
+        notes.append("its place on the Earth (GeoTIFF tags) is left out: it would be untrue of the enlarged picture")
+    return tuple(notes)
+
+
+def _webp_pieces(pieces: tuple[Piece, ...]) -> dict[str, bytes]:
+    names = {"ICCP": "icc_profile", "EXIF": "exif", "XMP ": "xmp"}
+    return {names[piece.name]: piece.content for piece in pieces if piece.name in names}
+
+
+def _with_size(pieces: tuple[Piece, ...], width: int, height: int) -> tuple[Piece, ...]:
+    """The pieces, with the size in pixels that EXIF data states brought up to date, and every other byte kept."""
+    exif = exif_of(pieces)
     if exif is not None:
-        extra["exif"] = exif
-    out = BytesIO()
-    Image.fromarray(np.ascontiguousarray(levels)).save(
-        out, format=picture.file_format, **_OPTIONS[picture.file_format], **extra
-    )
-    return out.getvalue()
+        pieces = with_exif(pieces, patch_size(exif, width, height))
+    changed = []
+    for piece in pieces:
+        if piece.name in ("eXIf", "EXIF"):
+            prefix = EXIF_PREFIX if piece.content.startswith(EXIF_PREFIX) else b""
+            content = prefix + patch_size(piece.content.removeprefix(prefix), width, height)
+            piece = Piece(piece.name, content)
+        changed.append(piece)
+    return tuple(changed)
 
 
-def _png16(levels: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
-    import imagecodecs
-
-    encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(levels), level=6))
-    header_end = 8 + 25  # signature and IHDR chunk; the PNG specification wants both chunks before the pixels
-    chunks = b""
-    if icc is not None:
-        chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if exif is not None:
-        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    return encoded[:header_end] + chunks + encoded[header_end:]
+def _tags(picture: Picture, width: int, height: int, enlarged: bool) -> Directory:
+    directory = picture.directory or Directory("<", ())
+    if any(field.tag == EXIF for field in directory.fields):
+        directory = with_size(directory, width, height)
+    return directory.without(PLACE_TAGS) if enlarged else directory
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
-
-
-def _tiff(levels: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
+def _tiff(levels: np.ndarray, tags: Directory) -> bytes:
     import tifffile
 
-    tags = Image.Exif()
-    tags.load(exif or b"")
-    orientation = tags.get(_ORIENTATION)
     color = levels.ndim == 3 and levels.shape[2] >= 3
     has_alpha = levels.ndim == 3 and levels.shape[2] in (2, 4)
     out = BytesIO()
@@ -96,24 +150,11 @@ def _tiff(levels: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
         planarconfig="contig" if levels.ndim == 3 else None,
         extrasamples=["unassalpha"] if has_alpha else None,
         compression="zlib",
-        iccprofile=icc,
+        byteorder=tags.order,
+        software=False,
         metadata=None,
-        extratags=[] if orientation is None else [(_ORIENTATION, "H", 1, orientation, True)],
     )
-    return out.getvalue()
-
-
-def _with_size(exif: bytes | None, width: int, height: int) -> bytes | None:
-    """The tags, with the picture's size in pixels brought up to date where they state one."""
-    if exif is None:
-        return None
-    tags = Image.Exif()
-    tags.load(exif)
-    inner = tags.get_ifd(_EXIF_FOLDER)
-    for tag, value in ((_EXIF_WIDTH, width), (_EXIF_HEIGHT, height)):
-        if tag in inner:
-            inner[tag] = value
-    return tags.tobytes()
+    return merge(out.getvalue(), tags, STORAGE_TAGS)
 
 
 def _umask() -> int:

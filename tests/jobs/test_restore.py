@@ -41,8 +41,10 @@ def test_a_folder_is_restored_and_a_second_run_leaves_results_alone(
     assert not np.array_equal(Image.open(tmp_path / "out" / "one.png"), Image.open(images / "one.png"))
 
     (tmp_path / "out" / "one.png").write_bytes(b"mine")
-    assert main(call) == 1
-    assert "one.png exists; give --overwrite" in capsys.readouterr().out
+    assert main(call) == 0
+    out = capsys.readouterr().out
+    assert "one.png exists; give --overwrite" in out
+    assert "0 restored, 2 were there already, 0 skipped" in out
     assert (tmp_path / "out" / "one.png").read_bytes() == b"mine"
     assert main([*call, "--overwrite"]) == 0
     assert (tmp_path / "out" / "one.png").read_bytes() == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -38,16 +39,20 @@ def pack_with_progress(
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(output, total=len(sources))
+        seen: Counter[str] = Counter()
         manifest = pack_dataset(
             sources,
             output,
             settings,
             progress=lambda source: progress.advance(bar),
+            noted=lambda source, notes: seen.update(notes),
             encode_all=encode_all,
             replace=replace,
             force=force,
         )
     summarize(manifest, console)
+    for note, count in seen.most_common():
+        console.print(f"  of {count} images: {note}", markup=False)
     return manifest
 
 

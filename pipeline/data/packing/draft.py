@@ -9,6 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +32,17 @@ SHARD_PREFIX = "shard-"
 RECORDS = "unfinished/"
 
 
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """A full disk does not say which one: name the file that was being written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, file) from None
+
+
 class ShardBuffer:
     """One tar being filled in a temporary file, so that a shard may be larger than memory."""
 
@@ -49,7 +61,8 @@ class ShardBuffer:
     def add(self, sample: Encoded) -> None:
         """Append one sample."""
         start = self.length
-        self._writer.write({"__key__": sample.key, **sample.members})
+        with naming(self._file.name):
+            self._writer.write({"__key__": sample.key, **sample.members})
         self.decoded_bytes += sample.decoded_bytes
         self.rows.append(
             Row(
@@ -66,8 +79,9 @@ class ShardBuffer:
 
     def finish(self) -> tuple[Path, int, str]:
         """Complete the tar: its file, size and SHA-256. The rows get the SHA-256 of their spans."""
-        self._writer.close()
-        self._file.flush()
+        with naming(self._file.name):
+            self._writer.close()
+            self._file.flush()
         path, whole = Path(self._file.name), hashlib.sha256()
         with open(path, "rb") as file:
             for number, row in enumerate(self.rows):
@@ -123,7 +137,8 @@ class Draft:
         path, size, sha256 = buffer.finish()
         rows = buffer.rows
         shard = Shard(self._shard_name(), size, sha256, len(rows))
-        self.storage.write_file(shard.name, path)
+        with naming(f"{self.storage.uri}/{shard.name}"):
+            self.storage.write_file(shard.name, path)
         buffer.close()
         record = DatasetSummary(
             shards=(shard,),
@@ -134,7 +149,8 @@ class Draft:
             fingerprint=f"{self.mark}/{sources_done}",
             skipped=_as_pairs(self.skipped[self._recorded_skips :]),
         )
-        self.storage.write(self._record_name(shard.name), encode_manifest(record, [rows]))
+        with naming(f"{self.storage.uri}/{self._record_name(shard.name)}"):
+            self.storage.write(self._record_name(shard.name), encode_manifest(record, [rows]))
         self._account(record)
         self.sources_done = sources_done
         self._recorded_skips = len(self.skipped)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.data.images import MAX_PIXELS, BadImage, decode_image, encode_image
+from pipeline.data.images import MAX_PIXELS, BadImage, decode_noted, encode_image
 from pipeline.data.packing.sources import Source
+from pipeline.images.levels import UnusableImageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class PackSettings:
 class Encoded:
     """One sample, ready for the tar: member name (``clean.png``) to bytes, and the shape of its pixels.
 
-    decoded_bytes: of all members together, as integer pixels.
+    decoded_bytes: of all members together, as integer pixels. notes: what was assumed of the source, or left out.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Encoded:
     width: int
     channels: int
     decoded_bytes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,11 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
         raw = {"clean": source.clean.read()}
         if source.degraded is not None:
             raw["degraded"] = source.degraded.read()
-        images = {name: decode_image(data, settings.max_pixels) for name, data in raw.items()}
-    except BadImage as error:
+        decoded = {name: decode_noted(data, settings.max_pixels) for name, data in raw.items()}
+    except (BadImage, UnusableImageError) as error:
         return Skipped(str(source.clean), str(error))
+    images = {name: levels for name, (levels, _) in decoded.items()}
+    notes = tuple(note for _, own in decoded.values() for note in own)
     clean = images["clean"]
     height, width, channels = clean.shape
     if "degraded" in images and images["degraded"].shape[:2] != (height, width):
@@ -84,7 +88,8 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
         members = {
             name + os.path.splitext(place.key)[1].lower(): raw[name] for name, place in locations.items() if place
         }
-        return [Encoded(source.key, members, height, width, channels, sum(pixels.nbytes for pixels in images.values()))]
+        size = sum(pixels.nbytes for pixels in images.values())
+        return [Encoded(source.key, members, height, width, channels, size)]
     try:
         return [
             Encoded(
@@ -99,6 +104,7 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
                 width=columns,
                 channels=channels,
                 decoded_bytes=sum(pixels.itemsize * pixels.shape[2] * rows * columns for pixels in images.values()),
+                notes=notes,
             )
             for suffix, top, left, rows, columns in _windows(height, width, settings)
         ]

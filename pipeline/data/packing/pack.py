@@ -17,6 +17,7 @@ from pipeline.storage import Storage, open_storage
 from pipeline.storage.lease import Lease, sole_writer
 
 Progress = Callable[[Source], None]
+Noted = Callable[[Source, tuple[str, ...]], None]
 EncodeAll = Callable[[Sequence[Source], PackSettings], Iterable[list[Encoded] | Skipped]]
 
 
@@ -31,6 +32,7 @@ def pack_dataset(
     settings: PackSettings | None = None,
     *,
     progress: Progress = lambda source: None,
+    noted: Noted = lambda source, notes: None,
     encode_all: EncodeAll = encode_here,
     replace: bool = False,
     force: str = "",
@@ -45,6 +47,7 @@ def pack_dataset(
         output: folder or S3 prefix.
         settings: codec, sub-images, shard size, how many corrupt images are too many.
         progress: called after each source.
+        noted: called with what was assumed of a source, or left out of its samples.
         encode_all: the slow part, decoding and encoding; may run elsewhere, must keep the order.
         replace: put this in the place of another dataset; a reader of the old one will find it damaged.
         force: the reason why another packer that writes there is to be pushed aside.
@@ -64,7 +67,7 @@ def pack_dataset(
         if (finished := _finished(storage, output, mark, replace)) is not None:
             return finished
         storage.delete(MANIFEST_NAME)
-        _write_shards(sources, storage, mark, settings, progress, encode_all, lease)
+        _write_shards(sources, storage, mark, settings, progress, noted, encode_all, lease)
     return load_manifest(output, storage)
 
 
@@ -83,7 +86,7 @@ def _finished(storage: Storage, output: str, mark: str, replace: bool) -> Manife
 
 
 def _write_shards(
-    sources: Sequence[Source], storage: Storage, mark: str, settings: PackSettings, progress: Progress,
+    sources: Sequence[Source], storage: Storage, mark: str, settings: PackSettings, progress: Progress, noted: Noted,
     encode_all: EncodeAll, lease: Lease,
 ) -> None:  # fmt: skip
     draft = Draft(storage, mark)
@@ -100,6 +103,8 @@ def _write_shards(
         else:
             for sample in result:
                 buffer.add(sample)
+            if result and result[0].notes:
+                noted(sources[number], result[0].notes)
             # Only between sources, so that a record can say which sources are done.
             if buffer.length >= settings.shard_bytes:
                 lease.check()

@@ -7,9 +7,13 @@ import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.data.images import SUFFIXES
+from pipeline.addresses import absolute, printable
+from pipeline.data.images import MAX_PIXELS, SUFFIXES
+from pipeline.data.packing.listing import Say, list_images
 from pipeline.errors import UserError
+from pipeline.images.read import read_file
 from pipeline.storage import open_storage
 from pipeline.storage.ranged_file import RangedFile
 
@@ -30,14 +34,20 @@ class Location:
     name: str = ""
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """Its bytes.
+
+        Raises:
+            UnusableImageError: a local file is not there, no regular one, or cannot be read.
+        """
+        if self.length is None and "://" not in self.uri:
+            return read_file(Path(self.uri, self.key), MAX_PIXELS)
         storage = open_storage(self.uri)
         if self.length is None:
             return storage.read(self.key)
         return storage.read_range(self.key, self.start, self.length)
 
     def __str__(self) -> str:
-        return f"{self.uri}/{self.key}" + (f"#{self.name}" if self.name else "")
+        return printable(f"{self.uri}/{self.key}" + (f"#{self.name}" if self.name else ""))
 
 
 @dataclass(frozen=True)
@@ -51,29 +61,29 @@ class Source:
 
 
 def sample_key(name: str) -> str:
-    """A file name as a WebDataset key: no suffix, and no dot, since WebDataset cuts a key there."""
+    """A file name as a WebDataset key: no suffix, and no dot, since WebDataset cuts a key there.
+
+    Bytes that are no UTF-8, and the backslash, which no key may have, are written as ``%E9``.
+    """
     stem, _ = os.path.splitext(name)
-    return stem.replace(".", "_").strip("/")
+    return printable(stem).replace("\\", "%5C").replace(".", "_").strip("/")
 
 
-def folder_sources(uri: str, prefix: str = "") -> list[Source]:
+def folder_sources(uri: str, prefix: str = "", say: Say = lambda line: None) -> list[Source]:
     """All images under one folder or S3 prefix, by name.
 
     Args:
         uri: the folder, or ``s3://bucket/prefix``.
         prefix: put before each key, so that several folders may hold equal names.
+        say: told in one line what was passed over.
 
     Raises:
         UserError: no such folder, or no image in it.
     """
-    if "://" not in uri and not os.path.isdir(os.path.expanduser(uri)):
-        raise UserError(f"image folder {uri!r} does not exist")
-    entries = list(open_storage(uri).list())
-    images = [entry for entry in entries if entry.key.lower().endswith(SUFFIXES)]
+    uri = absolute(uri)
+    images, others = list_images(uri, say)
     if not images:
-        raise UserError(
-            f"{uri!r} holds no images ({len(entries)} other files); expected files named {', '.join(SUFFIXES)}"
-        )
+        raise UserError(f"{uri!r} holds no images ({others} other files); expected files named {', '.join(SUFFIXES)}")
     return [
         Source(prefix + sample_key(entry.key), Location(uri, entry.key, f"{entry.size}:{entry.version}"))
         for entry in images
@@ -86,8 +96,8 @@ def tar_sources(uri: str, prefix: str = "") -> list[Source]:
     Raises:
         UserError: no such tar, not a plain tar, no image in it, or a member whose name leaves its folder.
     """
+    uri = absolute(uri)
     folder, _, key = uri.rpartition("/")
-    folder = folder or "."
     try:
         file = RangedFile(open_storage(folder), key)
         version = str(file.seek(0, 2))
@@ -112,14 +122,14 @@ def tar_sources(uri: str, prefix: str = "") -> list[Source]:
     ]
 
 
-def paired_sources(clean_uri: str, degraded_uri: str) -> list[Source]:
+def paired_sources(clean_uri: str, degraded_uri: str, say: Say = lambda line: None) -> list[Source]:
     """Images of two folders, paired by name without suffix.
 
     Raises:
         UserError: a folder is missing or empty, or an image has no partner.
     """
-    degraded = {source.key: source.clean for source in folder_sources(degraded_uri)}
-    clean = folder_sources(clean_uri)
+    degraded = {source.key: source.clean for source in folder_sources(degraded_uri, say=say)}
+    clean = folder_sources(clean_uri, say=say)
     lonely = sorted({source.key for source in clean} ^ set(degraded))
     if lonely:
         raise UserError(
@@ -129,7 +139,7 @@ def paired_sources(clean_uri: str, degraded_uri: str) -> list[Source]:
     return [Source(source.key, source.clean, degraded[source.key]) for source in clean]
 
 
-def all_sources(uris: Sequence[str]) -> list[Source]:
+def all_sources(uris: Sequence[str], say: Say = lambda line: None) -> list[Source]:
     """The images of several folders and tars; with more than one, each one's name becomes part of its keys.
 
     Raises:
@@ -139,7 +149,7 @@ def all_sources(uris: Sequence[str]) -> list[Source]:
     for uri in uris:
         name = os.path.basename(uri.rstrip("/"))
         prefix = f"{sample_key(name)}/" if len(uris) > 1 else ""
-        sources += tar_sources(uri, prefix) if name.endswith(".tar") else folder_sources(uri, prefix)
+        sources += tar_sources(uri, prefix) if name.endswith(".tar") else folder_sources(uri, prefix, say)
     check_unique(sources)
     return sources
 
@@ -162,5 +172,6 @@ def fingerprint(sources: Sequence[Source], settings: str) -> str:
     digest = hashlib.sha256(settings.encode())
     for source in sources:
         for place in (source.clean, source.degraded):
-            digest.update(f"\0{source.key}\0{place.key}\0{place.version}\0{place.start}".encode() if place else b"\0-")
+            text = f"\0{source.key}\0{place.key}\0{place.version}\0{place.start}" if place else "\0-"
+            digest.update(text.encode(errors="surrogateescape"))
     return digest.hexdigest()

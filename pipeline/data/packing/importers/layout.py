@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.addresses import absolute
 from pipeline.data.images import SUFFIXES
+from pipeline.data.packing.listing import Say, list_images
 from pipeline.data.packing.sources import Location, Source, check_unique
 from pipeline.errors import UserError
-from pipeline.storage import open_storage
 from pipeline.storage.base import Entry
 
 SHOWN_FOLDERS = 6
@@ -62,7 +63,9 @@ class Dataset:
         return "\n".join(lines)
 
 
-def find_splits(dataset: Dataset, uri: str, allow_incomplete: bool = False) -> dict[str, list[Source]]:
+def find_splits(
+    dataset: Dataset, uri: str, allow_incomplete: bool = False, say: Say = lambda line: None
+) -> dict[str, list[Source]]:
     """The images of each split that lies under a folder or S3 prefix, at any depth; other splits are left out.
 
     Args:
@@ -74,7 +77,8 @@ def find_splits(dataset: Dataset, uri: str, allow_incomplete: bool = False) -> d
         UserError: no split is there, one has another number of samples than was published, or an image has no
             partner; says what was expected and what was found.
     """
-    entries = [entry for entry in open_storage(uri).list() if entry.key.lower().endswith(SUFFIXES)]
+    uri = absolute(uri)
+    entries, _ = list_images(uri, say)
     found = {split.name: _match(dataset, split, uri, entries) for split in dataset.splits}
     found = {name: sources for name, sources in found.items() if sources}
     if not found:

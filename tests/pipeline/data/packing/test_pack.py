@@ -107,7 +107,7 @@ def test_corrupt_images_are_named_skipped_and_counted(images, tmp_path):
     assert manifest.num_samples == 7
     ((source, reason),) = manifest.summary.skipped
     assert source.endswith("img003.png")
-    assert "not a readable image" in reason
+    assert "damaged or not an image" in reason
     with pytest.raises(UserError, match=r"1 of 8 images cannot be used.*img003\.png.*--max-skipped-share"):
         pack_dataset(sources, str(tmp_path / "strict"), PackSettings(max_skipped_share=0.1))
 

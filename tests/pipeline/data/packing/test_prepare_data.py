@@ -39,7 +39,7 @@ def test_a_folder_becomes_a_split_and_skipped_images_are_told(images, tmp_path, 
     ]
     assert main(arguments) == 0
     assert load_manifest(f"{tmp_path}/out/val").num_samples == 3
-    assert f"skipped {folder}/img001.png: not a readable image" in capsys.readouterr().out
+    assert f"skipped {folder}/img001.png: damaged or not an image" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

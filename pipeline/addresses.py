@@ -1,0 +1,47 @@
+"""Where a person says that results go, or images come from, checked before it means something else."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pipeline.errors import UserError
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def check_output(text: str) -> str:
+    """An output that is a local folder or ``s3://bucket/…``.
+
+    Raises UserError for an empty one, which would mean the root or the working folder, and for what only looks like an
+    address: ``s3:/bucket`` would become a local folder.
+    """
+    if not text.strip():
+        raise UserError("--output is empty: give a folder or s3://bucket/prefix (is a variable not set?)")
+    found = _SCHEME.match(text)
+    if found and "://" in text and found[1] not in ("s3", "file"):
+        raise UserError(f"--output {text!r}: the scheme {found[1]!r} is not known; give s3://bucket/prefix or a folder")
+    if found and "://" not in text:
+        raise UserError(
+            f"--output {text!r} looks like an address and is none: give s3://bucket/prefix, or ./{text} for a folder"
+        )
+    return text
+
+
+def check_local_output(text: str, remedy: str) -> str:
+    """An output that must be a local folder. Raises UserError as ``check_output``, and for S3 with the remedy."""
+    if check_output(text).startswith("s3://"):
+        raise UserError(f"--output {text}: this writes to a local folder only; {remedy}")
+    return text.removeprefix("file://")
+
+
+def absolute(uri: str) -> str:
+    """An address that means the same in every working folder, so on every worker."""
+    if uri.startswith("file://"):
+        uri = uri.removeprefix("file://")
+    return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
+
+
+def printable(text: str) -> str:
+    """A file name that is not UTF-8 with its odd bytes as ``%E9``, so that it can be a key, be stored and be shown."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
