@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -180,8 +181,11 @@ def test_jobs_take_their_command_lines(path: Path) -> None:
     (job,) = documents(path.read_text())
     python, program, *arguments = shlex.split(job["spec"]["entrypoint"])
     assert python == "python"
-    options = vars(SourceFileLoader(path.stem, str(PROJECT_ROOT / program)).load_module().parse(arguments))
-    for value in options.values():
+    module = SourceFileLoader(path.stem, str(PROJECT_ROOT / program)).load_module()
+    (command,) = (value for value in vars(module).values() if hasattr(value, "add_arguments"))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    for value in vars(parser.parse_args(arguments)).values():
         assert not str(value).startswith("jobs/") or (PROJECT_ROOT / value).is_file(), value
 
 
