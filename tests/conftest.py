@@ -39,6 +39,7 @@ SERVER_FOLDERS = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook of this name, which would come first
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two processes (`make test`), one has all tests with servers, so that each server is started once.
 
