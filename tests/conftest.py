@@ -39,21 +39,23 @@ SERVER_FOLDERS = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook of this name, which would come first
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def has_server(item: pytest.Item) -> bool:
+    """Whether a test starts servers, a cluster or a network, or shares those of others."""
+    used = set(getattr(item, "fixturenames", ()))
+    return bool(used & SERVER_FIXTURES) or item.nodeid.startswith(SERVER_FOLDERS)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
     """With two processes (`make test`), one has all tests with servers, so that each server is started once.
 
-    They wait more than they compute; the other process meanwhile takes the rest, a file at a time. They come first,
-    being the longest part.
+    They wait more than they compute; the other process meanwhile takes the rest, a file at a time.
     """
+    item.add_marker(pytest.mark.xdist_group("servers" if has_server(item) else item.nodeid.partition("::")[0]))
 
-    def has_server(item: pytest.Item) -> bool:
-        used = set(getattr(item, "fixturenames", ()))
-        return bool(used & SERVER_FIXTURES) or item.nodeid.startswith(SERVER_FOLDERS)
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with servers come first, being the longest part."""
     items.sort(key=lambda item: not has_server(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("servers" if has_server(item) else item.nodeid.partition("::")[0]))
 
 
 @dataclass(frozen=True)
