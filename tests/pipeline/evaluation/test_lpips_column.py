@@ -23,8 +23,8 @@ from pipeline.tasks import TASKS
 def test_an_evaluation_gains_a_column(image_set: str, lpips_file: Path, tmp_path: Path) -> None:
     weights = read_lpips(str(lpips_file))
     task = TASKS["denoising_gray"]
-    without = make_plan(task=task, setting={"sigma": 25}, images=image_set)
-    plan = make_plan(task=task, setting={"sigma": 25}, images=image_set, lpips=weights)
+    without = make_plan(task=task, setting={"sigma": 25}, images=image_set, baselines=("input",))
+    plan = make_plan(task=task, setting={"sigma": 25}, images=image_set, baselines=("input",), lpips=weights)
     assert plan.fingerprint() != without.fingerprint()
     assert replace(without, lpips_backbone="").fingerprint() == without.fingerprint()
     output = open_storage(str(tmp_path / "with"))
@@ -47,5 +47,7 @@ def test_an_evaluation_gains_a_column(image_set: str, lpips_file: Path, tmp_path
 
 def test_the_same_plan_keeps_its_fingerprint_when_nothing_is_asked(image_set: str) -> None:
     """Runs and tags of registered versions carry it: an evaluation without LPIPS is the one it always was."""
-    plan = make_plan(task=TASKS["denoising_gray"], setting={"sigma": 25}, images=image_set, dataset="waves")
+    plan = make_plan(
+        task=TASKS["denoising_gray"], setting={"sigma": 25}, images=image_set, dataset="waves", baselines=("input",)
+    )
     assert replace(plan, images_digest="0" * 64).fingerprint() == "742564b9a8b4"

@@ -84,7 +84,7 @@ def test_an_explained_difference_is_checked_as_strictly() -> None:
 def test_sets_are_known_by_name_and_folders_are_packed(tmp_path: Path) -> None:
     (tmp_path / "Set5").mkdir()
     (tmp_path / "other").mkdir()
-    with pytest.raises(UserError, match="Set5/' holds no images"):
+    with pytest.raises(UserError, match="Set5' holds no images"):
         plan_calibration([f"{tmp_path}/Set5/"], str(tmp_path / "out"))
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "Set5" / "a.png")
     planned = plan_calibration([f"{tmp_path}/Set5/", f"{tmp_path}/other"], str(tmp_path / "out"))
