@@ -70,10 +70,10 @@ def test_a_resumed_job_registers_once(weights: Weights, make_card: Card, new_run
 
 def test_only_a_better_model_becomes_champion(weights: Weights, make_card: Card, new_run: NewRun) -> None:
     def add(seed: int, **card: float | str) -> str:
-        folder = weights("denoising_color", seed)
-        return register(folder, make_card("denoising_color", **card), run_id=new_run()).alias
+        folder = weights("sr_x3", seed)
+        return register(folder, make_card("sr_x3", **card), run_id=new_run()).alias
 
-    name = "semanir-denoising-color"
+    name = "semanir-sr-x3"
     assert add(0, restored=30.0) == "champion"
     assert add(1, restored=29.0) == "challenger"
     assert add(2, restored=30.0) == "challenger"  # as good is not better
