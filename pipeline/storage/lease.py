@@ -135,7 +135,13 @@ def take(storage: Storage, what: str, force: str = "", pause: Callable[[float], 
             found = _read(storage, latest + 1)
             if found is None or found.nonce != own.nonce:
                 continue
-        for number in numbers:
+        if max(_numbers(storage), default=0) > latest + 1:
+            # Our listing was old: leases were taken, released and swept away since.
+            storage.delete(_key(latest + 1))
+            continue
+        # The one before stays until the next is taken: a listing beside this one, which may miss what is made while it
+        # runs, finds one of the two.
+        for number in numbers[:-1]:
             storage.delete(_key(number))
         return Lease(storage, what, latest + 1, own)
     raise HeldElsewhere(f"{what}: its lease changes hands all the time; look for what starts it again and again")

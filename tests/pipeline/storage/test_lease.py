@@ -54,6 +54,9 @@ def holder(place: str) -> Any:
     process.wait()
 
 
+numbers = lease_module._numbers
+
+
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this process ran on another machine than all others."""
     real = lease_module._process
@@ -65,9 +68,24 @@ def test_a_second_writer_is_refused_in_one_line_that_names_the_first(place: str)
         with pytest.raises(UserError, match=rf"the run is being written by process {os.getpid()} on .* since 20") as no:
             take(open_storage(place), "the run")
         assert "\n" not in str(no.value)
-    with sole_writer(place, "the run"):
-        pass  # released: at once, and again
-    assert len(list(open_storage(place).list("lease/"))) == 1
+    for _ in range(3):
+        with sole_writer(place, "the run"):
+            pass  # released: at once, and again
+    assert len(list(open_storage(place).list("lease/"))) == 2
+
+
+def test_a_listing_that_grew_old_wins_nothing(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a writer slept between its look at a free place and its own lease, while others came and went."""
+    for _ in range(3):
+        take(open_storage(place), "the run").release()
+    holder = take(open_storage(place), "the run")
+    slow, seen = open_storage(place), [iter([1])]
+    monkeypatch.setattr(lease_module, "_numbers", lambda at: seen.pop() if at is slow and seen else numbers(at))
+    with pytest.raises(HeldElsewhere):
+        take(slow, "the run")
+    assert not seen
+    holder.check()
+    holder.release()
 
 
 def test_of_many_at_once_one_wins(place: str) -> None:
@@ -138,4 +156,4 @@ def test_an_unreadable_lease_is_waited_out_and_replaced(
     monkeypatch.setattr(lease_module, "TERM_S", 0.3)
     open_storage(place).write("lease/000003.json", content)
     with sole_writer(place, "the run"):
-        assert [entry.key for entry in open_storage(place).list("lease/")] == ["lease/000004.json"]
+        assert max(entry.key for entry in open_storage(place).list("lease/")) == "lease/000004.json"
