@@ -14,6 +14,7 @@ from semanir.ops.attention.call import AttentionCall, runs_anywhere
 from semanir.ops.attention.dense import dense_attention
 from semanir.ops.attention.gather import gather_attention
 from semanir.ops.attention.mask import mask_attention
+from semanir.ops.attention.sparse import sparse_attention, why_not_sparse
 from semanir.ops.attention.triton.available import why_not_triton
 from semanir.ops.attention.triton.operator import triton_attention
 
@@ -38,6 +39,7 @@ BACKENDS: dict[str, Backend] = {
     "mask": Backend(mask_attention),
     "gather": Backend(gather_attention),
     "dense": Backend(dense_attention),
+    "sparse": Backend(sparse_attention, why_not_sparse),
     "triton": Backend(triton_attention, why_not_triton, alignment=16),
 }
 
