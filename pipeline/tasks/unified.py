@@ -23,6 +23,7 @@ from pipeline.degradations.low_light import LowLight, low_light
 from pipeline.degradations.quantize import quantize
 from pipeline.degradations.ranges import draw_int
 from pipeline.degradations.resize import bicubic_down, bicubic_up
+from pipeline.degradations.soft import Softness, soft_reach, soften
 from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks import deblurring, demosaicking, denoising, jpeg, weather
 from pipeline.tasks.base import Strength, Task, identity, unchanged
@@ -32,13 +33,19 @@ from pipeline.tasks.jpeg import JpegSettings
 from pipeline.tasks.settings import NoSettings, TaskSettings
 from pipeline.tasks.weather import WeatherSettings
 
-GrayName = Literal["clean", "denoising", "jpeg", "sr_x2", "sr_x3", "sr_x4", "deblurring"]
+GrayName = Literal[
+    "clean", "denoising", "jpeg", "sr_x2", "sr_x3", "sr_x4", "deblurring", "soft", "mild_denoising", "mild_jpeg"
+]
 ColorName = Literal[GrayName, "demosaicking", "weather", "haze", "low_light"]
 Weight = Annotated[int, Field(ge=0, le=1000)]
 
 
 class UnifiedGraySettings(TaskSettings):
-    """Which degradation how often, and each one's own settings."""
+    """Which degradation how often, and each one's own settings.
+
+    Softness, and the mild ends of noise and JPEG, have no weight unless one is given: a model that must not spoil good
+    pictures needs more of them than a uniform draw over the whole range gives (jobs/configs/shipped/ushape.yaml).
+    """
 
     weights: dict[GrayName, Weight] = Field(
         default={"clean": 2, "denoising": 3, "jpeg": 3, "sr_x2": 1, "sr_x3": 1, "sr_x4": 1, "deblurring": 1}
@@ -47,6 +54,12 @@ class UnifiedGraySettings(TaskSettings):
     denoising: DenoisingSettings = DenoisingSettings()
     jpeg: JpegSettings = JpegSettings(quality=(10, 100))
     deblurring: DeblurringSettings = DeblurringSettings(length=(1.0, 30.0))
+    soft: Softness = (0.0, 1.0)
+    """Up to what bicubic enlarging by 2 leaves, about."""
+    mild_denoising: DenoisingSettings = DenoisingSettings(sigma=(0.0, 5.0))
+    """Noise that hardly anyone sees."""
+    mild_jpeg: JpegSettings = JpegSettings(quality=(85, 100))
+    """What cameras and photo programs write."""
 
     @field_validator("weights")
     @classmethod
@@ -108,6 +121,9 @@ DEGRADATIONS: Mapping[str, Callable[[Image, Generator, Any], Image]] = MappingPr
         "weather": lambda gt, rng, settings: weather.degrade(gt, rng, settings.weather),
         "haze": lambda gt, rng, settings: quantize(haze(gt, rng, settings.haze)),
         "low_light": lambda gt, rng, settings: quantize(low_light(gt, rng, settings.low_light)),
+        "soft": lambda gt, rng, settings: quantize(soften(gt, rng, settings.soft)),
+        "mild_denoising": lambda gt, rng, settings: denoising.degrade(gt, rng, settings.mild_denoising),
+        "mild_jpeg": lambda gt, rng, settings: jpeg.degrade(gt, rng, settings.mild_jpeg),
     }
 )
 """Name -> (gt, rng, the unified settings) -> network input of gt's size."""
@@ -134,9 +150,9 @@ def reach(settings: UnifiedGraySettings) -> int:
     So the blocks of JPEG with halved chroma, the mosaic and the enlarged grids (but for x3) lie in a patch as they lie
     in an image.
     """
-    if not settings.weights.get("deblurring"):
-        return 0
-    return 16 * math.ceil(deblurring.kernel_reach(settings.deblurring) / 16)
+    blurred = deblurring.kernel_reach(settings.deblurring) if settings.weights.get("deblurring") else 0
+    soft = soft_reach(settings.soft) if settings.weights.get("soft") else 0
+    return 16 * math.ceil(max(blurred, soft) / 16)
 
 
 def check_files(settings: UnifiedGraySettings) -> None:
@@ -154,6 +170,7 @@ GRAY_STRENGTHS = (
     Strength("nothing wrong", {"weights": {"clean": 1}}),
     *(_only("denoising", each) for each in denoising.STRENGTHS[2::2]),
     *(_only("jpeg", each) for each in jpeg.STRENGTHS[2::2]),
+    *(Strength(f"soft by {sigma} px", {"weights": {"soft": 1}, "soft": sigma}) for sigma in (0.3, 0.5, 0.8)),
     *(_only("deblurring", each) for each in deblurring.STRENGTHS[1:5:2]),
     *(Strength(f"shrunk by {scale}", {"weights": {f"sr_x{scale}": 1}}) for scale in (2, 3, 4)),
 )

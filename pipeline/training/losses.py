@@ -14,6 +14,7 @@ from pipeline.training.perceptual import smooth_l1_vgg
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 PSEUDO_HUBER_DELTA = 0.03  # in image units; shared by every quick run: L1's slope beyond 8 gray levels
+LOG_MSE_FLOOR = 1e-5  # 50 dB, below which nobody sees a difference: nothing is gained by polishing there
 CHARBONNIER_EPSILON = 1e-3  # Lai et al., LapSRN (CVPR 2017), section 3.2; MIRNet and Restormer keep it
 
 
@@ -27,7 +28,17 @@ def charbonnier(restored: Tensor, gt: Tensor) -> Tensor:
     return ((restored - gt).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
-LOSSES: dict[str, Loss] = {"l1": l1_loss, "charbonnier": charbonnier, "pseudo_huber": pseudo_huber}
+def log_mse(restored: Tensor, gt: Tensor) -> Tensor:
+    """Mean over images of 10·log10(MSE + 1e-5), in dB: what PSNR measures, so a decibel lost on a nearly perfect image
+    weighs as much as one on a ruined image (NAFNet's loss: Chen et al., ECCV 2022, section 5; the floor is ours).
+
+    Both (B, C, H, W), in [0, 1].
+    """
+    error = (restored - gt).square().mean(dim=(1, 2, 3))
+    return 10 * (error + LOG_MSE_FLOOR).log10().mean()
+
+
+LOSSES: dict[str, Loss] = {"l1": l1_loss, "charbonnier": charbonnier, "pseudo_huber": pseudo_huber, "log_mse": log_mse}
 PERCEPTUAL = "smooth_l1_vgg"
 
 

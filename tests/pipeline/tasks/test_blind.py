@@ -14,6 +14,7 @@ from skimage import data
 from pipeline.degradations.bayer import demosaic_malvar, mosaic
 from pipeline.degradations.quantize import from_uint8
 from pipeline.degradations.resize import bicubic_down, bicubic_up
+from pipeline.degradations.soft import soft_reach, soften
 from pipeline.tasks import TASKS
 from pipeline.tasks.unified import DEGRADATIONS, choose, enlarged, reach
 
@@ -76,6 +77,28 @@ def test_the_unified_input_is_each_task_s_own_network_input():
     np.testing.assert_array_equal(lq, gt)
 
 
+@pytest.mark.parametrize(("name", "least_db"), [("mild_denoising", 33), ("mild_jpeg", 30), ("soft", 25)])
+def test_mild_ends_are_mild_and_without_weight_by_default(name, least_db):
+    assert name not in TASKS["unified_color"].parse_settings().model_dump()["weights"]
+    pairs = [degraded("unified_color", seed, weights={name: 1}) for seed in range(12)]
+    errors = [float(((gt - lq) ** 2).mean()) for gt, lq in pairs]
+    assert -10 * np.log10(max(errors)) > least_db
+    assert min(errors) < max(errors) / 3
+
+
+def test_softening_keeps_flat_parts_and_the_mean_and_nothing_of_nothing():
+    rng = Generator(Philox(key=0))
+    np.testing.assert_array_equal(soften(PHOTO, rng, (0, 0)), PHOTO)
+    soft = soften(PHOTO, rng, (0.8, 0.8))
+    assert soft.dtype == np.float32
+    assert soft.mean() == pytest.approx(PHOTO.mean(), abs=2e-3)
+    assert np.abs(np.diff(soft, axis=0)).mean() < 0.9 * np.abs(np.diff(PHOTO, axis=0)).mean()
+    impulse = np.zeros((41, 41, 1), np.float32)
+    impulse[20, 20] = 1
+    touched = np.flatnonzero(soften(impulse, rng, (1.5, 1.5))[20, :, 0])
+    assert 20 - touched.min() == touched.max() - 20 == soft_reach((0, 1.5)) == 6
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_enlarging_keeps_sizes_that_the_scale_does_not_divide(scale):
     assert enlarged(PHOTO[:61, :47], scale).shape == (61, 47, 3)
@@ -86,6 +109,7 @@ def test_the_margin_is_the_blur_s_and_a_multiple_of_sixteen():
     assert reach(task.parse_settings()) == 16
     assert reach(task.parse_settings({"deblurring": {"max_size": 51}})) == 32
     assert reach(task.parse_settings({"weights": {"jpeg": 1}})) == 0
+    assert reach(task.parse_settings({"weights": {"soft": 1}, "soft": [0, 5]})) == 32
 
 
 def test_ordinary_pictures_are_often_nearly_whole_and_seldom_ruined():

@@ -57,12 +57,21 @@ def test_the_loss_is_smooth_l1_plus_features(vgg_file: Path) -> None:
         ("charbonnier", 3e-3, 1e-5**0.5),
         ("pseudo_huber", 0.04, 2 / 3),  # a 3-4-5 triangle over δ 0.03
         ("pseudo_huber", 0.0, 0.0),
+        ("log_mse", 0.0, -50.0),  # the floor
+        ("log_mse", 0.1, -19.9957),  # PSNR 20 dB, moved a little by the floor
     ],
 )
 def test_pixel_losses_at_known_differences(name: str, difference: float, value: float) -> None:
     gt = torch.full((1, 3, 4, 4), 0.5)
     for sign in (1, -1):
         assert get_loss(name)(gt + sign * difference, gt).item() == pytest.approx(value, rel=2e-4, abs=1e-7)
+
+
+def test_every_image_counts_alike_in_decibels() -> None:
+    gt = torch.full((2, 3, 4, 4), 0.5)
+    errors = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)
+    alone = [get_loss("log_mse")(gt[:1] + error, gt[:1]).item() for error in errors]
+    assert get_loss("log_mse")(gt + errors, gt).item() == pytest.approx(sum(alone) / 2)
 
 
 def test_weights_that_are_not_vgg16s_are_refused(vgg_file: Path, tmp_path: Path) -> None:
@@ -77,5 +86,5 @@ def test_weights_that_are_not_vgg16s_are_refused(vgg_file: Path, tmp_path: Path)
             get_loss("smooth_l1_vgg", str(tmp_path / f"{name}.safetensors"))
     with pytest.raises(UserError, match=r"training\.perceptual_weights"):
         check_loss("smooth_l1_vgg", None)
-    with pytest.raises(UserError, match="charbonnier, l1, pseudo_huber, smooth_l1_vgg"):
+    with pytest.raises(UserError, match="charbonnier, l1, log_mse, pseudo_huber, smooth_l1_vgg"):
         check_loss("l2", None)
