@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from PIL import Image
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.data.packing.sources import folder_sources
 
-WORKER = Path(__file__).parent / "plain_worker.py"
+WORKER = "tests.pipeline.training.plain_worker"
+PATIENCE_S = 240
 Run = Callable[..., list[dict[str, Any]]]
 
 
@@ -36,7 +36,12 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_group() -> Run:
-    """``run_group(folder, kind, world_size, **job)`` runs a job of plain_worker.py; returns each rank's result."""
+    """``run_group(folder, kind, world_size, **job)`` runs a job of plain_worker.py; returns each rank's result.
+
+    The ranks are forked from a process that has imported everything: that takes longer than most of the jobs.
+    """
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([WORKER])
 
     def run(folder: Path, kind: str, world_size: int, **job: Any) -> list[dict[str, Any]]:
         (folder / "rendezvous").unlink(missing_ok=True)
@@ -44,20 +49,30 @@ def run_group() -> Run:
         (folder / "job.json").write_text(json.dumps(description))
         # Into files: a rank that nobody listens to would stop once its pipe is full, and the others wait for it.
         logs = [folder / f"log.{rank}" for rank in range(world_size)]
-        processes = []
-        for rank, log in enumerate(logs):
-            with log.open("wb") as output:
-                command = [sys.executable, str(WORKER), str(folder / "job.json"), str(rank)]
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
-                processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
+        ranks = [
+            context.Process(target=run_logged, args=(str(folder / "job.json"), rank, str(log)), daemon=True)
+            for rank, log in enumerate(logs)
+        ]
+        for process in ranks:
+            process.start()
         try:
-            for process in processes:
-                process.wait(timeout=240)
+            for process in ranks:
+                process.join(PATIENCE_S)
         finally:
-            for process in processes:
+            for process in ranks:
                 process.kill()
         outputs = [log.read_text(errors="replace") for log in logs]
-        assert all(process.returncode == 0 for process in processes), "\n".join(outputs)
+        assert all(process.exitcode == 0 for process in ranks), "\n".join(outputs)
         return [json.loads((folder / f"result.{rank}.json").read_text()) for rank in range(world_size)]
 
     return run
+
+
+def run_logged(job: str, rank: int, log: str) -> None:
+    """A rank in a process of its own, all of whose output goes to ``log``."""
+    from tests.pipeline.training.plain_worker import run_rank
+
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    run_rank(Path(job), rank)

@@ -15,12 +15,14 @@ import semanir
 from pipeline.config import RunConfig, TrainingSettings
 from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
-from pipeline.training.engine import Engine
+from pipeline.training.engine import Engine, _import_deepspeed
 from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the root, for what other tests share
+
+_import_deepspeed(torch.device("cpu"))  # takes seconds: once, for all ranks that are forked from a process that did
 
 SIDE = 12
 
@@ -201,9 +203,10 @@ def run_matrix(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     return results
 
 
-def main() -> None:
-    job = json.loads(Path(sys.argv[1]).read_text())
-    rank, world_size = int(sys.argv[2]), job["world_size"]
+def run_rank(path: Path, rank: int) -> None:
+    """Do the job of a file as one of its ranks."""
+    job = json.loads(path.read_text())
+    world_size = job["world_size"]
     torch.set_num_threads(1)
     rendezvous = f"file://{job['folder']}/rendezvous"
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world_size)
@@ -216,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_rank(Path(sys.argv[1]), int(sys.argv[2]))
