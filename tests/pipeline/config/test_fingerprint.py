@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,32 @@ def test_there_are_leaves_of_both_kinds() -> None:
 def test_a_field_changes_the_fingerprint_unless_it_is_operational(path: tuple[Any, ...], field: FieldInfo) -> None:
     base = RunConfig.model_validate_json(json.dumps(VALUES))
     assert (variant(path).fingerprint() == base.fingerprint()) == is_operational(field)
+
+
+def test_the_form_of_a_fingerprint_is_pinned() -> None:
+    """Folders of runs and tags of registered versions hold such names: a change of the form orphans them all."""
+
+    class Part(Settings):
+        width: int
+        depth: int = 1
+
+    class Whole(Settings):
+        name: str
+        parts: tuple[Part, ...] = ()
+        table: dict[str, Part] = Field(default_factory=dict)
+        grid: tuple[tuple[int, int], ...] = ()
+        cadence: Operational[int] = 1
+        rest: str | None = "x"
+
+    plain = '{"meaning": 1, "settings": {"name": "ä"}}'.replace("ä", r"\u00e4")
+    assert fingerprint(Whole(name="ä", cadence=3)) == hashlib.sha256(plain.encode()).hexdigest()[:12]
+    whole = Whole(name="n", parts=(Part(width=1), Part(width=2, depth=3)), table={"b": Part(width=4)}, rest=None,
+                  grid=((1, 2),))  # fmt: skip
+    text = (
+        '{"meaning": 1, "settings": {"grid": [[1, 2]], "name": "n", '
+        '"parts": [{"width": 1}, {"depth": 3, "width": 2}], "rest": null, "table": {"b": {"width": 4}}}}'
+    )
+    assert fingerprint(whole) == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def test_a_new_field_renames_no_run() -> None:

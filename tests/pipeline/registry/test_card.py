@@ -7,7 +7,26 @@ import pytest
 
 from pipeline.registry import ModelCard
 from pipeline.registry.client import MAX_DESCRIPTION
+from pipeline.scoring.harm import Harm, HarmPoint
 from tests.pipeline.held_out import held_out
+
+WHOLE = """\
+# SemanIR, jpeg_gray
+Restores: sigma 25. Keys per token: k = 8 unless the caller asks otherwise.
+## Figures
+Protocol: PSNR, RGB, on two images
+Held-out PSNR 25.00 dB, input 25.00 dB, gain +0.00 dB over 2 images. Worst first:
+| image | input (dB) | restored (dB) | gain (dB) |
+|---|---|---|---|
+| bad | 30.00 | 24.00 | -6.00 |
+| good | 20.00 | 26.00 | +6.00 |
+## Training
+Nine photographs. 3 optimizer steps. Data data0, code commit0.
+## Limits
+- Only Gaussian noise.
+## Licence
+Apache-2.0
+"""
 
 
 def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[..., ModelCard]) -> None:
@@ -24,6 +43,22 @@ def test_a_card_shows_the_bad_images_first_and_all_it_knows(make_card: Callable[
         assert words in text
 
 
+def test_a_card_is_these_lines(make_card: Callable[..., ModelCard]) -> None:
+    card = make_card("jpeg_gray")
+    assert card.to_markdown(k=8) == card.to_description(k=8) == WHOLE
+    less = "| good | 20.00 | 26.00 | +6.00 |"
+    assert card.to_markdown(k=8, max_rows=1) == WHOLE.replace(less, "1 better images are in the model's model_card.md.")
+    assert card.to_markdown(k=8, max_rows=2) == WHOLE
+    told = replace(card, config_uri="s3://runs/config.yaml", limits=()).to_markdown(k=8)
+    assert "code commit0, configuration s3://runs/config.yaml.\n## Limits\n- None stated.\n" in told
+    harm = Harm("set0", (HarmPoint("σ 5", -0.25, -1.0, "bad", 34.0),))
+    assert (
+        "## Harm\nChange in PSNR over the whole range of strengths, on images set0:\n"
+        "| strength | as it was (dB) | restored (dB) | change, mean (dB) | worst image (dB) | which |\n"
+        "|---|---:|---:|---:|---:|---|\n| σ 5 | 34.00 | 33.75 | -0.25 | -1.00 | bad |\n"
+    ) in replace(card, harm=harm).to_markdown(k=8)
+
+
 def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[..., ModelCard]) -> None:
     many = held_out(*((f"image-{i:04d}", 20.0, 20.0 + i / 100) for i in range(500)))
     card = replace(make_card("jpeg_gray"), scores=many)
@@ -33,7 +68,16 @@ def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[
     assert "image-0499" not in text
     assert "better images are in the model's model_card.md" in text
     assert "image-0499" in card.to_markdown(k=16)
-    assert len(replace(card, trained_on="x" * 9000).to_description(k=16)) <= MAX_DESCRIPTION
+    # Rows are halved until the text fits: 500, 250, 125 and 62.
+    assert text == card.to_markdown(k=16, max_rows=62)
+    assert len(card.to_markdown(k=16, max_rows=125)) > MAX_DESCRIPTION
+    long = replace(card, trained_on="x" * 9000)
+    cut = long.to_description(k=16)
+    assert len(cut) == MAX_DESCRIPTION
+    ending = "\n… cut; the whole card is the model's model_card.md.\n"
+    assert cut == long.to_markdown(k=16, max_rows=1)[: MAX_DESCRIPTION - len(ending)] + ending
+    exact = replace(card, trained_on="x" * (MAX_DESCRIPTION - len(replace(card, trained_on="").to_markdown(16, 1))))
+    assert exact.to_description(k=16) == exact.to_markdown(k=16, max_rows=1)
 
 
 def test_a_card_without_finite_figures_is_refused(make_card: Callable[..., ModelCard]) -> None:

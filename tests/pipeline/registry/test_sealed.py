@@ -41,6 +41,10 @@ def test_the_record_lists_every_file_but_itself_and_compiled_code(folder: Path) 
     # The SHA-256 of a zero byte, from outside this code.
     zero = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert sealed.read_digests(folder)["model.safetensors"] == zero
+    text = (folder / "digests.json").read_text(encoding="utf-8")
+    assert text.startswith('{\n "code/a.py": "')  # in the order of the names, one a line
+    assert text.endswith('"\n}\n')
+    assert json.loads(text) == sealed.write_digests(folder)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -90,12 +94,23 @@ def test_no_record_is_no_seal(folder: Path, text: str) -> None:
         sealed.verify_digests(folder)
 
 
+@pytest.mark.parametrize("inside", ["a..b", "code/a...py", "notes.txt"])
+def test_other_files_on_record_are_proven_too(folder: Path, inside: str) -> None:
+    (folder / inside).write_text("noted")
+    sealed.write_digests(folder)
+    assert inside in sealed.verify_digests(folder)
+    (folder / inside).write_text("noted again")
+    with pytest.raises(AlteredModelError, match="was altered"):
+        sealed.verify_digests(folder)
+
+
 def test_a_task_record_of_another_format_is_refused(folder: Path) -> None:
     (folder / "task.json").write_text('{"format": 1, "task": "sr_x2"}')
     assert sealed.read_task(folder) == {"format": 1, "task": "sr_x2"}
-    (folder / "task.json").write_text('{"format": 2}')
-    with pytest.raises(AlteredModelError, match="has format 2; this code reads format 1"):
-        sealed.read_task(folder)
+    for text, said in (('{"format": 2}', "has format 2; this code reads format 1"), ("{}", "has format None")):
+        (folder / "task.json").write_text(text)
+        with pytest.raises(AlteredModelError, match=said):
+            sealed.read_task(folder)
 
 
 @pytest.mark.parametrize(

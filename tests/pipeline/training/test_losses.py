@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import smooth_l1_loss
 
 from pipeline.errors import UserError
-from pipeline.training.losses import check_loss, get_loss
+from pipeline.training.losses import LOSSES, check_loss, get_loss
 from pipeline.training.perceptual import PERCEPTUAL_WEIGHT, Vgg16Features
 
 SHAPES = [(0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128), (10, 256, 128), (12, 256, 256), (14, 256, 256)]
@@ -72,6 +72,16 @@ def test_every_image_counts_alike_in_decibels() -> None:
     errors = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)
     alone = [get_loss("log_mse")(gt[:1] + error, gt[:1]).item() for error in errors]
     assert get_loss("log_mse")(gt + errors, gt).item() == pytest.approx(sum(alone) / 2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_precision_is_compared_in_single(name: str) -> None:
+    """The square of one gray level is 1.5e-5: beside Charbonnier's 1e-6 and pseudo-Huber's 1, bfloat16 loses it."""
+    generator = torch.Generator().manual_seed(2)
+    gt, restored = (torch.rand(2, 3, 8, 8, generator=generator).to(torch.bfloat16) for _ in range(2))
+    value = get_loss(name)(restored, gt)
+    assert value.dtype == torch.float32
+    assert value == get_loss(name)(restored.float(), gt.float())
 
 
 def test_weights_that_are_not_vgg16s_are_refused(vgg_file: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config import RunConfig, resolve
+from pipeline.config import RunConfig, ScheduleSettings, resolve
+from pipeline.data.batches import Phase
 from pipeline.errors import UserError
 from pipeline.training.phases import learning_rate_at, phase_of, training_phases
 
@@ -26,10 +28,49 @@ def test_without_phases_there_is_one() -> None:
     assert (phase.steps, phase.patch_size, phase.global_batch_size, phase.first_step) == (6, 32, 8, 0)
 
 
+RUN = {
+    "first_step": 4, "steps": 2, "patch_size": 32, "global_batch_size": 8, "micro_batch_size": 2, "peak": 1.0,
+    "schedule": ScheduleSettings(kind="cosine"), "rate_start": 0, "rate_steps": 6, "largest_world": None,
+    "crops_per_image": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ({}, {}),
+        ({"patch_size": 64}, {"patch_size": 64}),
+        ({"global_batch_size": 4}, {"global_batch_size": 4}),
+        ({"micro_batch_size": 4}, {"micro_batch_size": 4}),
+        ({"learning_rate": 0.5}, {"peak": 0.5, "rate_start": 4, "rate_steps": 2}),
+        (
+            {"schedule": {"kind": "constant"}},
+            {"schedule": ScheduleSettings(kind="constant"), "rate_start": 4, "rate_steps": 2},
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_phase_leaves_out_is_the_runs(given: dict[str, Any], changed: dict[str, Any]) -> None:
+    phases = training_phases(config(micro_batch_size=2, phases=[{"steps": 4}, {"steps": 2, **given}]))
+    found = [{field.name: getattr(phase, field.name) for field in dataclasses.fields(phase)} for phase in phases]
+    assert found == [RUN | {"first_step": 0, "steps": 4}, RUN | changed]
+
+
+def test_a_micro_batch_grows_no_larger_than_in_the_largest_world() -> None:
+    (fixed,) = training_phases(config(num_workers=2))
+    (elastic,) = training_phases(config(num_workers=[1, 4]))
+    (named,) = training_phases(config(num_workers=[1, 4], micro_batch_size=1))
+    assert [fixed.micro_batch(world) for world in (1, 2, 4)] == [8, 4, 2]
+    assert [elastic.micro_batch(world) for world in (1, 2, 4)] == [2, 2, 2]
+    assert [named.micro_batch(world) for world in (1, 2, 4)] == [1, 1, 1]
+    assert elastic.data_phase(1) == Phase(steps=6, global_batch_size=8, micro_batch_size=2)
+
+
 def test_progressive_phases_share_the_runs_schedule() -> None:
     whole = training_phases(config())
     parts = training_phases(config(phases=[{"steps": 2}, {"steps": 4, "patch_size": 64, "global_batch_size": 4}]))
     assert [phase_of(parts, step).patch_size for step in range(7)] == [32, 32, 64, 64, 64, 64, 64]
+    assert [part.first_step for part in training_phases(config(phases=[{"steps": 2}] * 3))] == [0, 2, 4]
     assert [phase.data_phase(2).micro_batch_size for phase in parts] == [4, 2]
     for step in range(6):
         assert learning_rate_at(parts, step) == learning_rate_at(whole, step)
