@@ -57,7 +57,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     document = read_document(path)
 
     def refuse(key: tuple[str, ...], why: str) -> UserError:
-        return UserError(f"configuration file {path}, line {document.lines.get(key, 1)}: {why}")
+        return UserError(f"configuration file {path}, line {document.lines[key]}: {why}")
 
     layers = document.value
     for key, value in layers.items():

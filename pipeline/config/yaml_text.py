@@ -147,8 +147,9 @@ def _check(loader: _Loader, node: Node, path: tuple[str, ...]) -> Iterator[tuple
     elif isinstance(node, MappingNode):
         found: dict[str, int] = {}
         for key, child in node.value:
-            if key.tag == _TAG + "merge":
-                yield from _check(loader, child, path)
+            if key.tag == _TAG + "merge":  # of one mapping or a list of them: their keys stand here
+                for merged in child.value if isinstance(child, SequenceNode) else [child]:
+                    yield from _check(loader, merged, path)
                 continue
             at = key.start_mark.line + 1
             if key.tag != _TAG + "str" or not isinstance(key, ScalarNode):

@@ -5,9 +5,10 @@
     python -m tests.mutation.run order --survivors  # what lived in the last run, as differences
 
 mutmut makes the slips and runs, for each, those tests that call the altered function. Each group works in a copy of
-the tree under ``build/mutants``, so a stopped run continues. Texts of errors are left alone: a slip there spoils no
-result. What is no slip, because the altered code does the same, stands in ``no_slips.toml`` with its reason, and is
-not counted.
+the tree under ``build/mutants``, so a stopped run continues; what lived or hung is tried again, because a test may
+have been added since, and what was seen stays seen until its function changes (remove ``build/mutants`` to start
+anew). Texts of errors are left alone: a slip there spoils no result. What is no slip, because the altered code does
+the same, stands in ``no_slips.toml`` with its reason, and is not counted.
 
 Exit status: 0 every group reached the limit, 1 one did not, 2 bad input.
 """
@@ -36,6 +37,7 @@ LIMIT = 0.80
 COPIED = ("semanir", "pipeline", "jobs", "infra", "tests", "pyproject.toml", "README.md", "constraints.txt")
 LIVED = {0, 5, 33}  # the exit statuses of mutmut's test runs: all passed; no test was found; no test calls it
 NOT_TRIED = {None, 34}  # not reached yet; left out on purpose
+HUNG = {-24, 24, 36, 152, 255}  # stopped at the time limit
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,14 @@ class Score:
 
     Attributes:
         seen: how many made a test fail, crash or hang.
+        hung: how many of those hung; on a machine that is short of time a test may reach the limit by itself.
         lived: those that no test saw.
         excused: how many are no slips, according to ``no_slips.toml``.
         left: how many were not tried yet.
     """
 
     seen: int
+    hung: int
     lived: tuple[Slip, ...]
     excused: int
     left: int
@@ -95,8 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
             for slip in score.lived:
                 print(slip.name, *slip.lines, sep="\n  ")
         tried = score.seen + len(score.lived)
-        line = f"{name}: {score.seen} of {tried} slips seen, {score.share:.1%}; {score.excused} are no slips"
-        print(line + (f"; {score.left} not tried yet" if score.left else ""), flush=True)
+        line = f"{name}: {score.seen} of {tried} slips seen, {score.share:.1%} ({score.hung} of them hung); "
+        left = f"; {score.left} not tried yet" if score.left else ""
+        print(f"{line}{score.excused} are no slips{left}", flush=True)
         missed |= score.share < LIMIT or bool(score.left)
     return 1 if missed else 0
 
@@ -121,15 +126,27 @@ def prepare(folder: Path, group: Group) -> None:
         "pytest_add_cli_args_test_selection": list(group.tests),
         "track_dependencies": False,
         "on_dependency_change": "ignore",
+        "timeout_constant": 4,  # times 15 are the seconds that a slip has beyond 15 times what its tests took
     }
     lines = ["", "[tool.mutmut]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n".join(lines))
+    forget_what_lived(folder / "mutants")
+
+
+def forget_what_lived(mutants: Path) -> None:
+    """Have mutmut try again what no test saw and what hung, by the tests as they are now."""
+    for file in mutants.rglob("*.meta"):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        known = record["exit_code_by_key"]
+        known |= {name: None for name, status in known.items() if status in LIVED | HUNG}
+        file.write_text(json.dumps(record, indent=4), encoding="utf-8")
+    (mutants / "mutmut-stats.json").unlink(missing_ok=True)  # which tests call which function
 
 
 def read(folder: Path) -> Score:
     """The results that mutmut left in a group's folder."""
-    seen = left = 0
+    seen = hung = left = 0
     lived = []
     for file in sorted((folder / "mutants").rglob("*.meta")):
         for name, status in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
@@ -139,9 +156,10 @@ def read(folder: Path) -> Score:
                 lived.append(Slip(name, altered_lines(folder, name)))
             else:
                 seen += 1
+                hung += status in HUNG
     rules = tomllib.loads(NO_SLIPS.read_text(encoding="utf-8")).get("no_slip", [])
     real = [slip for slip in lived if not any(excuses(rule, slip) for rule in rules)]
-    return Score(seen, tuple(real), len(lived) - len(real), left)
+    return Score(seen, hung, tuple(real), len(lived) - len(real), left)
 
 
 def excuses(rule: dict[str, str], slip: Slip) -> bool:

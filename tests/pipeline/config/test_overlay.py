@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import RunConfig, TrainingSettings, deep_merge, parse_override, read_config, resolve
+from pipeline.config import RunConfig, TrainingSettings, deep_merge, parse_override, read_config, resolve, write_yaml
+from pipeline.config.overlay import MAX_KEYS
 from pipeline.errors import UserError
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "defaults": {
         "storage": "runs",
         "data": {"train": "a", "val": "b"},
@@ -91,6 +93,9 @@ def test_merge_keeps_what_is_not_named_and_takes_what_is(base: dict, over: dict)
     assert deep_merge(base, {}) == base
     for key in base.keys() - over.keys():
         assert merged[key] == base[key]
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        assert merged[key] == (deep_merge(base[key], value) if both else value)
 
 
 @given(st.lists(st.sampled_from(["a", "b", "steps"]), min_size=1, max_size=4), st.integers())
@@ -100,6 +105,66 @@ def test_override_nests_as_its_dots(keys: list[str], value: int) -> None:
         assert isinstance(nested, dict)
         nested = nested[key]
     assert nested == value
+
+
+def test_an_override_is_cut_at_its_first_sign_and_no_deeper_than_the_bound() -> None:
+    assert parse_override(" a.b =c=d") == {"a": {"b": "c=d"}}
+    assert parse_override("a=") == {"a": None}
+    deepest = ".".join("k" * MAX_KEYS)
+    assert MAX_KEYS == 16
+    assert str(parse_override(f"{deepest}=1")).count("{") == MAX_KEYS
+    for text in (f"k.{deepest}=1", "=1", "a..b=1", ".a=1", "a.=1", "a.b"):
+        with pytest.raises(UserError, match=r"expected a\.b=value"):
+            parse_override(text)
+    with pytest.raises(UserError, match=r"--set 'a=\[1': the value is not valid YAML \(line 1: "):
+        parse_override("a=[1")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        DOCUMENT,
+        {**DOCUMENT, "tasks": {"sr_x2": {}, "weather": {"seed": 1}}},
+        {**DOCUMENT, "tasks": {"sr_x2": None}},
+        {**DOCUMENT, "tasks": None},
+        {"defaults": None, "tasks": {"sr_x2": DOCUMENT["defaults"]}},
+        {"tasks": {"sr_x2": DOCUMENT["defaults"]}},
+    ],
+    ids=["task", "empty task", "null task", "null tasks", "null defaults", "no defaults"],
+)
+def test_an_empty_section_is_none(tmp_path: Path, document: dict[str, Any]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(write_yaml(document))
+    assert read_config(path) == document
+    config = resolve(read_config(path), "sr_x2")
+    assert (config.task, config.storage, config.training.steps, config.seed) == ("sr_x2", "runs", 10, 0)
+    path.write_text("{}")
+    assert read_config(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.schedule.kindd=cosine", "unknown key 'training.schedule.kindd' (there are: final_ratio, gamma, "),
+        ("training.schedule=3", "'training.schedule' must be a mapping, not 3"),
+        ("modle.k=3", "unknown key 'modle' (there are: data, model, seed, setting, storage, training)"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_whole_path(override: str, said: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        resolve(DOCUMENT, "sr_x2", [override])
+    assert str(refusal.value).startswith(f"--set {override!r}: {said}")
+
+
+def test_what_is_wrong_names_the_task_whose_run_it_is() -> None:
+    with pytest.raises(UserError, match=r"^sr_x2: training\.steps: "):
+        resolve(DOCUMENT, "sr_x2", ["training.steps=0"])
+
+
+def test_the_models_own_values_are_left_alone() -> None:
+    config = resolve(DOCUMENT, "sr_x2", ["model.name=columnar_tiny", "model.init=shipped:sr_x2", "model.k=2"])
+    assert config.model.overrides() == {"k": 2}
+    assert resolve(DOCUMENT, "sr_x2", ["model.image_skip=false"]).model.overrides() == {"image_skip": False}
 
 
 def test_config_survives_its_own_json() -> None:

@@ -87,6 +87,45 @@ def test_what_a_value_means(text: str, value: object) -> None:
 
 def test_keys_know_their_lines() -> None:
     assert parse_yaml("a: 1\nb:\n  c: 2\n").lines == {("a",): 1, ("b",): 2, ("b", "c"): 3}
+    assert parse_yaml("a:\n- b: 1\n- {}\n").lines == {("a",): 1, ("a", "0", "b"): 2}
+    merged = parse_yaml("x: &x\n  a: 1\ny: &y\n  b: 2\nz:\n  <<: [*x, *y]\n  c: 3\n")
+    assert merged.value["z"] == {"a": 1, "b": 2, "c": 3}
+    assert {path[1]: line for path, line in merged.lines.items() if path[1:] and path[0] == "z"} == {
+        "a": 2, "b": 4, "c": 7,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused", "said"),
+    [
+        ("[" * 32 + "]" * 32, "[" * 33 + "]" * 33, "more than 32 lists and mappings"),
+        ("a: &a " + "[" * 31 + "]" * 31 + "\nb: [1]", "a: &a " + "[" * 31 + "]" * 31 + "\nb: [*a]", "32 levels"),
+        (
+            "a: &a [" + "x, " * 9_997 + "]\nb: *a",
+            "a: &a [" + "x, " * 9_998 + "]\nb: *a",
+            "line 1: aliases .*20000 values",
+        ),
+        ("1" * 40, "1" * 41, "a number of 41 characters; at most 40"),
+        ('"\\t\\n \\ud7ff\\ue000"', '"\\x1f"', r"'\\x1f' is not allowed"),
+        ('"\\ud7ff\\ue000"', '"\\udfff"', r"'\\udfff' is not allowed"),
+        ("a: !!float 1.0\nb: !!int 2\nc: !!str 3\nd: !!bool no", "a: !!float 1", "'1' is no float"),
+        ("a: &x {b: 1}\nc: *x\nd: *x", "a: &x {b: *x}", "line 1: an alias inside what it stands for"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_what_is_on_a_bound_is_allowed_and_what_is_past_it_refused(allowed: str, refused: str, said: str) -> None:
+    parse_yaml(allowed)
+    with pytest.raises(YamlError, match=said):
+        parse_yaml(refused)
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]: 1", "no: 1", "a: !!set {b}", f"a: {'1' * 41}", "a: !!int many", 'a: "\\0"', "a: *b", "a: &b [*b]"]
+)
+def test_an_error_names_the_line_that_holds_it(text: str) -> None:
+    for number in (1, 2, 4):
+        with pytest.raises(YamlError, match=f"^line {number}: "):
+            parse_yaml("x: 0\ny: 0\nz: 0\n"[: 5 * (number - 1)] + text)
 
 
 @pytest.mark.parametrize("text", ["2e-4", "12:30", "2026-01-02", "no", "1_0", "0x1", "~", "=", "<<", " a", "a: b"])
