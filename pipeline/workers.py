@@ -34,9 +34,9 @@ def nearest_worlds(allowed: Sequence[int], world_size: int) -> str:
 def micro_batch_size(batch: int, world_size: int, largest_world: int, crops: int = 1) -> int:
     """Samples of one forward and backward pass, where the configuration names no ``micro_batch_size``.
 
-    All that a worker has of the batch, as long as that is no more than in ``largest_world``: a smaller world
-    accumulates instead, because a worker's memory does not grow when others leave. The ``crops`` of an image stay
-    together.
+    All that a worker has of the batch, as long as that is no more than in ``largest_world``: a smaller
+    world accumulates instead, because a worker's memory does not grow when others leave. The ``crops`` of
+    an image stay together.
     """
     images, most = batch // (world_size * crops), batch // (largest_world * crops)
     return crops * max((size for size in range(1, min(images, most) + 1) if images % size == 0), default=1)

@@ -50,8 +50,7 @@ def log_spaced(offsets: Tensor, window_size: int) -> Tensor:
 def expand_bias(table: Tensor, window: tuple[int, int]) -> Tensor:
     """(heads, 2h - 1, 2w - 1) by offset -> (heads, N, N) by pair: a view turned into one copy.
 
-    Sliding windows over the flipped table, so the backward pass is a sum in fixed order (no atomics on a
-    GPU).
+    Sliding windows over the flipped table, so the backward pass is a sum in fixed order (no atomics on a GPU).
     """
     height, width = window
     pairs = table.flip(1, 2).unfold(1, height, 1).unfold(2, width, 1)

@@ -14,8 +14,7 @@ from semanir.windows import WindowGrid, plan_grids
 class Stage(nn.Module):
     """(B, C, H, W) -> (B, C, H, W).
 
-    index: number of the stage in the model; with ``shift="per_stage"`` the odd ones use the shifted grid
-    throughout.
+    index: number of the stage in the model; with ``shift="per_stage"`` the odd ones use the shifted grid throughout.
     """
 
     def __init__(self, config: ModelConfig, dim: int, num_heads: int, depth: int, index: int) -> None:

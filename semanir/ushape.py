@@ -14,9 +14,8 @@ from semanir.stage import Stage
 class UShape(SemanIR):
     """Encoder stages, a latent stage, decoder stages with skips, an optional last stage at full size.
 
-    Level l has embed_dim * 2**l channels and num_heads * 2**l heads. The layout of the published 25.82 M
-    model is not public; this one reaches the published count (see :class:`semanir.ModelConfig` for
-    ``depths``).
+    Level l has embed_dim * 2**l channels and num_heads * 2**l heads. The layout of the published 25.82 M model is not
+    public; this one reaches the published count (see :class:`semanir.ModelConfig` for ``depths``).
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -1,7 +1,6 @@
 """Cutting features into windows: plain and shifted grids, padding, and which tokens may see each other.
 
-Shapes: B images, H x W features, Hp x Wp features padded to the grid, R windows per image, N tokens per
-window.
+Shapes: B images, H x W features, Hp x Wp features padded to the grid, R windows per image, N tokens per window.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Several datasets as one endless sequence: who stands at a position, in closed form.
 
-In each stream a seeded cycle of the integer weights says which dataset the next row takes. The n-th row
-of stream c that falls to a dataset is that dataset's own position n·C + c, so each dataset keeps its own
-complete epochs.
+In each stream a seeded cycle of the integer weights says which dataset the next row takes. The n-th row of stream c
+that falls to a dataset is that dataset's own position n·C + c, so each dataset keeps its own complete epochs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Which sample stands at which position: a pure function of the shard table, the seed and the position.
 
-Positions form one endless sequence. Sample p of epoch e stands at P = e·N + p, and each epoch is a
-permutation of all N samples, so nothing remains over and batches may straddle epochs. Position P belongs
-to canonical stream P mod C. In each epoch the shards are permuted, every stream takes one contiguous run
-of the resulting sequence (streams in a permuted order), and the run is permuted inside blocks of at most
-B samples.
+Positions form one endless sequence. Sample p of epoch e stands at P = e·N + p, and each epoch is a permutation of all N
+samples, so nothing remains over and batches may straddle epochs. Position P belongs to canonical stream P mod C. In
+each epoch the shards are permuted, every stream takes one contiguous run of the resulting sequence (streams in a
+permuted order), and the run is permuted inside blocks of at most B samples.
 
 Only Philox's raw 64-bit words decide anything, never a NumPy distribution, whose algorithm may change between
 releases: the same seed gives the same order on any NumPy.

@@ -64,9 +64,7 @@ def demosaic_bilinear(recorded: Image) -> Image:
 
 
 def demosaic_malvar(recorded: Image) -> Image:
-    """RGGB mosaic (H, W, 1) to RGB (H, W, 3) by Malvar, He and Cutler's 5x5 linear filters, clipped to [0,
-    1].
-    """
+    """RGGB mosaic (H, W, 1) to RGB (H, W, 3) by Malvar, He and Cutler's 5x5 linear filters, clipped to [0, 1]."""
     samples = _checked(recorded)
     rgb = np.repeat(samples[:, :, None], 3, axis=2)
     green = correlate(samples, _GREEN_AT_RED_BLUE, mode="mirror")

@@ -9,9 +9,7 @@ from pipeline.degradations.motion_kernel import Kernel
 
 
 def check_kernel(kernel: Kernel) -> None:
-    """Raise ValueError unless the kernel is square, of odd size, non-negative, finite and sums to 1 (to
-    1e-3).
-    """
+    """Raise ValueError unless the kernel is square, of odd size, non-negative, finite and sums to 1 (to 1e-3)."""
     if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
         raise ValueError(f"blur kernel has shape {kernel.shape}; wanted a square of odd size")
     if not np.isfinite(kernel).all() or kernel.min() < 0:
@@ -21,9 +19,7 @@ def check_kernel(kernel: Kernel) -> None:
 
 
 def blur(image: Image, kernel: Kernel) -> Image:
-    """Convolve every channel with ``kernel`` (n, n), n odd; edges are continued by mirroring. Same shape
-    back.
-    """
+    """Convolve every channel with ``kernel`` (n, n), n odd; edges are continued by mirroring. Same shape back."""
     from scipy.signal import fftconvolve  # here: it brings scipy.stats along, seconds that other tasks need not wait
 
     check_image(image)

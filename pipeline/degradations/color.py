@@ -25,8 +25,7 @@ def to_y(image: Image) -> Image:
 
 
 def to_gray(image: Image) -> Image:
-    """The gray image (H, W, 1) that the field's gray benchmarks use: MATLAB Y of the RGB image, rounded to 8
-    bits.
+    """The gray image (H, W, 1) that the field's gray benchmarks use: MATLAB Y of the RGB image, rounded to 8 bits.
 
     The published gray figures on LIVE1 only fit this conversion; other grays differ by 0.75 dB.
     A gray image is returned as it is.

@@ -12,9 +12,7 @@ Image: TypeAlias = npt.NDArray[np.float32]
 
 
 def check_image(image: Image, channels: tuple[int, ...] = (1, 3)) -> None:
-    """Raise ValueError unless ``image`` is float32 (H, W, C) with C in ``channels`` and at least one
-    pixel.
-    """
+    """Raise ValueError unless ``image`` is float32 (H, W, C) with C in ``channels`` and at least one pixel."""
     if image.ndim != 3 or image.shape[2] not in channels or image.size == 0:
         wanted = " or ".join(str(c) for c in channels)
         raise ValueError(f"image has shape {image.shape}; wanted (height, width, {wanted}), not empty")

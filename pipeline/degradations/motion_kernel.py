@@ -54,8 +54,7 @@ def random_trajectory(rng: Generator, length: float) -> npt.NDArray[np.complex12
 def rasterize(trajectory: npt.NDArray[np.complex128], max_size: int) -> Kernel:
     """Kernel (n, n), n odd and at most ``max_size``, summing to 1, its center of mass on the center pixel.
 
-    Each position spreads its time bilinearly over four pixels. A trajectory that leaves ``max_size`` is
-    scaled down.
+    Each position spreads its time bilinearly over four pixels. A trajectory that leaves ``max_size`` is scaled down.
     """
     if max_size < 3 or max_size % 2 == 0:
         raise ValueError(f"max_size is {max_size}; a kernel needs an odd size of at least 3")

@@ -11,8 +11,7 @@ from pipeline.degradations.ranges import Range, draw
 
 
 def gaussian_noise(image: Image, rng: Generator, sigma: Range) -> Image:
-    """Add independent N(0, s²) to every value, s drawn once per image from ``sigma`` (8-bit gray levels,
-    0..255).
+    """Add independent N(0, s²) to every value, s drawn once per image from ``sigma`` (8-bit gray levels, 0..255).
 
     Neither clipped nor rounded, as the denoising benchmarks have it: the result may leave [0, 1].
     """

@@ -20,9 +20,7 @@ Density = Annotated[Range, number_range(0, 0.05, "particles per pixel")]
 
 
 def draw(rng: Generator, limits: Range) -> float:
-    """Uniform in [low, high]. A range of one point consumes a draw too, so fixing a value moves nothing
-    else.
-    """
+    """Uniform in [low, high]. A range of one point consumes a draw too, so fixing a value moves nothing else."""
     low, high = limits
     return float(low + (high - low) * rng.random())
 

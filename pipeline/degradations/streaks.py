@@ -1,9 +1,8 @@
 """Falling particles photographed for a while: sparse random dots, each drawn out to a short soft stroke.
 
-The usual synthesis of rain and snow layers: sparse noise convolved with an oriented motion kernel (streak
-layers of W. Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017; falling
-speed and exposure as streak length after K. Garg, S. K. Nayar, "Photorealistic rendering of rain streaks",
-SIGGRAPH 2006).
+The usual synthesis of rain and snow layers: sparse noise convolved with an oriented motion kernel (streak layers of W.
+Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017; falling speed and exposure as
+streak length after K. Garg, S. K. Nayar, "Photorealistic rendering of rain streaks", SIGGRAPH 2006).
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ _CHUNK = 1_000_000  # stroke pixels held at a time
 
 
 def stroke_kernel(length: float, width: float, angle: float) -> npt.NDArray[np.float32]:
-    """Soft line with peak 1: ``length`` and ``width`` in pixels, ``angle`` in radians from the vertical,
-    clockwise.
+    """Soft line with peak 1: ``length`` and ``width`` in pixels, ``angle`` in radians from the vertical, clockwise.
 
     A Gaussian profile of standard deviation width/2 around the segment, cut at two standard deviations.
     """
@@ -36,8 +34,7 @@ def stroke_kernel(length: float, width: float, angle: float) -> npt.NDArray[np.f
 def particle_layer(
     rng: Generator, height: int, width: int, density: float, kernel: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """(H, W, 1) in [0, 1]: ``density`` particles per pixel, each of a random strength in [0.3, 1], as
-    ``kernel``.
+    """(H, W, 1) in [0, 1]: ``density`` particles per pixel, each of a random strength in [0.3, 1], as ``kernel``.
 
     Particles outside the image reach in, so the layer is as dense at its edges as in the middle.
     """

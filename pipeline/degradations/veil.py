@@ -32,8 +32,7 @@ def random_veil(rng: Generator, height: int, width: int, transmission: Range, ai
     """Draw a veil for an image of the given size.
 
     transmission: mean optical transmission t, each end in (0, 1]. airlight: brightness of the air, in [0, 1].
-    relief: relative change of optical depth from the center to the far corner, in [0, 1]; (0, 0) is a uniform
-    veil.
+    relief: relative change of optical depth from the center to the far corner, in [0, 1]; (0, 0): a uniform veil.
     """
     mean = draw(rng, transmission)
     brightness = draw(rng, airlight)
@@ -54,8 +53,6 @@ def add_veil(image: Image, veil: Veil) -> Image:
 
 
 def remove_uniform_veil(image: Image, transmission: float, airlight: float) -> Image:
-    """Exact inverse of a uniform veil of known strength, clipped to [0, 1]: (image - (1 - t)·airlight) /
-    t.
-    """
+    """Exact inverse of a uniform veil of known strength, clipped to [0, 1]: (image - (1 - t)·airlight) / t."""
     scene = (image - np.float32((1.0 - transmission) * airlight)) / np.float32(transmission)
     return np.clip(scene, 0.0, 1.0).astype(np.float32)

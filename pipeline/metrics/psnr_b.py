@@ -14,8 +14,7 @@ _BLOCK = 8  # JPEG's
 
 
 def blocking_effect(plane: npt.NDArray[np.float64]) -> float:
-    """Blocking effect factor of one channel (H, W), in squared units of its values; 0 where no grid is
-    visible.
+    """Blocking effect factor of one channel (H, W), in squared units of its values; 0 where no grid is visible.
 
     C. Yim, A. C. Bovik, "Quality assessment of deblocked images", IEEE Trans. Image Processing 20(1), 2011,
     with the counts of boundary pairs of the code behind the published JPEG tables (H/8 - 1 block rows,
@@ -35,11 +34,9 @@ def blocking_effect(plane: npt.NDArray[np.float64]) -> float:
 
 
 def psnr_b(restored: Image, gt: Image, convention: MetricConvention) -> float:
-    """PSNR with the restored image's blocking effect added to the error, in dB; the mean of the channels'
-    figures.
+    """PSNR with the restored image's blocking effect added to the error, in dB; the mean of the channels' figures.
 
-    The block grid must start at the image's first pixel, so ``convention`` must not crop: ValueError
-    otherwise.
+    The block grid must start at the image's first pixel, so ``convention`` must not crop: ValueError otherwise.
     """
     if convention.border:
         raise ValueError(f"PSNR-B follows the 8x8 grid of the whole image; border is {convention.border}, wanted 0")

@@ -17,8 +17,7 @@ __all__ = ["Window", "gaussian_window", "psnr", "ssim", "to_y"]
 
 Window = Literal["valid", "same"]
 
-# Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4),
-# 2004.
+# Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 13(4), 2004.
 WINDOW_SIZE = 11
 WINDOW_SIGMA = 1.5
 C1 = (0.01 * 255.0) ** 2
@@ -35,8 +34,7 @@ def gaussian_window() -> npt.NDArray[np.float64]:
 def psnr(restored: Image, gt: Image, convention: MetricConvention) -> float:
     """Peak signal-to-noise ratio in dB, peak 255, one mean over all values; infinite for equal images.
 
-    Both images are float32 (H, W, C) in [0, 1]; see ``comparable`` for rounding and for what raises
-    ValueError.
+    Both images are float32 (H, W, C) in [0, 1]; see ``comparable`` for rounding and for what raises ValueError.
     """
     levels_restored, levels_gt = comparable(restored, gt, convention)
     mse = float(np.mean((levels_restored - levels_gt) ** 2))

@@ -1,5 +1,4 @@
-"""Which version is the champion: the best on the task's held-out metric, among those measured by one
-protocol.
+"""Which version is the champion: the best on the task's held-out metric, among those measured by one protocol.
 
 MLflow's aliases have no compare-and-set. So each version carries its figures as tags from the moment it
 exists, the champion is a function of those tags, and whoever moved the alias looks again until it stands

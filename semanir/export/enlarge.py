@@ -30,8 +30,8 @@ def enlarge(graph: Graph, image: Value, factor: int) -> Value:
 def phase_kernels(factor: int) -> Tensor:
     """(factor**2, 1, 5, 5): how each of the factor x factor output pixels weighs the input around its own pixel.
 
-    Read off the response of :func:`semanir.imresize` to one bright pixel in the middle, so that there is one owner of
-    the kernel.
+    Read off the response of :func:`semanir.imresize` to one bright pixel in the middle, so that there is one owner
+    of the kernel.
     """
     side = 2 * _REACH + 1
     spot = torch.zeros(1, 1, 2 * side - 1, 2 * side - 1, dtype=torch.float64)

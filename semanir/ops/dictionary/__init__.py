@@ -19,9 +19,8 @@ def key_semantic_dictionary(
         labels may be neighbors. None: every window is one region.
     check_finite: raise when features hold NaN or infinity (synchronizes the device).
 
-    Returns int32 words (M, N, ceil(N / 32)): bit j % 32 of word j // 32 in row i says that token i keeps key
-    j. Each row equals the first keys of a stable descending sort: ties go to the lowest index, and -0.0 ties
-    with +0.0.
+    Returns int32 words (M, N, ceil(N / 32)): bit j % 32 of word j // 32 in row i says that token i keeps key j. Each
+    row equals the first keys of a stable descending sort: ties go to the lowest index, and -0.0 ties with +0.0.
 
     Raises ValueError for a wrong shape, k < 1, or features that are not finite when asked to check.
     """

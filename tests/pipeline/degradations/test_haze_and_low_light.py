@@ -10,6 +10,7 @@ from numpy.random import Generator, Philox
 
 from pipeline.degradations.haze import Haze, haze
 from pipeline.degradations.low_light import LowLight, low_light
+from tests.pipeline.degradations.test_sensor_and_sharpening import by_hand
 
 
 @given(
@@ -39,6 +40,16 @@ def test_darkness_is_lv_s_formula_but_for_the_noise():
     values = LowLight(alpha=(0.9, 0.9), beta=(0.7, 0.7), gamma=(2.0, 2.0), shot=(1e-6, 1e-6))
     dark = low_light(image, Generator(Philox(key=0)), values)
     assert dark.mean() == pytest.approx(0.7 * (0.9 * 0.8) ** 2, abs=2e-3)
+
+
+def test_darkness_is_drawn_alpha_first_and_has_the_noise_of_its_own_light():
+    """A color picture stays without a mosaic's noise: its channels are as independent as the draws are."""
+    image = np.random.default_rng(3).random((9, 8, 3), np.float32) * 1.4 - 0.2
+    ranges = {"alpha": (0.9, 1.0), "beta": (0.5, 1.0), "gamma": (1.5, 5.0), "shot": (1e-4, 1e-3)}
+    rng = Generator(Philox(key=4))
+    alpha, beta, gamma = (low + (high - low) * rng.random() for low, high in list(ranges.values())[:3])
+    wanted = by_hand(beta * (alpha * image.clip(0, 1)) ** gamma, rng, ranges["shot"], 0.0)
+    np.testing.assert_allclose(low_light(image, Generator(Philox(key=4)), LowLight(**ranges)), wanted, atol=2e-4)
 
 
 def test_the_defaults_darken_every_picture():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +39,64 @@ def test_seeds_give_different_shakes_and_equal_seeds_the_same(generator):
     first, again, other = (random_trajectory(generator(seed), 30.0) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.5
+
+
+def walked(rng: Generator, length: float) -> list[tuple[float, float]]:
+    """DeblurGAN's generator of trajectories, (column, row) of each of 257 times; its strengths hold for 2,000 steps."""
+    times, longer = 256, 2000 / 256
+    pull = 0.7 * rng.random() * 0.005 * longer
+    tremor = 10 * rng.random() * 0.005 * longer**0.5
+    often = 0.2 * rng.random() * 0.005 * longer
+    angle = 2 * math.pi * rng.random()
+    jerks, turns = rng.random(times), rng.random(times)
+    shakes = rng.standard_normal((2, times))
+    x = y = 0.0
+    dx, dy = math.cos(angle), math.sin(angle)
+    path = [(x, y)]
+    for time in range(times):
+        ax, ay = tremor * shakes[0, time] - pull * x, tremor * shakes[1, time] - pull * y
+        if jerks[time] < often:
+            turn = math.pi + turns[time] - 0.5
+            ax += 2 * (dx * math.cos(turn) - dy * math.sin(turn))
+            ay += 2 * (dx * math.sin(turn) + dy * math.cos(turn))
+        speed = math.hypot(dx + ax, dy + ay)
+        dx, dy = (dx + ax) / speed, (dy + ay) / speed
+        x, y = x + dx * length / times, y + dy * length / times
+        path.append((x, y))
+    return path
+
+
+def test_the_path_is_the_source_s_written_out(generator):
+    jerked = 0
+    for seed in range(12):
+        found = random_trajectory(generator(seed), 30.0)
+        np.testing.assert_allclose(np.stack([found.real, found.imag], axis=1), walked(generator(seed), 30.0), atol=1e-9)
+        turns = np.diff(found)
+        jerked += int((np.abs(np.angle(turns[1:] / turns[:-1])) > 2).sum())
+    assert jerked, "no path of these was jerked"
+
+
+@pytest.mark.parametrize(("length", "max_size"), [(0.5, 3), (20.0, 31), (20.0, 7), (60.0, 9)])
+def test_a_kernel_is_the_time_spent_at_each_pixel(generator, length, max_size):
+    path = random_trajectory(generator(3), length)
+    column, row = path.real - path.real.mean(), path.imag - path.imag.mean()
+    farthest = max(abs(column).max(), abs(row).max())
+    if farthest > max_size // 2 - 0.001:
+        column, row = (each * (max_size // 2 - 0.001) / farthest for each in (column, row))
+    radius = math.floor(max(abs(column).max(), abs(row).max())) + 1
+    wanted = np.zeros((2 * radius + 1, 2 * radius + 1))
+    for x, y in zip(column + radius, row + radius, strict=True):
+        for down in range(math.floor(y), math.floor(y) + 2):
+            for across in range(math.floor(x), math.floor(x) + 2):
+                wanted[down, across] += (1 - abs(y - down)) * (1 - abs(x - across)) / len(path)
+    np.testing.assert_allclose(rasterize(path, max_size), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("max_size", [-1, 0, 1, 2, 4])
+def test_a_kernel_has_an_odd_size_from_3(generator, max_size):
+    with pytest.raises(ValueError, match="odd size of at least 3"):
+        random_motion_kernel(generator(0), (9.0, 9.0), max_size)
+    assert random_motion_kernel(generator(0), (9.0, 9.0), 3).shape == (3, 3)
 
 
 def test_positions_are_spread_bilinearly():

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.degradations import streaks
 from pipeline.degradations.rain import Rain, rain
 from pipeline.degradations.raindrops import Raindrops, raindrops
 from pipeline.degradations.snow import Snow, snow
@@ -75,6 +76,14 @@ def test_layers_are_as_dense_at_the_edges_as_inside(generator):
     mean = np.mean(layers, axis=0)
     edge = np.concatenate([mean[0], mean[-1], mean[:, 0], mean[:, -1]]).mean()
     assert edge == pytest.approx(mean[8:16, 8:16].mean(), rel=0.12)
+
+
+def test_the_memory_that_strokes_take_changes_no_layer(generator, monkeypatch):
+    dot = stroke_kernel(6.0, 2.0, 0.3)
+    whole = particle_layer(generator(1), 30, 20, 0.1, dot)
+    for pixels in (1, np.count_nonzero(dot) * 7, np.count_nonzero(dot) * 7 - 1):
+        monkeypatch.setattr(streaks, "_CHUNK", pixels)
+        np.testing.assert_allclose(particle_layer(generator(1), 30, 20, 0.1, dot), whole, atol=1e-6)
 
 
 def test_snow_whitens_and_more_of_it_whitens_more(photo, generator):
