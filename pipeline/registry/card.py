@@ -78,7 +78,7 @@ class ModelCard:
         gain = self.restored_psnr - self.baseline_psnr
         pairs = [(scores[self.baseline], scores[RESTORED]) for scores in self.images]
         worst_first = sorted(pairs, key=lambda pair: pair[1].psnr_db - pair[0].psnr_db)
-        shown = worst_first[: len(worst_first) if max_rows is None else max_rows]
+        shown = worst_first[:max_rows]
         lines = [
             f"# SemanIR, {self.task}",
             f"Restores: {self.setting}. Keys per token: k = {k} unless the caller asks otherwise.",

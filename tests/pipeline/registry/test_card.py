@@ -76,8 +76,18 @@ def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[
     assert len(cut) == MAX_DESCRIPTION
     ending = "\n… cut; the whole card is the model's model_card.md.\n"
     assert cut == long.to_markdown(k=16, max_rows=1)[: MAX_DESCRIPTION - len(ending)] + ending
-    exact = replace(card, trained_on="x" * (MAX_DESCRIPTION - len(replace(card, trained_on="").to_markdown(16, 1))))
-    assert exact.to_description(k=16) == exact.to_markdown(k=16, max_rows=1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 20, 40])
+def test_a_description_may_be_as_long_as_the_limit(make_card: Callable[..., ModelCard], rows: int) -> None:
+    def padded(length: int) -> ModelCard:
+        many = held_out(*((f"image-{i:04d}", 20.0, 20.0 + i) for i in range(40)))
+        bare = replace(make_card("jpeg_gray"), trained_on="", scores=many)
+        return replace(bare, trained_on="x" * (length - len(bare.to_markdown(16, rows))))
+
+    exact, longer = padded(MAX_DESCRIPTION), padded(MAX_DESCRIPTION + 1)
+    assert exact.to_description(k=16) == exact.to_markdown(k=16, max_rows=rows)
+    assert longer.to_description(k=16) != longer.to_markdown(k=16, max_rows=rows)
 
 
 def test_a_card_without_finite_figures_is_refused(make_card: Callable[..., ModelCard]) -> None:

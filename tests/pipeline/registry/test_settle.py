@@ -42,6 +42,7 @@ class Table:
     def search_model_versions(self, query: str, max_results: int, page_token: str | None) -> Page:
         assert query == f"name='{NAME}'"
         assert max_results >= 2
+        assert page_token is None or page_token.isdigit()
         start = int(page_token or 0)
         newest_first = list(enumerate(self.figures, start=1))[::-1]
         page = Page(
@@ -111,6 +112,16 @@ def test_a_challenger_that_became_champion_is_challenger_no_more() -> None:
     table = Table([20.0, 30.0], {CHAMPION: "1", CHALLENGER: "2"})
     assert settle(table, NAME, 2) == CHAMPION  # type: ignore[arg-type]
     assert table.aliases == {CHAMPION: "2"}
+
+
+def test_a_champion_stays_while_nobody_is_better_and_may_stand_by_hand() -> None:
+    for champion, newest in (("1", 2), ("2", 1)):
+        table = Table([30.0, 30.0], {CHAMPION: champion, CHALLENGER: str(newest)})
+        assert settle(table, NAME, newest) == CHALLENGER  # type: ignore[arg-type]
+        assert (table.aliases[CHAMPION], table.writes) == (champion, 0)
+    table = Table([20.0, 30.0], {CHAMPION: "9"})  # a version without figures, placed by hand
+    assert settle(table, NAME, 2) == CHALLENGER  # type: ignore[arg-type]
+    assert table.aliases == {CHAMPION: "9", CHALLENGER: "2"}
 
 
 def test_aliases_that_never_settle_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
