@@ -13,11 +13,13 @@ class Group:
         modules: files or folders to alter, relative to the root.
         tests: files or folders of tests; each slip is shown only to those among them that run the altered function.
         without: files of the folders in ``modules`` that are left as they are, and why.
+        every: one slip in so many is tried.
     """
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
     without: tuple[str, ...] = ()
+    every: int = 1
 
 
 GROUPS = {

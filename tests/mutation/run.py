@@ -8,7 +8,8 @@ mutmut makes the slips and runs, for each, those tests that call the altered fun
 the tree under ``build/mutants``, so a stopped run continues; what lived or hung is tried again, because a test may
 have been added since, and what was seen stays seen until its function changes (remove ``build/mutants`` to start
 anew). Texts of errors are left alone: a slip there spoils no result. What is no slip, because the altered code does
-the same, stands in ``no_slips.toml`` with its reason, and is not counted.
+the same, stands in ``no_slips.toml`` with its reason, and is not counted. Of a group with more slips than an hour
+allows only a share is tried (``every`` in groups.py), chosen by name, so always the same ones; the line says so.
 
 Exit status: 0 every group reached the limit, 1 one did not, 2 bad input.
 """
@@ -24,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -35,8 +37,14 @@ BUILD = ROOT / "build/mutants"
 NO_SLIPS = Path(__file__).with_name("no_slips.toml")
 LIMIT = 0.80
 COPIED = ("semanir", "pipeline", "jobs", "infra", "tests", "pyproject.toml", "README.md", "constraints.txt")
+QUICK_FIRST = "tests.mutation.quick_first"
+# The first steps of `mutmut run`, which has no command for them alone.
+MAKE_SLIPS = (
+    "from pathlib import Path; from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants; "
+    "Path('mutants').mkdir(exist_ok=True); copy_src_dir(); copy_also_copy_files(); create_mutants(1)"
+)
 LIVED = {0, 5, 33}  # the exit statuses of mutmut's test runs: all passed; no test was found; no test calls it
-NOT_TRIED = {None, 34}  # not reached yet; left out on purpose
+LEFT_OUT = 34  # on purpose: not in the sample
 HUNG = {-24, 24, 36, 152, 255}  # stopped at the time limit
 
 
@@ -63,6 +71,7 @@ class Score:
         lived: those that no test saw.
         excused: how many are no slips, according to ``no_slips.toml``.
         left: how many were not tried yet.
+        left_out: how many are not in the sample.
     """
 
     seen: int
@@ -70,6 +79,7 @@ class Score:
     lived: tuple[Slip, ...]
     excused: int
     left: int
+    left_out: int
 
     @property
     def share(self) -> float:
@@ -91,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = BUILD / name.replace(" ", "_")
         if not options.survivors:
             prepare(folder, GROUPS[name])
+            sample(folder, GROUPS[name].every)
             command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(options.processes)]
             with (folder / "log").open("w", encoding="utf-8") as log:
                 subprocess.run(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, check=True)
@@ -101,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         tried = score.seen + len(score.lived)
         line = f"{name}: {score.seen} of {tried} slips seen, {score.share:.1%} ({score.hung} of them hung); "
         left = f"; {score.left} not tried yet" if score.left else ""
+        left += f"; a sample, {score.left_out} others left out" if score.left_out else ""
         print(f"{line}{score.excused} are no slips{left}", flush=True)
         missed |= score.share < LIMIT or bool(score.left)
     return 1 if missed else 0
@@ -122,7 +134,7 @@ def prepare(folder: Path, group: Group) -> None:
         "do_not_mutate": list(group.without),
         "do_not_mutate_patterns": [r"^\s*raise "],
         "also_copy": [name for name in COPIED if name not in ("semanir", "pipeline", "tests", "pyproject.toml")],
-        "pytest_add_cli_args": ["-m", "not slow and not gpu", "-p", "no:cacheprovider", "--durations=0"],
+        "pytest_add_cli_args": ["-m", "not slow and not gpu", "-p", "no:cacheprovider", "-p", QUICK_FIRST],
         "pytest_add_cli_args_test_selection": list(group.tests),
         "track_dependencies": False,
         "on_dependency_change": "ignore",
@@ -131,26 +143,35 @@ def prepare(folder: Path, group: Group) -> None:
     lines = ["", "[tool.mutmut]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""]
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n".join(lines))
-    forget_what_lived(folder / "mutants")
 
 
-def forget_what_lived(mutants: Path) -> None:
-    """Have mutmut try again what no test saw and what hung, by the tests as they are now."""
-    for file in mutants.rglob("*.meta"):
+def sample(folder: Path, every: int) -> None:
+    """Make the slips, and leave to be tried: one in ``every``, but for those that were seen before.
+
+    What lived or hung is tried again, by the tests as they are now.
+    """
+    subprocess.run([sys.executable, "-c", MAKE_SLIPS], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    for file in (folder / "mutants").rglob("*.meta"):
         record = json.loads(file.read_text(encoding="utf-8"))
         known = record["exit_code_by_key"]
-        known |= {name: None for name, status in known.items() if status in LIVED | HUNG}
+        for name, status in known.items():
+            if zlib.crc32(name.encode()) % every:
+                known[name] = LEFT_OUT
+            elif status in LIVED | HUNG | {LEFT_OUT}:
+                known[name] = None
         file.write_text(json.dumps(record, indent=4), encoding="utf-8")
-    (mutants / "mutmut-stats.json").unlink(missing_ok=True)  # which tests call which function
+    (folder / "mutants/mutmut-stats.json").unlink(missing_ok=True)  # which tests call which function
 
 
 def read(folder: Path) -> Score:
     """The results that mutmut left in a group's folder."""
-    seen = hung = left = 0
+    seen = hung = left = left_out = 0
     lived = []
     for file in sorted((folder / "mutants").rglob("*.meta")):
         for name, status in json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"].items():
-            if status in NOT_TRIED:
+            if status == LEFT_OUT:
+                left_out += 1
+            elif status is None:
                 left += 1
             elif status in LIVED:
                 lived.append(Slip(name, altered_lines(folder, name)))
@@ -159,7 +180,7 @@ def read(folder: Path) -> Score:
                 hung += status in HUNG
     rules = tomllib.loads(NO_SLIPS.read_text(encoding="utf-8")).get("no_slip", [])
     real = [slip for slip in lived if not any(excuses(rule, slip) for rule in rules)]
-    return Score(seen, hung, tuple(real), len(lived) - len(real), left)
+    return Score(seen, hung, tuple(real), len(lived) - len(real), left, left_out)
 
 
 def excuses(rule: dict[str, str], slip: Slip) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
 
@@ -73,8 +74,24 @@ def test_a_file_travels_without_what_is_not_used(backbone: str, tmp_path: Path) 
     whole, small = (read_lpips(str(tmp_path / f"{name}.safetensors")) for name in ("whole", "used"))
     assert whole == small
     assert whole.title.lower() == backbone
+    assert whole.digest == hashlib.sha256(whole.tensors).hexdigest()
+    assert sorted(load(whole.tensors)) == sorted(key for key in weights if not key.startswith("classifier"))
     x = torch.rand(1, 3, 40, 40)
     assert torch.equal(build_lpips(whole, "cpu")(x, x.flip(-1)), Lpips(weights)(x, x.flip(-1)))
+
+
+def test_the_last_network_is_kept(tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 1):
+        save_file(random_lpips("alexnet", seed), tmp_path / "file.safetensors")
+        found.append(read_lpips(str(tmp_path / "file.safetensors")))
+    assert found[0].digest != found[1].digest
+    first, second = (build_lpips(each, "cpu") for each in found)
+    assert build_lpips(found[1], "cpu") is second
+    assert build_lpips(found[0], "cpu") is not first
+    assert not torch.equal(first.get_buffer("lin0"), second.get_buffer("lin0"))
+    elsewhere = build_lpips(found[0], "meta")  # a device that computes nothing, but refuses tensors of others
+    assert elsewhere(*torch.rand(2, 5, 3, 40, 40, device="meta")).shape == (5,)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,24 @@ def test_luma_comes_from_rounded_rgb_and_stays_unrounded():
     assert np.abs(y[0] - np.rint(y[0])).max() > 0.3
 
 
+def test_figures_of_unrounded_images_are_of_their_clipped_values():
+    restored, gt = pair(20, 24, 3)
+    unrounded = [MetricConvention(channel=channel, rounded=False) for channel in ("rgb", "y")]
+    error = np.mean((restored.astype(np.float64).clip(0, 1) - gt) ** 2)
+    assert psnr(restored, gt, unrounded[0]) == pytest.approx(-10 * math.log10(error), abs=1e-9)
+    assert psnr(restored, gt, unrounded[0]) != psnr(restored, gt, RGB)
+    y = [image.clip(0, 1) @ np.array([65.481, 128.553, 24.966]) / 255 for image in (restored, gt)]
+    error = np.mean((y[0] - y[1]) ** 2)
+    assert psnr(restored, gt, unrounded[1]) == pytest.approx(-10 * math.log10(error), abs=1e-4)
+
+
+def test_a_gray_image_is_its_own_luma_and_one_pixel_may_be_left():
+    restored, gt = pair(5, 9, 1)
+    assert psnr(restored, gt, LUMA) == psnr(restored, gt, GRAY)
+    inner = psnr(restored[2:3, 2:7], gt[2:3, 2:7], LUMA)
+    assert psnr(restored, gt, MetricConvention(channel="y", border=2)) == inner
+
+
 def test_border_is_not_measured():
     restored, gt = pair(20, 24, 3)
     spoiled = restored.copy()
@@ -100,6 +118,30 @@ def test_blocking_effect_of_a_hand_made_grid():
     shifted = np.zeros((16, 16))
     shifted[:, 5:] = 4.0
     assert blocking_effect(shifted) == 0.0
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 30), (31, 23), (40, 24)])
+def test_psnr_b_is_the_published_code_s_sum_over_pairs(size):
+    """Yim and Bovik (2011), eqs. 4-9, pair by pair; boundary pairs are counted as the published tables' code does."""
+    restored, gt = pair(*size, 1, seed=3)
+    height, width = size
+    plane, truth = levels(restored)[:, :, 0], levels(gt)[:, :, 0]
+    sums = {True: 0.0, False: 0.0}
+    for row in range(height):
+        for column in range(width):
+            if column + 1 < width:
+                sums[column % 8 == 7] += (plane[row, column] - plane[row, column + 1]) ** 2
+            if row + 1 < height:
+                sums[row % 8 == 7] += (plane[row, column] - plane[row + 1, column]) ** 2
+    counted = height * (width // 8 - 1) + width * (height // 8 - 1)
+    others = height * (width - 1) + width * (height - 1) - counted
+    excess = sums[True] / counted - sums[False] / others
+    effect = max(0, excess) * math.log2(8) / math.log2(min(size))
+    assert blocking_effect(plane) == pytest.approx(effect)
+    wanted = 10 * math.log10(255**2 / (np.mean((plane - truth) ** 2) + effect))
+    assert psnr_b(restored, gt, GRAY) == pytest.approx(wanted)
+    flat = np.full((*size, 1), 0.5, np.float32)
+    assert psnr_b(flat, flat, GRAY) == math.inf
 
 
 def test_psnr_b_punishes_blocks_in_the_restored_image_only():
@@ -134,6 +176,7 @@ def test_small_images_and_unknown_windows_are_refused():
     small, large = np.zeros((10, 30, 1), np.float32), np.zeros((16, 16, 1), np.float32)
     with pytest.raises(ValueError, match="at least 11x11"):
         ssim(small, small, GRAY)
+    assert [ssim(large[:11], large[:11], GRAY, window=window) for window in ("valid", "same")] == [1, 1]
     with pytest.raises(ValueError, match="unknown SSIM window 'full'"):
         ssim(large, large, GRAY, window="full")
     with pytest.raises(ValueError, match="at least 16x16"):

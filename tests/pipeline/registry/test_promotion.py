@@ -38,6 +38,7 @@ def test_a_champion_is_replaced_only_by_a_better_one(figures: list[float], data:
     [
         ([version(1, 20), version(2, 90, protocol="other")], 1, 1),
         ([version(1, 20, protocol="other"), version(2, 90)], None, 1),
+        ([version(1, 90), version(2, 20, protocol="other")], 2, 2),  # the champion's protocol, not the oldest one's
         ([version(1, 20), version(2, 30, withdrawn=True)], 1, 1),
         ([version(1, 20, withdrawn=True)], None, None),
         ([version(2, 30)], 7, 7),  # set by hand to a version without figures
