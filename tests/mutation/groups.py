@@ -75,11 +75,14 @@ GROUPS = {
     "configuration": Group(
         ("pipeline/config",),
         ("tests/pipeline/config", "tests/pipeline/tasks/test_settings.py"),
+        without=("pipeline/config/fingerprint.py",),  # among the digests
     ),
     "semanir": Group(
         ("semanir",),
         ("tests/semanir",),
         # Kernels are compared with the readable reference, on a GPU and in Triton's interpreter.
-        without=("semanir/ops/attention/triton/*",),
+        without=("semanir/ops/attention/triton/*", "semanir/export/*"),
+        every=4,
     ),
+    "semanir's export": Group(("semanir/export",), ("tests/semanir/export",), every=8),
 }

@@ -123,8 +123,8 @@ def test_blocking_effect_of_a_hand_made_grid():
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (31, 23), (40, 24)])
 def test_psnr_b_is_the_published_code_s_sum_over_pairs(size):
     """Yim and Bovik (2011), eqs. 4-9, pair by pair; boundary pairs are counted as the published tables' code does."""
-    restored, gt = pair(*size, 1, seed=3)
     height, width = size
+    restored, gt = pair(height, width, 1, seed=3)
     plane, truth = levels(restored)[:, :, 0], levels(gt)[:, :, 0]
     sums = {True: 0.0, False: 0.0}
     for row in range(height):
