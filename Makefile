@@ -14,7 +14,7 @@ SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints up down status data train test test-slow mutants check lint format bench gpu-report clean
+.PHONY: help install constraints up down status data train test test-slow fuzz mutants check lint format bench gpu-report clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: install ## Run the tests, real S3, MLflow and Ray included (PYTEST="-k ord
 
 test-slow: install ## Run the long tests, and those that need a GPU
 	@$(BIN)/python -m pytest -m "slow or gpu" $(PYTEST)
+
+fuzz: install ## Alter every kind of input at random and read it (INPUTS=200000, with kept seeds; some minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(or $(INPUTS),200000)
 
 mutants: install ## Alter the pure modules, one slip at a time, and count what the tests see (MUTANTS="order …"; hours)
 	@$(BIN)/python -m tests.mutation.run $(MUTANTS)

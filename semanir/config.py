@@ -24,7 +24,7 @@ LIMITS = {
     "bias_hidden_dim": 8192,
     "upsample_dim": 4096,
 }
-MAX_STAGES, MAX_DEPTH, MAX_MLP_RATIO = 64, 128, 64
+MAX_STAGES, MAX_DEPTH, MAX_MLP_RATIO, MAX_WIDTH = 64, 128, 64, 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,11 @@ class ModelConfig:
             raise ValueError(f"depths names {len(self.depths)} stages; at most {MAX_STAGES} are built")
         for depth in self.depths:
             _positive_int("each of depths", depth, MAX_DEPTH)
+        if max(self.widths) > MAX_WIDTH:
+            raise ValueError(
+                f"embed_dim {self.embed_dim} doubled at each of {self.levels} levels gives {max(self.widths):.4g} "
+                f"channels; at most {MAX_WIDTH} are built"
+            )
         if (
             isinstance(self.mlp_ratio, bool)
             or not isinstance(self.mlp_ratio, int | float)
@@ -120,6 +125,14 @@ class ModelConfig:
         return 1 if self.family == "columnar" else (len(self.depths) + 1) // 2
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage, in the order in which the features pass through them."""
+        if self.family == "columnar":
+            return (self.embed_dim,) * len(self.depths)
+        order = [*range(self.levels), *reversed(range(self.levels - 1)), 0][: len(self.depths)]
+        return tuple(self.embed_dim * 2**level for level in order)
+
+    @property
     def size_multiple(self) -> int:
         """The image is padded to a multiple of this before the body."""
         return 2 ** (self.levels - 1)
@@ -134,7 +147,7 @@ class ModelConfig:
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ValueError(f"unknown model field {', '.join(unknown)}; known fields: {', '.join(known)}")
+            raise ValueError(f"unknown model field {', '.join(unknown):.200}; known fields: {', '.join(known)}")
         try:
             return cls(**values)
         except TypeError as error:

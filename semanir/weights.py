@@ -84,7 +84,8 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
 def _check_size(config: ModelConfig, weights: Path) -> None:
     """Refuse a configuration of a model far larger than its weights, before the model takes its memory."""
     # Each layer's query, key, value and output projections alone are 4 C² numbers, of two bytes at least.
-    least, size = 8 * sum(config.depths) * config.embed_dim**2, weights.stat().st_size
+    layers = sum(depth * width**2 for depth, width in zip(config.depths, config.widths, strict=True))
+    least, size = 8 * layers, weights.stat().st_size
     if size < least:
         raise ValueError(
             f"{weights} does not fit its {CONFIG_FILE}: {sum(config.depths)} layers with embed_dim {config.embed_dim} "

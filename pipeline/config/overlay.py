@@ -37,11 +37,11 @@ def parse_override(text: str) -> dict[str, Any]:
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys) or len(keys) > MAX_KEYS:
-        raise UserError(f"--set {text!r}: expected a.b=value, for example --set training.steps=100")
+        raise UserError(f"--set {text!r:.200}: expected a.b=value, for example --set training.steps=100")
     try:
         nested = read_value(value)
     except YamlError as error:
-        raise UserError(f"--set {text!r}: the value is not valid YAML ({first_line(error)})") from None
+        raise UserError(f"--set {text!r:.200}: the value is not valid YAML ({first_line(error)})") from None
     for key in reversed(keys):
         nested = {key: nested}
     return nested
@@ -62,13 +62,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
     layers = document.value
     for key, value in layers.items():
         if key not in ("defaults", "tasks"):
-            raise refuse((key,), f"unknown key {key!r} (there are: defaults, tasks)")
+            raise refuse((key,), f"unknown key {key!r:.200} (there are: defaults, tasks)")
         if not isinstance(value, dict | None):
             raise refuse((key,), f"{key!r} must be a mapping, not {value!r:.40}")
     _check_layer(RunConfig, layers.get("defaults"), ("defaults",), refuse)
     for task, entry in (layers.get("tasks") or {}).items():
         if task not in TASKS:
-            raise refuse(("tasks", task), f"unknown task {task!r} (there are: {', '.join(TASKS)})")
+            raise refuse(("tasks", task), f"unknown task {task!r:.80} (there are: {', '.join(TASKS)})")
         _check_layer(RunConfig, entry, ("tasks", task), refuse)
     return dict(layers)
 
@@ -83,11 +83,13 @@ def _check_layer(
     if layer is None:
         return
     if not isinstance(layer, Mapping):
-        raise refuse(at, f"{'.'.join(at)!r} must be a mapping, not {layer!r:.40}")
+        raise refuse(at, f"{'.'.join(at)!r:.200} must be a mapping, not {layer!r:.40}")
     fields = {name: field for name, field in kind.model_fields.items() if (kind, name) != (RunConfig, "task")}
     for key, value in layer.items():
         if key not in fields:
-            raise refuse((*at, key), f"unknown key {'.'.join((*at, key))!r} (there are: {', '.join(sorted(fields))})")
+            raise refuse(
+                (*at, key), f"unknown key {'.'.join((*at, key))!r:.200} (there are: {', '.join(sorted(fields))})"
+            )
         inner = fields[key].annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             _check_layer(inner, value, (*at, key), refuse)
@@ -95,7 +97,7 @@ def _check_layer(
 
 def _refuse_override(text: str, key: tuple[str, ...], why: str) -> UserError:
     del key  # the text is no longer than that
-    return UserError(f"--set {text!r}: {why}")
+    return UserError(f"--set {text!r:.200}: {why}")
 
 
 def resolve(document: Mapping[str, Any], task: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -108,7 +110,7 @@ def resolve(document: Mapping[str, Any], task: str, overrides: Sequence[str] = (
     for text in overrides:
         override = parse_override(text)
         if "task" in override:
-            raise UserError(f"--set {text!r}: the task is no key of a configuration; choose it with --tasks")
+            raise UserError(f"--set {text!r:.200}: the task is no key of a configuration; choose it with --tasks")
         _check_layer(RunConfig, override, (), partial(_refuse_override, text))
         merged = deep_merge(merged, override)
     return parse_settings(RunConfig, {**merged, "task": task}, where=task)

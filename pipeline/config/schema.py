@@ -248,7 +248,7 @@ class RunConfig(Settings):
     @classmethod
     def _task_is_known(cls, value: str) -> str:
         if value not in TASKS:
-            raise ValueError(f"unknown task {value!r}; there are: {', '.join(TASKS)}")
+            raise ValueError(f"unknown task {value!r:.80}; there are: {', '.join(TASKS)}")
         return value
 
     @model_validator(mode="after")

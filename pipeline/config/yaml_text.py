@@ -138,7 +138,7 @@ def _check(loader: _Loader, node: Node, path: tuple[str, ...]) -> Iterator[tuple
     line = node.start_mark.line + 1
     if node.tag not in _TAGS[type(node)]:
         shown = node.tag.removeprefix(_TAG)
-        raise YamlError(f"line {line}: a value of type {shown!r} is not allowed; put it in quotes if it is text")
+        raise YamlError(f"line {line}: a value of type {shown!r:.80} is not allowed; put it in quotes if it is text")
     if isinstance(node, ScalarNode):
         _check_scalar(loader, node)
     elif isinstance(node, SequenceNode):
@@ -154,10 +154,10 @@ def _check(loader: _Loader, node: Node, path: tuple[str, ...]) -> Iterator[tuple
             at = key.start_mark.line + 1
             if key.tag != _TAG + "str" or not isinstance(key, ScalarNode):
                 shown = key.value if isinstance(key, ScalarNode) else key.id
-                raise YamlError(f"line {at}: key {shown!r} is no text; put it in quotes")
+                raise YamlError(f"line {at}: key {shown!r:.80} is no text; put it in quotes")
             _check_scalar(loader, key)
             if key.value in found:
-                raise YamlError(f"line {at}: key {key.value!r} is given twice, first on line {found[key.value]}")
+                raise YamlError(f"line {at}: key {key.value!r:.80} is given twice, first on line {found[key.value]}")
             found[key.value] = at
             yield (*path, key.value), at
             yield from _check(loader, child, (*path, key.value))

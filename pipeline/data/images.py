@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.data.png import decode_plain_png, plain_png_shape
-from pipeline.images.levels import Levels, UnusableImageError, check_pixels
+from pipeline.images.levels import Levels, UnsupportedImageError, UnusableImageError, check_pixels
 from pipeline.images.read import decode
 
 # A quarter of a gigabyte as RGB: Pillow's own limit for "decompression bombs".
@@ -24,6 +24,10 @@ Codec = Literal["png", "webp"]
 
 class BadImage(ValueError):
     """The bytes are no image that can be used; the message says why."""
+
+
+class UnsupportedImage(BadImage):
+    """A sound file, as far as is known, of a kind that is not read: pages, floating-point samples."""
 
 
 def decode_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None) -> Levels:
@@ -58,6 +62,8 @@ def decode_noted(
             check_pixels(shape[1], shape[0], max_pixels)
             return decode_plain_png(data, shape, rows), ()
         decoded = decode(data, max_pixels, FORMATS, accept_cmyk=True)
+    except UnsupportedImageError as error:
+        raise UnsupportedImage(str(error)) from error
     except UnusableImageError as error:
         raise BadImage(str(error)) from error
     except ValueError as error:

@@ -7,17 +7,18 @@ unpickled: NumPy files with objects are refused.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.degradations.matlab_file import read_matrices
 from pipeline.degradations.motion_kernel import Kernel
 
 MAX_SIZE = 255
 SUFFIXES = (".mat", ".npy", ".png")
-_HDF5 = b"\x89HDF\r\n\x1a\n"  # MATLAB writes 7.3 files as HDF5, behind a header of 512 bytes
 
 
 def parse_kernels(data: bytes, name: str) -> tuple[Kernel, ...]:
@@ -34,13 +35,14 @@ def parse_kernels(data: bytes, name: str) -> tuple[Kernel, ...]:
         ValueError: another kind, an unreadable file, no kernel in it, or one that is negative, empty or too large.
     """
     suffix = name.rpartition(".")[2].lower()
-    readers = {"mat": _matlab, "npy": _numpy, "png": _picture}
+    readers = {"mat": read_matrices, "npy": _numpy, "png": _picture}
     if suffix not in readers:
         raise ValueError(f"kernel file {name!r} is of no known kind; there are {', '.join(SUFFIXES)}")
     try:
         arrays = list(readers[suffix](data))
-    except (OSError, TypeError, KeyError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"kernel file {name!r} cannot be read: {error}") from error
+    except Exception as error:  # on damaged data NumPy and Pillow raise anything, SyntaxError too
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f"kernel file {name!r} cannot be read: {said}") from error
     if not arrays:
         raise ValueError(f"kernel file {name!r} holds no two-dimensional array")
     return tuple(_kernel(array, f"kernel {number} of {name!r}") for number, array in enumerate(arrays))
@@ -50,6 +52,8 @@ def _kernel(array: npt.NDArray[Any], what: str) -> Kernel:
     height, width = array.shape
     if max(height, width) > MAX_SIZE:
         raise ValueError(f"{what} is {height}x{width}; at most {MAX_SIZE}x{MAX_SIZE} is allowed")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} is no blur kernel: it holds {array.dtype}, not numbers")
     values = array.astype(np.float64)
     if not np.isfinite(values).all() or values.min() < 0 or values.sum() <= 0:
         raise ValueError(f"{what} is no blur kernel: it holds negative or non-finite values, or only zeros")
@@ -61,37 +65,10 @@ def _kernel(array: npt.NDArray[Any], what: str) -> Kernel:
     return kernel
 
 
-def _matlab(data: bytes) -> Iterator[npt.NDArray[Any]]:
-    if data[512:520] == _HDF5:
-        yield from _matlab_7_3(data)
-        return
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        variables = loadmat(io.BytesIO(data))
-    except MatReadError as error:
-        raise ValueError(str(error)) from error
-    for key, value in variables.items():
-        if not key.startswith("__"):
-            # A cell array comes as an array of objects, each a matrix.
-            yield from (cell for cell in (value.ravel() if value.dtype == object else [value]) if cell.ndim == 2)
-
-
-def _matlab_7_3(data: bytes) -> Iterator[npt.NDArray[Any]]:
-    import h5py
-
-    with h5py.File(io.BytesIO(data), "r") as file:
-        for key, value in file.items():
-            if key.startswith("#") or not isinstance(value, h5py.Dataset):
-                continue
-            cells = [file[cell] for cell in value[()].ravel()] if value.dtype == object else [value]
-            # HDF5 counts dimensions from the other side than MATLAB.
-            yield from (cell[()].T for cell in cells if cell.ndim == 2)
-
-
 def _numpy(data: bytes) -> Iterator[npt.NDArray[Any]]:
-    array = np.load(io.BytesIO(data), allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that Python 2 wrote
+        array = np.load(io.BytesIO(data), allow_pickle=False)
     if array.ndim == 2:
         yield array
     elif array.ndim == 3:

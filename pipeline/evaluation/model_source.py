@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -47,7 +46,7 @@ def open_model(text: str) -> ModelSource:
     task = None
     if (folder / sealed.DIGESTS_FILE).is_file():
         sealed.check_probe(model, folder)
-        task = str(json.loads((folder / sealed.TASK_FILE).read_text(encoding="utf-8"))["task"])
+        task = str(sealed.read_task(folder)["task"])
     uri = located.uri if located else text
     return ModelSource(uri, read_weights(folder), model.config, task, located)
 

@@ -21,6 +21,7 @@ from pipeline.scoring.weights import Weights
 from pipeline.storage import Storage
 
 PLAN_FILE = "plan.json"
+MAX_PLAN_BYTES = 1 << 20
 PARTS = "parts"
 
 Progress = Callable[[int], None]
@@ -47,7 +48,7 @@ def run_plan(
     """
     claim(plan, output)
     wanted = set(applicable(plan.resolved_task.convention, perceptual=bool(plan.lpips)))
-    done = _stored(output, wanted)
+    done = stored_scores(output, wanted)
     scores = [score for index in sorted(done) for score in done[index]]
     progress(len(done))
     missing = [index for index in range(plan.num_images) if index not in done]
@@ -64,12 +65,16 @@ def run_plan(
 def claim(plan: Plan, output: Storage) -> None:
     """Make ``output`` this plan's. Raises UserError when it holds another one's results."""
     try:
-        known = json.loads(output.read(PLAN_FILE))
+        known = json.loads(output.read_range(PLAN_FILE, 0, MAX_PLAN_BYTES))
+        if not isinstance(known, dict):
+            raise ValueError(f"it holds {known!r:.40}")
     except FileNotFoundError:
         output.write(PLAN_FILE, json.dumps({"fingerprint": plan.fingerprint(), **asdict(plan)}, indent=2).encode())
         return
-    except ValueError as error:
-        raise UserError(f"{output.uri}/{PLAN_FILE} is not valid JSON ({error}); choose another --output") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{output.uri}/{PLAN_FILE} is no evaluation's plan ({error}); choose another --output"
+        ) from None
     if known.get("fingerprint") != plan.fingerprint():
         mine = json.loads(json.dumps(asdict(plan)))
         differing = ", ".join(sorted(key for key in mine if known.get(key, "") != mine[key])) or "its version"
@@ -83,14 +88,16 @@ def file_name(index: int, key: str) -> str:
     return f"{index:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', key)}"
 
 
-def _stored(output: Storage, metrics: set[str]) -> dict[int, list[Score]]:
+def stored_scores(output: Storage, metrics: set[str]) -> dict[int, list[Score]]:
+    """What an interrupted evaluation has of ``metrics`` already, by image; what cannot be read is left out."""
     found: dict[int, list[Score]] = {}
     for entry in list(output.list(f"{PARTS}/")):
+        data = output.read(entry.key)
         try:
-            scores = decode_scores(output.read(entry.key))
-        except pa.ArrowInvalid:
+            scores = decode_scores(data)
+        except (pa.ArrowException, OSError, ValueError, KeyError):
             continue  # a damaged part is measured again
-        if any(set(score.values) != metrics for score in scores):
+        if not scores or any(set(score.values) != metrics for score in scores):
             continue  # and so is one of before a metric existed
         found[scores[0].index] = scores
     return found

@@ -16,6 +16,10 @@ class UnusableImageError(Exception):
     """One file cannot be used; the message says why, without the file's name."""
 
 
+class UnsupportedImageError(UnusableImageError):
+    """The file is sound for all that is known, but of a kind that is not read: no sign of damage."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """A part of a file beside its pixels, byte for byte: a PNG or WebP chunk by name, a JPEG segment as ``APPn``."""

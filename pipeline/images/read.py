@@ -21,7 +21,7 @@ from pipeline.errors import first_line
 from pipeline.images import tiff
 from pipeline.images.ifd import orientation
 from pipeline.images.jpeg import exif_of, split_jpeg
-from pipeline.images.levels import Decoded, Piece, UnusableImageError, check_pixels
+from pipeline.images.levels import Decoded, Piece, UnsupportedImageError, UnusableImageError, check_pixels
 from pipeline.images.png import SIGNATURE, split_png
 from pipeline.images.sniff import kind_of
 
@@ -63,8 +63,8 @@ def decode(
 
     accept_cmyk: convert print colors to RGB by rule of thumb, as training may, instead of refusing them.
 
-    Raises UnusableImageError for a file that is damaged, too large, or of a kind not supported: animations and
-    multi-page files, CMYK, Lab, floating-point and 32-bit samples.
+    Raises UnusableImageError for a file that is damaged or too large, and UnsupportedImageError, one of those, for
+    a kind not supported: animations and multi-page files, CMYK, Lab, floating-point and 32-bit samples.
     """
     try:
         with warnings.catch_warnings():
@@ -78,7 +78,7 @@ def decode(
         kind = kind_of(bytes(data[:32]))
         if kind is not None:
             known = ", ".join(formats)
-            raise UnusableImageError(f"{kind} files are not supported; convert it to one of {known}") from None
+            raise UnsupportedImageError(f"{kind} files are not supported; convert it to one of {known}") from None
         raise UnusableImageError(f"damaged or not an image ({first_line(error)[:200]})") from None
 
 
@@ -106,7 +106,7 @@ def _decode_png(data: bytes, max_pixels: int) -> Decoded:
     parts = split_png(data)
     check_pixels(parts.width, parts.height, max_pixels)
     if parts.frames > 1:
-        raise UnusableImageError(f"it holds {parts.frames} pages or frames; split it into single images")
+        raise UnsupportedImageError(f"it holds {parts.frames} pages or frames; split it into single images")
     if parts.depth == 16:
         import imagecodecs
 
@@ -150,7 +150,7 @@ def _decode_webp(data: bytes, max_pixels: int) -> Decoded:
         frames += name == "ANMF"
         at += 8 + length + length % 2
     if frames > 1:
-        raise UnusableImageError(f"it holds {frames} pages or frames; split it into single images")
+        raise UnsupportedImageError(f"it holds {frames} pages or frames; split it into single images")
     exif = next((piece.content for piece in pieces if piece.name == "EXIF"), None)
     levels = _by_pillow(data, max_pixels, "WEBP", False)
     return Decoded(levels=levels, file_format="WEBP", orientation=orientation(exif), pieces=tuple(pieces))
@@ -161,7 +161,7 @@ def _by_pillow(data: bytes, max_pixels: int, name: str, accept_cmyk: bool) -> An
     with Image.open(io.BytesIO(data), formats=(name,)) as opened:
         check_pixels(*opened.size, max_pixels)
         if name == "PPM" and _ppm_levels(opened) > 255:
-            raise UnusableImageError("PNM files of more than 8 bits are not supported; convert it to PNG or TIFF")
+            raise UnsupportedImageError("PNM files of more than 8 bits are not supported; convert it to PNG or TIFF")
         image: Image.Image = opened
         if image.mode in ("1", "P", "PA"):
             has_alpha = image.mode == "PA" or "transparency" in image.info
@@ -171,7 +171,9 @@ def _by_pillow(data: bytes, max_pixels: int, name: str, accept_cmyk: bool) -> An
         elif image.mode in ("CMYK", "YCbCr") and accept_cmyk:
             image = image.convert("RGB")
         if image.mode not in ("L", "LA", "RGB", "RGBA"):
-            raise UnusableImageError(f"{image.mode} images are not supported; convert it to gray or RGB, 8 or 16 bits")
+            raise UnsupportedImageError(
+                f"{image.mode} images are not supported; convert it to gray or RGB, 8 or 16 bits"
+            )
         levels = np.asarray(image)
         return levels.reshape(*levels.shape[:2], -1)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 
 from pipeline.images.ifd import ORIENTATION, BadDirectoryError, Directory, read_directory, stated_orientation
-from pipeline.images.levels import Decoded, Levels, UnusableImageError, check_pixels
+from pipeline.images.levels import Decoded, Levels, UnsupportedImageError, check_pixels
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _EXTRA_SAMPLES = 338
@@ -32,7 +32,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what it find
 def read_tiff(file: BinaryIO, max_pixels: int) -> Decoded | None:
     """The picture; None for kinds that Pillow reads well (palettes, bilevel, YCbCr).
 
-    Raises UnusableImageError for what is not supported; tifffile's exceptions for damaged files.
+    Raises UnsupportedImageError for what is not supported; tifffile's exceptions for damaged files.
     """
     directory = read_tags(file)
     file.seek(0)
@@ -47,16 +47,16 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Decoded | None:
         bits = page.bitspersample
         if not (color or gray) or bits < 8:
             if bits > 8:
-                raise UnusableImageError(
+                raise UnsupportedImageError(
                     f"TIFF of kind {page.photometric!r} with {bits} bits is not supported; use gray or RGB"
                 )
             return None
         if page.dtype not in (np.uint8, np.uint16):
-            raise UnusableImageError(f"samples of {page.dtype or bits} are not supported; use 8 to 16 bits")
+            raise UnsupportedImageError(f"samples of {page.dtype or bits} are not supported; use 8 to 16 bits")
         extra = page.tags.valueof(_EXTRA_SAMPLES, default=())
         alpha = page.samplesperpixel - (3 if color else 1)
         if alpha > 1 or _PREMULTIPLIED in (extra if isinstance(extra, tuple) else (extra,)):
-            raise UnusableImageError("premultiplied alpha and further channels are not supported; use plain RGBA")
+            raise UnsupportedImageError("premultiplied alpha and further channels are not supported; use plain RGBA")
         raw = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1:
             raw = np.moveaxis(raw, 0, 2)
@@ -104,4 +104,4 @@ def _other_pages(tiff: tifffile.TiffFile) -> list[str]:
     others = [page for page in tiff.pages[1:] if isinstance(page, tifffile.TiffPage)]
     if len(others) == count - 1 and all(page.subfiletype & _REDUCED for page in others):
         return [f"{count - 1} smaller copies inside are left out"]
-    raise UnusableImageError(f"it holds {count} pages or frames; split it into single images")
+    raise UnsupportedImageError(f"it holds {count} pages or frames; split it into single images")

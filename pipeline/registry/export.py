@@ -124,11 +124,8 @@ def check_images(folder: Path, model: semanir.SemanIR) -> list[Tensor]:
     side = 2 * model.config.window_size + 3
     ramp = torch.linspace(0.1, 0.9, side * (side - 5)).reshape(1, 1, side, side - 5).expand(1, channels, -1, -1)
     images = [ramp + 0.05 * torch.randn(ramp.shape, generator=generator), torch.rand(1, channels, 3, 1)]
-    probe = folder / sealed.PROBE_FILE
-    if probe.is_file():
-        from safetensors.torch import load_file
-
-        images.insert(0, load_file(probe)["input"])
+    if (folder / sealed.PROBE_FILE).is_file():
+        images.insert(0, sealed.read_probe(folder)[0])
     return images
 
 

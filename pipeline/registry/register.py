@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.errors import UserError
 from pipeline.metrics.catalog import PSNR
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard
@@ -225,7 +226,14 @@ def _figures(card: ModelCard) -> str:
 
 def _scores(version: ModelVersion) -> Iterator[Score]:
     """What ``_figures`` wrote; the baseline is the first of the version's task."""
-    figures = json.loads(version.tags.get(FIGURES_TAG, "[]"))
+    try:
+        stored = json.loads(version.tags.get(FIGURES_TAG, "[]"))
+        figures = [(str(key), float(before), float(after)) for key, before, after in stored]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{version.name} version {version.version}: the tag {FIGURES_TAG} holds no figures of images ({error}); "
+            "delete the tag"
+        ) from None
     task = TASKS.get(version.tags.get("task", ""))
     baseline = next(iter(task.baselines)) if task else "input"
     for index, (key, before, after) in enumerate(figures):

@@ -24,6 +24,13 @@ CODE_FOLDER = "code"
 PROBE_LARGEST = 0.5 / 255
 PROBE_MEAN = 0.05 / 255
 
+# Far more than a sealed folder's own files have: the record of a million files, a probe of 295 x 295 RGB pixels.
+MAX_RECORD_BYTES = 64 << 20
+MAX_PROBE_BYTES = 1 << 20
+MAX_CHANNELS = 256
+MAX_NAME, MAX_PATH = 255, 1000  # bytes of a file's name, characters of its path: what file systems take
+_NAMES, _COUNTS = ("task",), ("input_channels", "output_channels", "observed_channels", "upscale")
+
 
 class AlteredModelError(Exception):
     """The folder is not what was registered: a file is missing or differs, or the model does."""
@@ -49,16 +56,19 @@ def write_digests(folder: Path) -> dict[str, str]:
 def read_digests(folder: Path) -> dict[str, str]:
     """The digests on record. Raises AlteredModelError when the record is missing, malformed or incomplete."""
     path = folder / DIGESTS_FILE
-    try:
-        digests = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AlteredModelError(f"{path} cannot be read: not a sealed model ({error})") from None
-    if not isinstance(digests, dict) or not {WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE, TASK_FILE} <= set(digests):
+    digests = _read_object(path)
+    if not {WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE, TASK_FILE} <= set(digests):
         raise AlteredModelError(f"{path} does not list the weights, configuration, task and probe of a model")
     for name in digests:
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts:
-            raise AlteredModelError(f"{path} names a file outside the folder: {name}")
+            raise AlteredModelError(f"{path} names a file outside the folder: {name!r:.200}")
+        if (
+            not name.isprintable()
+            or len(name) > MAX_PATH
+            or max(len(part.encode()) for part in (*parts.parts, "")) > MAX_NAME
+        ):
+            raise AlteredModelError(f"{path} names no file that a model has: {name!r:.200}")
     return digests
 
 
@@ -82,11 +92,40 @@ def verify_digests(folder: Path) -> dict[str, str]:
 
 
 def read_task(folder: Path) -> dict[str, Any]:
-    """The task record (``task.json``): names, channels, scale, input handling, convention."""
-    record = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+    """The task record (``task.json``): names, channels, scale, input handling, convention.
+
+    Raises AlteredModelError when it is no such record, naming the key and its value.
+    """
+    path = folder / TASK_FILE
+    record = _read_object(path)
     if record.get("format") != 1:
-        raise AlteredModelError(f"{folder / TASK_FILE} has format {record.get('format')!r}; this code reads format 1")
-    return dict(record)
+        raise AlteredModelError(f"{path} has format {record.get('format')!r:.40}; this code reads format 1")
+    for key in _NAMES:
+        if not isinstance(record.get(key), str):
+            raise AlteredModelError(f"{path}: {key} is {record.get(key)!r:.40}; expected a name")
+    for key in _COUNTS:
+        value = record.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_CHANNELS:
+            raise AlteredModelError(f"{path}: {key} is {value!r:.40}; expected 1 to {MAX_CHANNELS}")
+    source = record.setdefault("to_input", None)
+    if source is not None and not (
+        isinstance(source, dict) and all(isinstance(source.get(key), str) for key in ("module", "function"))
+    ):
+        raise AlteredModelError(f"{path}: to_input is {source!r:.80}; expected a module and a function, or null")
+    return record
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a sealed folder; raises AlteredModelError for anything else."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
+            raise ValueError(f"no file of at most {MAX_RECORD_BYTES} bytes")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds no object but {found!r:.40}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise AlteredModelError(f"{path} cannot be read: not a sealed model ({error})") from None
+    return found
 
 
 def check_probe(model: Any, folder: Path) -> None:
@@ -95,17 +134,20 @@ def check_probe(model: Any, folder: Path) -> None:
     Tolerance: half an 8-bit level for each value, a twentieth on average (``PROBE_LARGEST``, ``PROBE_MEAN``).
     """
     import torch
-    from safetensors.torch import load_file
 
-    probe = load_file(folder / PROBE_FILE)
+    given, expected = read_probe(folder)
     model.eval()
-    with torch.inference_mode():
-        found = model(probe["input"])
-    if found.shape != probe["output"].shape:
+    try:
+        with torch.inference_mode():
+            found = model(given)
+    except (RuntimeError, ValueError, TypeError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise AlteredModelError(
-            f"on its probe the model gives shape {tuple(found.shape)}, not {tuple(probe['output'].shape)}"
-        )
-    difference = (found - probe["output"]).abs()
+            f"{folder / PROBE_FILE} is no probe of this model: it takes no input {tuple(given.shape)} ({said})"
+        ) from None
+    if found.shape != expected.shape:
+        raise AlteredModelError(f"on its probe the model gives shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+    difference = (found - expected).abs()
     largest, mean = float(difference.max()), float(difference.mean())
     if not (largest <= PROBE_LARGEST and mean <= PROBE_MEAN):
         raise AlteredModelError(
@@ -113,3 +155,28 @@ def check_probe(model: Any, folder: Path) -> None:
             f"{largest * 255:.3g} of 255 levels (mean {mean * 255:.3g}; allowed {PROBE_LARGEST * 255:g} and "
             f"{PROBE_MEAN * 255:g}), so the code in use differs from the code it was trained with"
         )
+
+
+def read_probe(folder: Path) -> tuple[Any, Any]:
+    """A network input (1, C, H, W) and the output that the registered model gave, float32.
+
+    Raises AlteredModelError when the probe's file is no such pair.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / PROBE_FILE
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_PROBE_BYTES:
+            raise ValueError(f"no file of at most {MAX_PROBE_BYTES} bytes")
+        probe = load_file(path)
+        pair = probe["input"], probe["output"]
+        for tensor in pair:
+            if tensor.dtype != torch.float32 or tensor.ndim != 4 or not tensor.numel():
+                raise ValueError(
+                    f"it holds {tensor.dtype} of shape {tuple(tensor.shape)}; expected float32 (N, C, H, W)"
+                )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise AlteredModelError(f"{path} cannot be read: no input and output of a model ({error})") from None
+    return pair

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,14 +52,11 @@ class Restorer:
             model = semanir.load(folder)
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"model in {folder}: {error}") from None
-        self.to_input = None
+        self.config, self.k = model.config, k
+        self.to_input: Callable[[Pixels], Pixels] | None = None
         if (folder / sealed.DIGESTS_FILE).is_file():
             sealed.check_probe(model, folder)
-            task = sealed.read_task(folder)
-            if task["observed_channels"] != task["input_channels"]:
-                self.observed_channels = int(task["observed_channels"])
-                self.to_input = TASKS[task["task"]].to_input
-        self.config, self.k = model.config, k
+            self._set_input(folder, sealed.read_task(folder))
         try:
             if k is not None:
                 check_k(k, model.config.window_size)
@@ -76,6 +74,28 @@ class Restorer:
                 f"tile {self.tile} with overlap {overlap}: this model takes tiles of at least {least} pixels "
                 f"(its grid of {grid}, plus the overlap), or 0 for the whole image at once"
             )
+
+    def _set_input(self, folder: Path, record: dict[str, Any]) -> None:
+        """How observed channels become the network's, where the two differ. Raises UserError for an unknown task."""
+        self.observed_channels = int(record["observed_channels"])
+        if self.observed_channels == self.config.in_channels:
+            return
+        name, place = record["task"], folder / sealed.TASK_FILE
+        if name not in TASKS:
+            raise UserError(
+                f"{place}: task {name!r:.80} is unknown to this program, which makes the input of "
+                f"{', '.join(TASKS)}; use the program that registered the model"
+            )
+        try:
+            made = TASKS[name].to_input(np.zeros((4, 4, self.observed_channels), np.float32)).shape[2]
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{place}: observed_channels {self.observed_channels}: {first_line(error)}") from None
+        if made != self.config.in_channels:
+            raise UserError(
+                f"{place}: observed_channels {self.observed_channels} become {made} for {name}; the model takes "
+                f"{self.config.in_channels}"
+            )
+        self.to_input = TASKS[name].to_input
 
     def restore(self, picture: Picture) -> Picture:
         """The restored picture, ``upscale`` times larger; alpha is kept (and enlarged alike).

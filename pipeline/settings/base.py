@@ -31,19 +31,34 @@ def parse_settings(kind: type[SettingsT], values: Mapping[str, Any], where: str)
         raise UserError(f"{where}: {error}") from None
 
 
+def parse_json(kind: type[SettingsT], data: bytes, where: str, most_bytes: int = 1 << 20) -> SettingsT:
+    """Validate a JSON file's bytes as ``kind``.
+
+    Raises:
+        UserError: more than ``most_bytes``, no JSON, nested past all reason, or a key or value that is refused: one
+            line that begins with ``where``.
+    """
+    if len(data) > most_bytes:
+        raise UserError(f"{where} has {len(data)} bytes; at most {most_bytes} are read")
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_describe(error, kind)}") from None
+
+
 def _describe(error: ValidationError, kind: type[BaseModel]) -> str:
     parts = []
     for item in error.errors(include_url=False)[:MAX_FINDINGS]:
-        path = ".".join(str(key) for key in item["loc"])
+        path = ".".join(str(key) for key in item["loc"])[:200]
         if item["type"] == "extra_forbidden":
             siblings = ", ".join(sorted(_keys_at(kind, item["loc"][:-1]))) or "none"
-            parts.append(f"unknown key {path!r} (there are: {siblings})")
+            parts.append(f"unknown key {path!r:.200} (there are: {siblings})")
         elif item["type"] == "missing":
             parts.append(f"{path!r} is required")
         else:
-            message = item["msg"].removeprefix("Value error, ")
+            message = item["msg"].removeprefix("Value error, ")[:400]
             told = isinstance(item["input"], dict) or "got " in message
-            given = "" if told else f" (given: {item['input']!r})"
+            given = "" if told else f" (given: {item['input']!r:.200})"
             parts.append(f"{path}: {message}{given}" if path else f"{message}{given}")
     return "; ".join(parts)
 

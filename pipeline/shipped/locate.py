@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.settings import parse_json
 from pipeline.shipped.provenance import PROVENANCE_FILE, Provenance
 
 SCHEME = "shipped:"
@@ -36,13 +37,22 @@ def locate(uri: str, models: Path = MODELS) -> Path:
         known = ", ".join(SCHEME + known for known in names(models)) or "none"
         raise UserError(f"no model {uri!r} comes with the package; there are: {known}")
     folder = models / name
-    for file, digest in json.loads((folder / DIGESTS_FILE).read_text(encoding="utf-8")).items():
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for file, digest in _digests(folder / DIGESTS_FILE).items():
         path = folder / file
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise UserError(f"{path} is not the file that was shipped: install the package again")
+        if file not in there or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise UserError(f"{str(path)!r:.300} is not the file that was shipped: install the package again")
     return folder
 
 
 def read_provenance(folder: Path) -> Provenance:
-    """What a shipped model in ``folder`` was made of and how."""
-    return Provenance.model_validate_json((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    """What a shipped model in ``folder`` was made of and how. Raises UserError when its file does not say so."""
+    path = folder / PROVENANCE_FILE
+    return parse_json(Provenance, path.read_bytes(), str(path))
+
+
+def _digests(path: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is not the file that was shipped ({error}): install the package again") from None

@@ -49,6 +49,9 @@ class Storage(Protocol):
     def write_file(self, key: str, path: Path) -> None:
         """Store a local file, of any size and without reading it into memory; atomically too."""
 
+    def copy(self, key: str, new_key: str) -> None:
+        """Store the object of ``key``, of any size, under ``new_key`` too, without passing through this machine."""
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Objects whose key starts with ``prefix``, in the order of their keys."""
 
@@ -64,7 +67,11 @@ class Storage(Protocol):
 
 def checked_key(key: str) -> str:
     """The key itself, when it stays inside the store; a key that could leave it raises ``ValueError``."""
-    parts = key.split("/")
-    if not key or key.startswith("/") or "\\" in key or any(part in ("", ".", "..") for part in parts):
+    if not is_plain_key(key):
         raise ValueError(f"storage key {key!r} leaves its folder or is empty; use relative names such as 'a/b.tar'")
     return key
+
+
+def is_plain_key(key: str) -> bool:
+    """Whether a key stays inside its store, on disk and on S3 alike; what a server lists may have other names."""
+    return "\\" not in key and "\0" not in key and not any(part in ("", ".", "..") for part in key.split("/"))

@@ -65,6 +65,9 @@ class LocalStorage:
         finally:
             Path(name).unlink(missing_ok=True)
 
+    def copy(self, key: str, new_key: str) -> None:
+        self.write_file(new_key, self._path(key))
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         if self.folder.is_dir():
             yield from _below(self.folder, "", prefix)

@@ -129,6 +129,14 @@ class S3Storage:
 
         self._try(f"writing s3://{self.bucket}/{full}", upload)
 
+    def copy(self, key: str, new_key: str) -> None:
+        source, target = self._key(key), self._key(new_key)
+        # In parts above their threshold: one request copies 5 GiB at most.
+        self._try(
+            f"copying s3://{self.bucket}/{source}",
+            lambda client: client.copy({"Bucket": self.bucket, "Key": source}, self.bucket, target, Config=PARTS),
+        )
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
         root = f"{self.prefix}/" if self.prefix else ""
         token: dict[str, str] = {}

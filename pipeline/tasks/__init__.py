@@ -58,7 +58,7 @@ def resolve_tasks(names: Sequence[str]) -> list[Task]:
         elif name in GROUPS:
             members = GROUPS[name][:1]
         else:
-            raise UserError(f"unknown task {name!r}; {_choices()}")
+            raise UserError(f"unknown task {name!r:.80}; {_choices()}")
         chosen.update((task.name, task) for task in members)
     return list(chosen.values())
 

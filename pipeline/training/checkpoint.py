@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 
+from pipeline.errors import first_line
 from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
@@ -53,19 +57,38 @@ def load_checkpoint(
     To the last bit in a world of any size; in another one than before, sums over ranks then round otherwise.
 
     Raises:
-        StopRun: the checkpoint's samples come from another data set or order.
+        StopRun: the checkpoint's samples come from another data set or order, or it is of another program version.
     """
-    described = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    optimizer_steps = described.pop("optimizer_steps")
-    state = TrainingState.from_dict(described)
+    state, optimizer_steps = read_state(folder)
     if state.data_digest != plan.data_digest:
         raise StopRun(
             f"the checkpoint's sample order {state.data_digest} is not this run's {plan.data_digest}: data.train, "
             "seed, data.streams, block_size or crops_per_image changed; start a new run under another storage"
         )
-    load_engine(folder, engine, ema, optimizer_steps)
-    validator.load_best(folder / "best")
+    with of_this_version("engine/ or best/"):
+        load_engine(folder, engine, ema, optimizer_steps)
+        validator.load_best(folder / "best")
     return state
+
+
+def read_state(folder: Path) -> tuple[TrainingState, int]:
+    """The loop's state, and how often the optimizer counted itself to have stepped. Raises StopRun."""
+    with of_this_version("state.json"):
+        described = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        optimizer_steps = int(described.pop("optimizer_steps"))
+        return TrainingState.from_dict(described), optimizer_steps
+
+
+@contextmanager
+def of_this_version(what: str) -> Iterator[None]:
+    """The files are proven to be those that were written: what does not fit was written by another program."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        raise StopRun(
+            f"the checkpoint's {what} is not what this version of the program writes ({type(error).__name__}: "
+            f"{first_line(error)[:200]}); go on with the version that wrote it, or start anew under another storage"
+        ) from error
 
 
 def _draw_attempt(device: torch.device) -> int:

@@ -206,7 +206,7 @@ class Engine:
 
 
 def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
-    """Refuse a ``training.zero_optimization`` block that DeepSpeed would, before workers start.
+    """Refuse a ``training.zero_optimization`` block that DeepSpeed would, or checkpoints, before workers start.
 
     Raises:
         UserError: naming the key.
@@ -229,6 +229,12 @@ def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
             known = f"; did you mean {' or '.join(close)}?" if close else ""
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise UserError(f"training.zero_optimization.{key}: {what}{known}") from None
+    for part in ("offload_optimizer", "offload_param"):
+        if (block.get(part) or {}).get("device") == "nvme":
+            raise UserError(
+                f"training.zero_optimization.{part}.device: nvme is not supported, as checkpoints keep what is in "
+                "memory; give cpu, or a higher zero_stage on more workers"
+            )
 
 
 def _import_deepspeed(device: torch.device) -> Any:

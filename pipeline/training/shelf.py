@@ -189,13 +189,13 @@ class Shelf:
         filesystem.delete_dir(f"{path}/{name}")
 
     def _rename(self, name: str, new: str, files: Mapping[str, int]) -> None:
-        filesystem, path = arrow_filesystem(self.uri, self._deadline_s)
         if not self.uri.startswith("s3://"):
+            filesystem, path = arrow_filesystem(self.uri, self._deadline_s)
             filesystem.move(f"{path}/{name}", f"{path}/{new}")
             return
         for file in files:  # S3 has no folders to rename
-            filesystem.copy_file(f"{path}/{name}/{file}", f"{path}/{new}/{file}")
-        filesystem.delete_dir(f"{path}/{name}")
+            self._store.copy(f"{name}/{file}", f"{new}/{file}")
+        self._delete(name)
 
     def _free_name(self, wanted: str) -> str:
         taken = {entry.key.partition("/")[0] for entry in self._store.list(wanted)}

@@ -28,6 +28,7 @@ def test_json_round_trip(name: str) -> None:
         ({"k": 2.0}, "k must be a positive integer, got 2.0"),
         ({"depths": ()}, "depths must name at least one stage"),
         ({"depths": (2, 0, 2)}, "each of depths must be a positive integer, got 0"),
+        ({"depths": (1,) * 63}, "doubled at each of 32 levels gives .* channels; at most 8192"),
         ({"depths": 3}, "depths must be a list of positive integers, got 3"),
         ({"shift": "none"}, "shift must be one of both_grids, per_stage, got 'none'"),
         ({"attention": "flash"}, "attention must be one of auto, mask, gather, dense, triton, got 'flash'"),

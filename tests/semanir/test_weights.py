@@ -47,6 +47,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
         ("[]", "must hold a JSON object, got list"),
         (json.dumps({**good, "window": 8}), "unknown model field window; known fields: family"),
         (json.dumps({**good, "embed_dim": 32}), r"does not fit its config\.json"),
+        (json.dumps({**good, "depths": [1] * 17}), r"17 layers .*take \d+ bytes at least"),
     ):
         config.write_text(text)
         with pytest.raises(ValueError, match=message):

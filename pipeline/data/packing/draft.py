@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,8 +92,11 @@ class ShardBuffer:
         return path, os.path.getsize(path), whole.hexdigest()
 
     def close(self) -> None:
-        """Remove the temporary file."""
-        self._file.close()
+        """Remove the temporary file, whatever of it could not be written."""
+        with suppress(OSError):
+            self._writer.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 @dataclass
@@ -103,6 +106,7 @@ class Draft:
     mark: fingerprint of sources and settings; records of other sources are not continued.
     min_height, min_width, all_degraded: over the rows, which stay in the records until the manifest is written.
     sources_done: how many sources, from the first, the stored shards and the skipped images account for.
+    corrupt: how many of those were skipped as corrupt.
     """
 
     storage: Storage
@@ -114,6 +118,7 @@ class Draft:
     min_width: int = 2**31 - 1
     all_degraded: bool = True
     sources_done: int = 0
+    corrupt: int = 0
     _recorded_skips: int = 0
 
     def restore(self) -> None:
@@ -122,14 +127,15 @@ class Draft:
             name = self._shard_name()
             try:
                 record = load_manifest(self.storage.uri, self.storage, self._record_name(name))
-                mark, _, done = record.summary.fingerprint.partition("/")
-                if mark != self.mark or self.storage.size(name) != record.shards[0].size:
+                mark, *counts = record.summary.fingerprint.split("/")
+                if mark != self.mark or [self.storage.size(name)] != [shard.size for shard in record.shards]:
                     return
-            except (UserError, FileNotFoundError):
+                done, corrupt = map(int, counts)
+            except (UserError, FileNotFoundError, ValueError):  # of nobody, damaged, or of an earlier program
                 return
             self.skipped += [Skipped(*item) for item in record.summary.skipped]
             self._account(record.summary)
-            self.sources_done = int(done)
+            self.sources_done, self.corrupt = done, corrupt
             self._recorded_skips = len(self.skipped)
 
     def store(self, buffer: ShardBuffer, sources_done: int) -> None:
@@ -146,7 +152,7 @@ class Draft:
             min_width=min(row.width for row in rows),
             decoded_bytes=buffer.decoded_bytes,
             has_degraded=all(row.degraded for row in rows),
-            fingerprint=f"{self.mark}/{sources_done}",
+            fingerprint=f"{self.mark}/{sources_done}/{self.corrupt}",
             skipped=_as_pairs(self.skipped[self._recorded_skips :]),
         )
         with naming(f"{self.storage.uri}/{self._record_name(shard.name)}"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.data.images import MAX_PIXELS, BadImage, decode_noted, encode_image
+from pipeline.data.images import MAX_PIXELS, BadImage, UnsupportedImage, decode_noted, encode_image
 from pipeline.data.packing.sources import Source
 from pipeline.images.levels import UnusableImageError
 
@@ -21,7 +21,8 @@ class PackSettings:
         step 240 (BasicSR's preparation of DIV2K).
     sub_image_step: distance between their corners; the last of a row or column is aligned to the border.
     shard_bytes: a shard is closed once it is at least this long.
-    max_skipped_share: packing fails when more than this share of the images is corrupt, in [0, 1].
+    max_skipped_share: packing fails when more than this share of the images is corrupt, in [0, 1]; sound files of a
+        kind that is not read are named and left out without being counted here.
     max_pixels: a larger image counts as corrupt.
     """
 
@@ -61,19 +62,22 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that could not be used, and why."""
+    """An image that could not be used, and why. corrupt: False for a sound file of a kind that is not read."""
 
     source: str
     reason: str
+    corrupt: bool = True
 
 
 def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Skipped:
-    """The samples of one source: one, or one per sub-image. A corrupt image is returned as ``Skipped``."""
+    """The samples of one source: one, or one per sub-image. What cannot be used is returned as ``Skipped``."""
     try:
         raw = {"clean": source.clean.read()}
         if source.degraded is not None:
             raw["degraded"] = source.degraded.read()
         decoded = {name: decode_noted(data, settings.max_pixels) for name, data in raw.items()}
+    except UnsupportedImage as error:
+        return Skipped(str(source.clean), str(error), corrupt=False)
     except (BadImage, UnusableImageError) as error:
         return Skipped(str(source.clean), str(error))
     images = {name: levels for name, (levels, _) in decoded.items()}

@@ -10,7 +10,7 @@ from pipeline.data.images import SUFFIXES
 from pipeline.errors import UserError
 from pipeline.images.folders import Found, find_images
 from pipeline.storage import open_storage
-from pipeline.storage.base import Entry
+from pipeline.storage.base import Entry, is_plain_key
 
 Say = Callable[[str], None]
 
@@ -25,7 +25,9 @@ def list_images(uri: str, say: Say) -> tuple[list[Entry], int]:
         images, found = [], Found()
         for entry in open_storage(uri).list():
             suffix = os.path.splitext(entry.key)[1].lower()
-            if suffix in SUFFIXES:
+            if suffix in SUFFIXES and not is_plain_key(entry.key):
+                found.left_out["names with empty or dotted folders (a//b, ../b)"] += 1
+            elif suffix in SUFFIXES:
                 images.append(entry)
             else:
                 found.left_out[suffix or "files without suffix"] += 1

@@ -94,27 +94,31 @@ def _write_shards(
     for source in sources[: draft.sources_done]:
         progress(source)
     buffer = ShardBuffer()
-    left = sources[draft.sources_done :]
-    for number, result in enumerate(encode_all(left, settings), start=draft.sources_done):
-        if isinstance(result, Skipped):
-            draft.skipped.append(result)
-            if len(draft.skipped) > settings.max_skipped_share * len(sources):
-                raise _too_many(draft.skipped, len(sources), settings)
-        else:
-            for sample in result:
-                buffer.add(sample)
-            if result and result[0].notes:
-                noted(sources[number], result[0].notes)
-            # Only between sources, so that a record can say which sources are done.
-            if buffer.length >= settings.shard_bytes:
-                lease.check()
-                draft.store(buffer, number + 1)
-                buffer = ShardBuffer()
-        progress(sources[number])
-    if buffer.rows:
-        draft.store(buffer, len(sources))
+    try:
+        for number, result in enumerate(encode_all(sources[draft.sources_done :], settings), start=draft.sources_done):
+            if isinstance(result, Skipped):
+                draft.skipped.append(result)
+                draft.corrupt += result.corrupt
+                if draft.corrupt > settings.max_skipped_share * len(sources):
+                    raise _too_many(result, draft.corrupt, len(sources), settings)
+            else:
+                for sample in result:
+                    buffer.add(sample)
+                if result and result[0].notes:
+                    noted(sources[number], result[0].notes)
+                # Only between sources, so that a record can say which sources are done.
+                if buffer.length >= settings.shard_bytes:
+                    lease.check()
+                    draft.store(buffer, number + 1)
+                    buffer = ShardBuffer()
+            progress(sources[number])
+        if buffer.rows:
+            draft.store(buffer, len(sources))
+    finally:
+        buffer.close()  # here, also where its file was refused: the interpreter would try it again, with a traceback
     if not draft.shards:
-        raise _too_many(draft.skipped, len(sources), settings)
+        first = draft.skipped[0]
+        raise UserError(f"none of {len(sources)} images can be used; the first is {first.source}: {first.reason}")
     lease.check()
     draft.finish(credits_of(sources))
 
@@ -128,10 +132,8 @@ def credits_of(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
     return tuple((own[0] if len(own) == 1 else f"{len(own)} images", credit) for credit, own in keys.items())
 
 
-def _too_many(skipped: Sequence[Skipped], total: int, settings: PackSettings) -> UserError:
-    first = skipped[0]
+def _too_many(latest: Skipped, corrupt: int, total: int, settings: PackSettings) -> UserError:
     return UserError(
-        f"{len(skipped)} of {total} images cannot be used, more than the allowed share"
-        f" {settings.max_skipped_share:g}; the first is {first.source}: {first.reason};"
-        " mend them, or raise --max-skipped-share"
+        f"{corrupt} of {total} images cannot be used, more than the allowed share {settings.max_skipped_share:g};"
+        f" the last is {latest.source}: {latest.reason}; mend them, or raise --max-skipped-share"
     )

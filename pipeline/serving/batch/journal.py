@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
 
 from pipeline.serving.batch.record import RECORD_NAME, Row, encode_rows, merge, read_record, write_rows
+from pipeline.settings import Settings, parse_json
 from pipeline.storage import Storage
 
 JOURNAL = "_restoring/journal"
@@ -15,6 +18,14 @@ ATTEMPTS = "_restoring/attempts"
 WRITE_EVERY_S = 5.0
 # A file that was in hand at so many deaths of workers is taken for their cause.
 DEATHS = 2
+MAX_NOTE_BYTES = 16 << 20
+
+
+class Note(Settings):
+    """What an attempt at a part leaves before it takes an image in hand. deaths: of workers, by source."""
+
+    in_hand: str
+    deaths: dict[str, Annotated[int, Field(ge=0, le=1_000)]] = Field(max_length=100_000)
 
 
 class Journal:
@@ -33,9 +44,9 @@ class Journal:
         self.rows = list(read_record(storage, self._key))
         self.cautious = storage.exists(self._attempt)  # the attempt before this one left without a word
         if self.cautious:
-            noted = json.loads(storage.read(self._attempt))
-            self._deaths.update(noted["deaths"])
-            self._deaths.update([noted["in_hand"]] if noted["in_hand"] else [])
+            noted = _read_note(storage, self._attempt)
+            self._deaths.update(noted.deaths)
+            self._deaths.update([noted.in_hand] if noted.in_hand else [])
         self._note("")
 
     def begin(self, source: str) -> bool:
@@ -63,7 +74,12 @@ class Journal:
         self._written = time.monotonic()
 
     def _note(self, in_hand: str) -> None:
-        self._storage.write(self._attempt, json.dumps({"in_hand": in_hand, "deaths": self._deaths}).encode())
+        self._storage.write(self._attempt, Note(in_hand=in_hand, deaths=dict(self._deaths)).model_dump_json().encode())
+
+
+def _read_note(storage: Storage, key: str) -> Note:
+    data = storage.read_range(key, 0, MAX_NOTE_BYTES + 1)
+    return parse_json(Note, data, f"{storage.uri}/{key}", MAX_NOTE_BYTES)
 
 
 def journal_key(part: int) -> str:

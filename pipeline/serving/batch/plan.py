@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import UserError
 from pipeline.serving.batch.names import Name
 from pipeline.serving.batch.record import Outcome, Row
+from pipeline.serving.batch.rows_file import read_rows
 from pipeline.storage import Storage
-from pipeline.storage.ranged_file import RangedFile
 
 PLAN = "_restoring/plan"
 # Small enough that a worker's death costs seconds, and a million names are some thousand parts.
@@ -75,8 +75,9 @@ def write_plan(storage: Storage, planned: Iterable[Planned], per_part: int = NAM
 
 
 def read_part(storage: Storage, number: int) -> pa.Table:
-    """The rows of one part, with the columns of ``Planned``."""
-    return pq.read_table(RangedFile(storage, part_key(number)), schema=SCHEMA)
+    """The rows of one part, with the columns of ``Planned``. Raises UserError when they are not what was written."""
+    rows = read_rows(storage, part_key(number), SCHEMA, "run the same command again", ("length", "span_sha256"))
+    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
 
 
 def part_key(number: int) -> str:

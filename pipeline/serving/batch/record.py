@@ -12,13 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
+from pipeline.serving.batch.rows_file import ROW_GROUP, read_rows
 from pipeline.storage import Storage
-from pipeline.storage.ranged_file import RangedFile
 
 RECORD_NAME = "record.parquet"
-ROW_GROUP = 16384
-_READ_AT_ONCE = 2048
 
 
 class Outcome(StrEnum):
@@ -67,16 +64,8 @@ def read_record(storage: Storage, key: str = RECORD_NAME) -> Iterator[Row]:
     """The rows in order; none when there is no record. Raises UserError when it is not one of ours, or damaged."""
     if not storage.exists(key):
         return
-    try:
-        file = pq.ParquetFile(RangedFile(storage, key))
-        if file.schema_arrow.names != SCHEMA.names:
-            raise UserError(f"{storage.uri}/{key} is another record (columns {file.schema_arrow.names}); move it away")
-        for batch in file.iter_batches(batch_size=_READ_AT_ONCE, use_threads=False):
-            yield from (Row(**values) for values in batch.to_pylist())
-    except (pa.ArrowInvalid, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
-            raise
-        raise UserError(f"{storage.uri}/{key} is damaged ({error}); move it away to restore all anew") from None
+    for values in read_rows(storage, key, SCHEMA, "move it away to restore all anew"):
+        yield Row(**values)
 
 
 def write_rows(storage: Storage, key: str, rows: Iterable[Row]) -> None:

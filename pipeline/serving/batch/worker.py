@@ -15,6 +15,7 @@ import torch
 
 from pipeline.cluster import Board
 from pipeline.data.members import plain_members
+from pipeline.errors import first_line
 from pipeline.registry import pull
 from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.read import read_picture
@@ -26,6 +27,7 @@ from pipeline.serving.batch.plan import Planned
 from pipeline.serving.batch.record import Outcome, Row
 from pipeline.serving.tiles import ModelShape, restore_images
 from pipeline.storage import open_storage
+from pipeline.storage.base import checked_key
 
 TOPIC = "restored"
 GPU_TILES, GPU_PIXELS = 8, 4_000_000  # tiles in a batch; pixels of the images that are in hand together
@@ -157,6 +159,7 @@ class Worker:
 
     def _bytes(self, planned: Planned) -> tuple[bytes, str]:
         """The file's bytes, and its name; of a packed sample the member that is to be restored."""
+        _check_name(planned.key)
         if planned.length is None:
             return self._source.read(planned.key), planned.key
         span = self._source.read_range(planned.key, planned.start, planned.length)
@@ -165,8 +168,12 @@ class Worker:
         members = plain_members(span)
         if members is None:
             raise UnusableImageError(f"its span in {planned.key} is no plain tar")
-        by_kind = {name.rsplit(".", 2)[1]: (bytes(content), name) for name, content in members}
-        return by_kind.get("degraded") or by_kind["clean"]
+        kinds = {name.rpartition(".")[0].rpartition(".")[2]: (bytes(content), name) for name, content in members}
+        member = kinds.get("degraded") or kinds.get("clean")
+        if member is None:
+            raise UnusableImageError(f"its span in {planned.key} has no member that is called clean or degraded")
+        _check_name(member[1])
+        return member
 
     def _target(self, planned: Planned, name: str) -> str:
         """Where the result goes: the source's own place in the tree; for a packed sample its key with a suffix."""
@@ -247,6 +254,14 @@ class Worker:
         if self._news:
             self._board.post(TOPIC, self._news)
         self._news, self._posted = {}, time.monotonic()
+
+
+def _check_name(name: str) -> None:
+    """Raises UnusableImageError for a name that would leave the folder: S3 keys and tar members may have any."""
+    try:
+        checked_key(name)
+    except ValueError as error:
+        raise UnusableImageError(first_line(error)) from None
 
 
 def _result(read: Any) -> _Read:

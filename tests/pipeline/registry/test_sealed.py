@@ -24,6 +24,12 @@ FILES = (
 )
 
 
+TASK = {
+    "format": 1, "task": "sr_x2", "input_channels": 3, "output_channels": 3, "observed_channels": 3, "upscale": 2,
+    "to_input": None,
+}  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with one file of each kind, sealed."""
@@ -105,12 +111,66 @@ def test_other_files_on_record_are_proven_too(folder: Path, inside: str) -> None
 
 
 def test_a_task_record_of_another_format_is_refused(folder: Path) -> None:
-    (folder / "task.json").write_text('{"format": 1, "task": "sr_x2"}')
-    assert sealed.read_task(folder) == {"format": 1, "task": "sr_x2"}
+    (folder / "task.json").write_text(json.dumps(TASK))
+    assert sealed.read_task(folder) == TASK
     for text, said in (('{"format": 2}', "has format 2; this code reads format 1"), ("{}", "has format None")):
         (folder / "task.json").write_text(text)
         with pytest.raises(AlteredModelError, match=said):
             sealed.read_task(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"task": None}, "task is None"),
+        ({"input_channels": "3"}, "input_channels is '3'; expected 1 to 256"),
+        ({"observed_channels": 10**9}, "observed_channels is 1000000000"),
+        ({"upscale": True}, "upscale is True"),
+        ({"to_input": {"module": "os"}}, "to_input is"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_task_record_names_the_key_that_is_wrong(folder: Path, change: dict[str, object], said: str) -> None:
+    (folder / "task.json").write_text(json.dumps({**TASK, **change}))
+    with pytest.raises(AlteredModelError, match=said):
+        sealed.read_task(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"format": NaN}', '"\\ud800"'])
+def test_a_record_that_is_none_is_refused_in_one_line(folder: Path, text: str) -> None:
+    (folder / "task.json").write_text(text)
+    with pytest.raises(AlteredModelError, match=r"task\.json") as raised:
+        sealed.read_task(folder)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        b"",
+        b"\xff" * 100,
+        {"input": torch.zeros(1, 1, 2, 2)},
+        {"input": torch.zeros(4), "output": torch.zeros(4)},
+        {"input": torch.zeros(1, 1, 2, 2, dtype=torch.int64), "output": torch.zeros(1, 1, 2, 2)},
+        {"input": torch.zeros(1, 1, 600, 600), "output": torch.zeros(1, 1, 1, 1)},
+    ],
+    ids=["empty", "garbage", "no output", "no image", "integers", "too large"],
+)
+def test_a_probe_that_is_none_is_refused_in_one_line(folder: Path, probe: bytes | dict[str, torch.Tensor]) -> None:
+    path = folder / "probe.safetensors"
+    if isinstance(probe, bytes):
+        path.write_bytes(probe)
+    else:
+        save_file(probe, path)
+    with pytest.raises(AlteredModelError, match=r"probe\.safetensors cannot be read") as raised:
+        sealed.check_probe(torch.nn.Identity(), folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_probe_of_other_channels_is_none_of_this_model(folder: Path) -> None:
+    save_file({"input": torch.zeros(1, 2, 4, 4), "output": torch.zeros(1, 3, 4, 4)}, folder / "probe.safetensors")
+    with pytest.raises(AlteredModelError, match="is no probe of this model"):
+        sealed.check_probe(torch.nn.Conv2d(3, 3, 1), folder)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,27 @@ def test_a_demosaicking_model_takes_the_mosaic(model_folder: Folder, rng: np.ran
     np.testing.assert_array_equal(from_mosaic, restorer.restore(picture(malvar)).pixels)
     with pytest.raises(UnusableImageError, match="at least 2x2"):
         restorer.restore(picture(mosaic[:1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"task": "dejittering"}, r"task 'dejittering' is unknown to this program"),
+        ({"observed_channels": 2}, "observed_channels 2"),
+        ({"task": "denoising_gray"}, "observed_channels 1 become 1 for denoising_gray; the model takes 3"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_task_that_gives_no_input_of_the_model_is_refused(
+    change: dict[str, object], said: str, model_folder: Folder, tmp_path: Path
+) -> None:
+    folder = sealed_model(model_folder(), "demosaicking", tmp_path / "sealed")
+    record = json.loads((folder / "task.json").read_text())
+    (folder / "task.json").write_text(json.dumps({**record, **change}))
+    with pytest.raises(UserError, match=said) as raised:
+        Restorer(folder, device="cpu")
+    assert "task.json" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_model_that_computes_otherwise_is_refused(model_folder: Folder, tmp_path: Path) -> None:

@@ -120,4 +120,12 @@ def test_a_large_file_goes_up_in_parts_and_comes_back_whole(seaweed, tmp_path, m
     assert store.read("large.bin") == data
     (entry,) = store.list()
     assert entry.version.endswith("-3"), "the ETag of an object that came in three parts"
+    store.copy("large.bin", "copied/large.bin")
+    copied = next(store.list("copied/"))
+    assert copied.size == len(data)
+    assert copied.version.endswith("-3"), "it was copied in parts too"
+    assert store.read("copied/large.bin") == data
+    with pytest.raises(FileNotFoundError, match="s3://tests/parts/gone"):
+        store.copy("gone", "copied/gone")
+    store.delete("copied/large.bin")
     store.delete("large.bin")

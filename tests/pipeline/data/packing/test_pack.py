@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+import tifffile
 import webdataset as wds
 
 from pipeline.data.images import decode_image, encode_image
@@ -115,8 +116,33 @@ def test_corrupt_images_are_named_skipped_and_counted(images, tmp_path):
 def test_no_image_left_is_an_error_even_when_all_may_be_skipped(images, tmp_path):
     folder = images(1)
     (folder / "img000.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="1 of 1 images cannot be used"):
+    with pytest.raises(UserError, match=r"none of 1 images can be used; the first is .*img000\.png: damaged"):
         pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(max_skipped_share=1))
+
+
+def test_sound_files_of_a_kind_that_is_not_read_are_named_and_do_not_count_as_corrupt(images, tmp_path):
+    folder = images(6)
+    tifffile.imwrite(folder / "pages.tif", np.zeros((7, 12, 8), np.uint8), photometric="minisblack")
+    tifffile.imwrite(folder / "float.tif", np.zeros((12, 8), np.float32), photometric="minisblack")
+    (folder / "img004.png").write_bytes(b"no image")
+    settings = PackSettings(max_skipped_share=0.125, shard_bytes=1)  # one of eight
+
+    def stop_late(source):
+        if source.key == "img005":
+            raise KeyboardInterrupt
+
+    sources = folder_sources(str(folder))
+    with pytest.raises(KeyboardInterrupt):
+        pack_dataset(sources, str(tmp_path / "out"), settings, progress=stop_late)
+    manifest = pack_dataset(sources, str(tmp_path / "out"), settings)
+    reasons = {source.rpartition("/")[2]: reason for source, reason in manifest.summary.skipped}
+    assert manifest.num_samples == 5
+    assert "holds 7 pages" in reasons["pages.tif"]
+    assert "float32" in reasons["float.tif"]
+    assert "damaged" in reasons["img004.png"]
+    (folder / "img005.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="2 of 8 images cannot be used"):
+        pack_dataset(folder_sources(str(folder)), str(tmp_path / "strict"), settings)
 
 
 def test_pairs_are_stored_together_and_unequal_ones_skipped(images, tmp_path):

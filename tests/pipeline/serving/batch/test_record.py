@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pipeline.errors import UserError
 from pipeline.serving.batch.names import Name
 from pipeline.serving.batch.plan import part_key, read_part, with_known, write_plan
-from pipeline.serving.batch.record import RECORD_NAME, ROW_GROUP, Outcome, Row, merge, read_record, write_rows
+from pipeline.serving.batch.record import RECORD_NAME, Outcome, Row, merge, read_record, write_rows
+from pipeline.serving.batch.rows_file import ROW_GROUP
 from pipeline.storage import open_storage
 
 SOURCES = st.sets(st.text("abc/é", min_size=1, max_size=4), max_size=12)
