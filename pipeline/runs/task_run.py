@@ -127,7 +127,7 @@ class TaskRun:
         config, task = self.config, self.config.task
         tracker.document("config.json", config.model_dump_json(indent=2))
         self._progress.phase(task, "training")
-        trained = run_training(config, self.topic, self._board)
+        trained = run_training(config, self.topic, self._board, lease=self._lease.to_pass_on())
         self._progress.phase(task, "evaluating")
         with TemporaryDirectory() as name:
             weights = f"{trained.checkpoint_uri}/best"

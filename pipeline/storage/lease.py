@@ -56,6 +56,21 @@ class HeldElsewhere(UserError):
     """Another writer is at work here."""
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A lease on its way to other processes, which write for its holder. uri: where it is held; what: in words."""
+
+    uri: str
+    what: str
+    number: int
+
+    def check(self, deadline_s: float | None = None) -> None:
+        """Ask the store itself, before anything is written; raises HeldElsewhere when another writer took over."""
+        taken = _later_owner(open_storage(self.uri, deadline_s), self.number)
+        if taken is not None:
+            raise _lost(self.what, taken)
+
+
 class Lease:
     """What :func:`sole_writer` hands out."""
 
@@ -69,10 +84,12 @@ class Lease:
     def check(self) -> None:
         """Raise HeldElsewhere when another writer took over: nothing may be written any more."""
         if self._taken is not None:
-            raise HeldElsewhere(
-                f"{self._what} was taken over by {self._taken} (its reason: "
-                f"{self._taken.reason or 'no sign of life'}); this one stops"
-            )
+            raise _lost(self._what, self._taken)
+
+    def to_pass_on(self) -> Pass:
+        """The lease for the processes that write for this one."""
+        uri = self._storage.uri
+        return Pass(uri if "://" in uri else os.path.abspath(uri), self._what, self._number)
 
     def _live(self) -> None:
         while not self._over.wait(BEAT_S):
@@ -85,9 +102,7 @@ class Lease:
                 log.warning("lease of %s: no sign of life could be left (%s)", self._what, error)
 
     def _look(self) -> Owner | None:
-        latest = max(_numbers(self._storage), default=0)
-        if latest > self._number:
-            self._taken = _read(self._storage, latest) or Owner("another writer", "just now", "")
+        self._taken = _later_owner(self._storage, self._number)
         return self._taken
 
     def release(self) -> None:
@@ -96,6 +111,20 @@ class Lease:
         self._thread.join()
         if self._taken is None:
             self._storage.write(_key(self._number), _encode(replace(self._owner, released=True)))
+
+
+def _later_owner(storage: Storage, number: int) -> Owner | None:
+    """Who took over from the lease ``number``, if anybody did."""
+    latest = max(_numbers(storage), default=0)
+    if latest <= number:
+        return None
+    return _read(storage, latest) or Owner("another writer", "just now", "")
+
+
+def _lost(what: str, taken: Owner) -> HeldElsewhere:
+    return HeldElsewhere(
+        f"{what} was taken over by {taken} (its reason: {taken.reason or 'no sign of life'}); this one stops"
+    )
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import Protocol
 import torch
 
 from pipeline.errors import UserError
-from pipeline.training.proof import Saving, prove
+from pipeline.storage.lease import Pass
+from pipeline.training.proof import Saving
 from pipeline.training.resume import newest_checkpoint
-from pipeline.training.shelf import Shelf, checkpoint_name
+from pipeline.training.send import send
+from pipeline.training.shelf import Shelf
 
 
 class StopRun(UserError):
@@ -80,13 +82,15 @@ class WorkerContext(Protocol):
 
 
 class PlainContext:
-    """A context without Ray: checkpoints are folders ``step-<n>`` under ``storage``, figures a list.
+    """A context without Ray: checkpoints lie under ``storage``, a folder or S3 prefix, figures are a list.
 
     A process group, where world_size > 1, is the caller's to start.
     """
 
-    def __init__(self, storage: Path, rank: int = 0, world_size: int = 1, device: str = "cpu") -> None:
-        self.storage, self.rank, self.world_size = storage, rank, world_size
+    def __init__(
+        self, storage: Path | str, rank: int = 0, world_size: int = 1, device: str = "cpu", lease: Pass | None = None
+    ) -> None:
+        self.storage, self.rank, self.world_size, self.lease = storage, rank, world_size, lease
         self.device = torch.device(device)
         self.logged: list[tuple[int, dict[str, float]]] = []
         self.files: dict[str, bytes] = {}
@@ -102,8 +106,7 @@ class PlainContext:
         self.said.append(line)
 
     def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
-        prove(folder, saving)
-        shutil.copytree(folder, self.storage / checkpoint_name(saving.step), dirs_exist_ok=True)
+        send(folder, saving, str(self.storage), lease=self.lease)
         shutil.rmtree(folder)
         if self.world_size > 1:
             torch.distributed.barrier()

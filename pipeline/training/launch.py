@@ -22,6 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 from pipeline.storage import arrow_filesystem
+from pipeline.storage.lease import Pass
 from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import Interrupted, Said, SentFile, StopRun, WorkerContext
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
@@ -60,6 +61,7 @@ class RayContext:
     config: RunConfig
     topic: str
     board: Board
+    lease: Pass | None = None
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.board.post(self.topic, (step, dict(metrics)))
@@ -78,10 +80,12 @@ class RayContext:
             checkpoint_dir_name=checkpoint_name(saving.step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
-            checkpoint_upload_fn=uploader(saving, run_shelf_uri(self.config, self.topic), self.deadline_s),
+            checkpoint_upload_fn=uploader(saving, run_shelf_uri(self.config, self.topic), self.deadline_s, self.lease),
         )
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        if self.lease is not None:
+            self.lease.check(self.deadline_s)  # damaged ones are about to be put away
         # Found in storage: what Ray Train noted may be lost, cut, or behind.
         shelf = Shelf(run_shelf_uri(self.config, self.topic), self.deadline_s)
         return newest_checkpoint(shelf, self.rank, self.say)
@@ -110,24 +114,28 @@ def forget_rays_notes(config: RunConfig, run_name: str) -> None:
         filesystem.delete_file(notes)
 
 
-def run_training(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = ()) -> TrainedRun:
+def run_training(
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = (), lease: Pass | None = None
+) -> TrainedRun:
     """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
 
     When a worker is told to leave (pipeline.training.preemption), or an elastic run finds room for more of them
     (pipeline.training.elastic), all save and leave, and the run goes on with new ones as soon as the cluster has room
     for them, unless ``board`` is dismissed.
 
+    ``lease``: of the driver on this run; once another takes it over, nothing more is written.
+
     ``callbacks`` (``ray.train.UserCallback``) hear of each checkpoint (a sweep passes its metrics on to Ray Tune).
 
     Raises:
-        UserError: what a worker refused.
+        UserError: what a worker refused; HeldElsewhere when another driver has taken the run over.
         StorageUnavailable: S3 was away for longer than the deadline; what was uploaded before is whole.
         Interrupted: the board was dismissed; all is saved.
         ray.train.TrainingFailedError: the workers failed more often than ``training.max_failures``.
     """
     lost = 0
     while True:
-        result = _fit(config, run_name, board, callbacks)
+        result = _fit(config, run_name, board, callbacks, lease)
         if isinstance(result, TrainedRun):
             if _is_proven(config, run_name, result.summary.steps):
                 return result
@@ -157,11 +165,13 @@ def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> An
     return result.return_value
 
 
-def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any]) -> TrainedRun | Interrupted:
+def _fit(
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], lease: Pass | None
+) -> TrainedRun | Interrupted:
     """One run of Ray Train, to the end or until its workers were told to leave."""
     forget_rays_notes(config, run_name)
     try:
-        result: Any = _trainer(config, run_name, board, callbacks, train).fit()
+        result: Any = _trainer(config, run_name, board, callbacks, train, lease).fit()
     except ray.train.TrainingFailedError as error:
         raise user_error(error) or error from None
     if isinstance(result.return_value, StopRun):
@@ -174,10 +184,12 @@ def _fit(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any
     return TrainedRun(result.return_value, f"{run_shelf_uri(config, run_name)}/{name}")
 
 
-def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop) -> PolicyTrainer:
+def _trainer(
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop, lease: Pass | None = None
+) -> PolicyTrainer:
     settings = config.training
     shelf = (run_shelf_uri(config, run_name), settings.storage_deadline_s)
-    listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep), *callbacks]
+    listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep, lease), *callbacks]
     filesystem, path = arrow_filesystem(config.storage, settings.storage_deadline_s)
     scaling = ScalingConfig(
         num_workers=settings.num_workers,
@@ -192,7 +204,13 @@ def _trainer(config: RunConfig, run_name: str, board: Board, callbacks: Sequence
         config = config.model_copy(update={"storage": str(Path(config.storage).expanduser().absolute())})
     return PolicyTrainer(
         _work,
-        train_loop_config={"config": config.model_dump_json(), "topic": run_name, "board": board, "loop": loop},
+        train_loop_config={
+            "config": config.model_dump_json(),
+            "topic": run_name,
+            "board": board,
+            "loop": loop,
+            "lease": lease,
+        },
         torch_config=PreemptibleTorchConfig(timeout_s=settings.collective_timeout_s),
         scaling_config=scaling,
         policy=ElasticPolicy(scaling, allowed_worlds(config), run_name, board) if settings.elastic else None,
@@ -220,6 +238,7 @@ def _work(loop_config: dict[str, Any]) -> Any:
         config=config,
         topic=loop_config["topic"],
         board=loop_config["board"],
+        lease=loop_config["lease"],
     )
     try:
         return loop_config["loop"](config, context)

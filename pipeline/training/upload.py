@@ -9,15 +9,19 @@ from typing import Any
 
 import ray.train
 
-from pipeline.storage import arrow_filesystem, open_storage
-from pipeline.training.proof import Saving, prove
+from pipeline.storage import arrow_filesystem
+from pipeline.storage.lease import Pass
+from pipeline.training.proof import Saving
+from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
 
 
 def uploader(
-    saving: Saving, shelf_uri: str, deadline_s: float
+    saving: Saving, shelf_uri: str, deadline_s: float, lease: Pass | None = None
 ) -> Callable[[ray.train.Checkpoint, str], ray.train.Checkpoint]:
     """For ``ray.train.report``: copies a rank's files to the run's storage, each retried for ``deadline_s``.
+
+    Nothing is written, and no list, once another driver has taken the run over: HeldElsewhere ends it.
 
     Digests are computed here, on the thread that uploads; the list of them is written last (pipeline.training.proof).
     Ray Train's own upload makes a few attempts of some seconds, in no order.
@@ -26,7 +30,7 @@ def uploader(
     def upload(checkpoint: ray.train.Checkpoint, name: str) -> ray.train.Checkpoint:
         folder = Path(checkpoint.path)
         try:
-            send(folder, saving, shelf_uri, deadline_s)
+            send(folder, saving, shelf_uri, deadline_s, lease)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # Ray Train removes it after a success only
             raise
@@ -36,15 +40,6 @@ def uploader(
     return upload
 
 
-def send(folder: Path, saving: Saving, shelf_uri: str, deadline_s: float | None = None) -> None:
-    """Store a rank's part of a checkpoint, its proof last."""
-    store = open_storage(f"{shelf_uri}/{checkpoint_name(saving.step)}", deadline_s)
-    proof = prove(folder, saving)
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path != proof):
-        store.write_file(file.relative_to(folder).as_posix(), file)
-    store.write_file(saving.list_name, proof)
-
-
 class KeepNewest(ray.train.UserCallback):
     """Deletes old checkpoints when one more has arrived from every rank.
 
@@ -52,10 +47,12 @@ class KeepNewest(ray.train.UserCallback):
     gone.
     """
 
-    def __init__(self, shelf_uri: str, deadline_s: float, number: int) -> None:
-        self._shelf_uri, self._deadline_s, self._number = shelf_uri, deadline_s, number
+    def __init__(self, shelf_uri: str, deadline_s: float, number: int, lease: Pass | None = None) -> None:
+        self._shelf_uri, self._deadline_s, self._number, self._lease = shelf_uri, deadline_s, number, lease
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """Ray Train calls it once all ranks have reported."""
         if checkpoint is not None:
+            if self._lease is not None:
+                self._lease.check(self._deadline_s)
             Shelf(self._shelf_uri, self._deadline_s).keep_newest(self._number)

@@ -20,7 +20,7 @@ from pipeline.registry.tracking import Tracker, flat_params, open_experiment
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
-from pipeline.storage.lease import sole_writer
+from pipeline.storage.lease import Lease, sole_writer
 from pipeline.training.plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner
@@ -62,25 +62,26 @@ def run_sweep(
     experiment_id = open_experiment(experiment)
     name = f"sweep-{sweep.task}-{sweep.fingerprint(trial_config(document, sweep, {}))}"
     folder = f"{base.storage.rstrip('/')}/{name}"
-    with sole_writer(folder, name, force, base.training.storage_deadline_s):
-        return _run(document, sweep, configs, name, experiment_id, commit, side_by_side, console)
+    with sole_writer(folder, name, force, base.training.storage_deadline_s) as lease:
+        return _run(document, sweep, configs, name, experiment_id, commit, side_by_side, console, lease)
 
 
 def _run(
     document: Mapping[str, Any], sweep: SweepSettings, configs: Sequence[RunConfig], name: str, experiment_id: str,
-    commit: str, side_by_side: int, console: Console,
+    commit: str, side_by_side: int, console: Console, lease: Lease,
 ) -> SweepOutcome:  # fmt: skip
     base = configs[0]
     parent = Tracker(
         experiment_id, name, params=flat_params(sweep.model_dump(mode="json")),
         tags={"task": sweep.task, "git_commit": commit, "sweep": name},
     )  # fmt: skip
-    job = TrialJob(name, sweep.model_dump_json(), json.dumps(document), Board())
+    job = TrialJob(name, sweep.model_dump_json(), json.dumps(document), Board(), lease.to_pass_on())
     steps = max(config.training.steps for config in configs)
     try:
         with Progress(console) as progress, SweepWatch(job, parent, experiment_id, progress) as watch:
             grid = _tuner(sweep, job, base.storage, side_by_side, steps).fit()
             results = tuple(_result(sweep, job, grid[number]) for number in range(len(grid)))
+            lease.check()  # the trials of a sweep that was taken over have failed for that reason
             watch.close(results)
         outcome = SweepOutcome(results, _winner_yaml(document, sweep, results))
         _record(outcome, parent)

@@ -13,6 +13,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 import semanir
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
+from pipeline.storage.lease import Pass
 from pipeline.training.launch import run_training
 from pipeline.training.plan import model_config
 from pipeline.tuning.space import SweepSettings, trial_config, unlabeled
@@ -23,12 +24,13 @@ START, END = "start", "end"  # the board's topics under which a trial says that 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What all trials of a sweep share: the sweep and the configuration file as JSON, and where they report."""
+    """What all trials of a sweep share: the sweep and the configuration file as JSON, where they report, its lease."""
 
     name: str
     sweep: str
     document: str
     board: Board
+    lease: Pass
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         """The run of one trial; its checkpoints go below the sweep's name."""
@@ -48,7 +50,7 @@ def run_trial(chosen: dict[str, Any], job: TrialJob) -> None:
     config = job.config(values)
     trial = ray.tune.get_context().get_trial_id()
     job.board.post(START, (trial, values))
-    trained = run_training(config, trial, job.board, callbacks=[TuneReportCallback()])
+    trained = run_training(config, trial, job.board, callbacks=[TuneReportCallback()], lease=job.lease)
     macs, parameters = cost(config, SweepSettings.model_validate_json(job.sweep).macs_size)
     ray.tune.report(
         {

@@ -4,7 +4,7 @@ The job: ``config`` (a RunConfig as JSON), ``name`` and ``faults``, each ``{"kin
 figures it follows, or with ``workers`` and ``steps``: after that many steps on so many workers since the fault before.
 Kinds: ``kill``, ``terminate``, ``stall`` (SIGKILL, SIGTERM, SIGSTOP to a worker), ``node`` (one dies, another comes),
 ``drain`` (a node is drained, then dies, another one comes), ``lose`` (a node dies), ``join`` (a node comes), ``stop``
-(the run is told to save and leave).
+(the run is told to save and leave), ``take`` (another driver takes the run's lease).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from ray.cluster_utils import Cluster
 
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
+from pipeline.storage import open_storage
+from pipeline.storage.lease import HeldElsewhere, Lease, sole_writer, take
 from pipeline.training.context import Interrupted, Said
 from pipeline.training.launch import run_training
 
@@ -46,8 +48,9 @@ def worker_processes() -> list[psutil.Process]:
 class Faults:
     """What can go wrong on ``cluster``."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, folder: str) -> None:
+        self._cluster, self.folder = cluster, folder
+        self.taken: Lease | None = None
         self._nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False)
         self.board = Board()
@@ -58,6 +61,9 @@ class Faults:
             return
         if fault["kind"] == "stop":
             self.board.dismiss()
+            return
+        if fault["kind"] == "take":
+            self.taken = take(open_storage(self.folder), "the run", force="a test")
             return
         if fault["kind"] in ("node", "drain", "join"):
             self._nodes.append(self._cluster.add_node(num_cpus=1))
@@ -93,7 +99,8 @@ def main() -> None:
     config, faults = RunConfig.model_validate_json(job["config"]), list(job["faults"])
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        trouble, events = Faults(cluster), []
+        folder = f"{config.storage}/{job['name']}"
+        trouble, events = Faults(cluster, folder), []
         said: list[str] = []
 
         def collect() -> None:
@@ -105,8 +112,8 @@ def main() -> None:
                     figures = {"step": step, "loss": metrics["loss"], "workers": metrics["workers"]}
                     events.append({"time": time.time(), **figures})
 
-        with ThreadPoolExecutor(1) as pool:
-            run = pool.submit(run_training, config, job["name"], trouble.board)
+        with sole_writer(folder, "the run") as lease, ThreadPoolExecutor(1) as pool:
+            run = pool.submit(run_training, config, job["name"], trouble.board, lease=lease.to_pass_on())
             while not run.done():
                 time.sleep(0.02)
                 collect()
@@ -123,6 +130,10 @@ def main() -> None:
             result |= {"steps": summary.steps, "best_psnr": summary.best_psnr}
         except Interrupted as reason:
             result["interrupted"] = str(reason)
+        except HeldElsewhere as reason:
+            result["refused"] = str(reason)
+        if trouble.taken is not None:
+            trouble.taken.release()
         (path.parent / "events.json").write_text(json.dumps(result))
     finally:
         ray.shutdown()

@@ -58,3 +58,18 @@ def test_rays_notes_do_not_matter(harm: Any, whole: dict[str, Any], shards: Path
     assert second["said"] == []
     assert min(losses(second)) == at + 1, "steps that were saved were trained again"
     assert losses(first) | losses(second) == losses(whole)
+
+
+def test_a_run_that_lost_its_lease_ends_in_one_line_and_writes_no_checkpoint(
+    whole: dict[str, Any], shards: Path, tmp_path: Path
+) -> None:
+    settings = config(shards, tmp_path / "runs", STEPS)
+    lost = run(tmp_path / "lost", settings, [{"step": 5, "kind": "take"}])
+    assert "was taken over by process" in lost["refused"]
+    assert "\n" not in lost["refused"]
+    lists = sorted(path.parts[-3] for path in (tmp_path / "runs" / "soak").glob("step-*/parts/*.json"))
+    assert set(lists) == {"step-000000004"}
+    assert losses(lost).items() <= losses(whole).items()
+    second = run(tmp_path / "second", settings, [])
+    assert min(losses(second)) == 5
+    assert losses(lost) | losses(second) == losses(whole)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.training.proof import Saving
+from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
-from pipeline.training.upload import send
 from tests.pipeline.training.checkpoint_harm import HARMS
 
 FILE = "engine/00000-of-00002.safetensors"
