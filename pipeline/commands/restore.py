@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--max-pixels", type=int, default=200_000_000, help="larger images are refused")
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
+    add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
     add("--workers", type=int, help="with --on-ray: at most so many (default: all that fit)")
 
 
@@ -76,6 +77,7 @@ def _run_on_ray(options: argparse.Namespace) -> int:
         overlap=options.overlap,
         max_pixels=options.max_pixels,
         workers=options.workers,
+        force=options.force,
         device=options.device,
     )
     try:

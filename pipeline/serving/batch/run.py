@@ -31,6 +31,7 @@ from pipeline.serving.batch.progress import Progress, report
 from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
+from pipeline.storage.lease import Lease, sole_writer
 
 ASK_EVERY_S = 0.5
 
@@ -40,7 +41,8 @@ class Request:
     """A restoring run. source: folder, S3 prefix or packed data set; output: folder or S3 prefix.
 
     model: any address that ``pull`` takes; an alias is resolved once, at the beginning. workers: how many at most; None
-    takes what the cluster has. device: "auto" gives each worker a GPU where the cluster has any.
+    takes what the cluster has. device: "auto" gives each worker a GPU where the cluster has any. force: the reason why
+    another run that writes to the output is to be pushed aside.
     """
 
     source: str
@@ -52,13 +54,15 @@ class Request:
     max_pixels: int = 200_000_000
     workers: int | None = None
     device: str = "auto"
+    force: str = ""
 
 
 def restore_on_ray(request: Request, console: Console | None = None) -> int:
     """Run it; returns how many images could not be restored, each of which is in the record with its reason.
 
     Raises:
-        UserError: bad input, no cluster, or a store that stayed silent; the same command then continues.
+        UserError: bad input, no cluster, another run at work on this output, or a store that stayed silent; the same
+            command then continues.
     """
     console = console or Console(soft_wrap=True, highlight=False)
     check_places(request.source, request.output)
@@ -66,6 +70,13 @@ def restore_on_ray(request: Request, console: Console | None = None) -> int:
     address, settings = _settings(request)
     connect()
     workers, device = _workers(request)
+    with sole_writer(request.output, f"the output {request.output!r}", request.force) as lease:
+        return _restore(request, address, settings, workers, device, console, lease)
+
+
+def _restore(
+    request: Request, address: str, settings: str, workers: int, device: str, console: Console, lease: Lease
+) -> int:
     output = open_storage(request.output)
     fold(output)
     names = list_names(open_storage(request.source))
@@ -83,12 +94,14 @@ def restore_on_ray(request: Request, console: Console | None = None) -> int:
         overlap=request.overlap,
         max_pixels=request.max_pixels,
         device=device,
+        lease=lease.to_pass_on(),
     )
     board = Board()
     progress = Progress(total, console)
     with _shown(board, progress):
         _stream(order, board, parts, min(workers, parts))
     counts = report(journal_rows(output), console)
+    lease.check()
     fold(output)
     console.print(f"the record is {output.uri}/{RECORD_NAME}", markup=False)
     if counts.total() != total:
@@ -143,8 +156,9 @@ def _stream(order: Order, board: Board, parts: int, workers: int) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = order.device.startswith("cuda")
     try:
-        # Reading a part of the plan is one small request: it takes no worker's place.
-        dataset = ray.data.read_datasource(PlanSource(), override_num_blocks=parts, num_cpus=0.01).map_batches(
+        # Reading a part of the plan is one small request that must not wait for a CPU: workers hold them all until the
+        # end, and would wait for the parts.
+        dataset = ray.data.read_datasource(PlanSource(), override_num_blocks=parts, num_cpus=0).map_batches(
             Worker,
             batch_size=None,
             batch_format="pyarrow",

@@ -28,6 +28,7 @@ from pipeline.serving.batch.record import Outcome, Row
 from pipeline.serving.tiles import ModelShape, restore_images
 from pipeline.storage import open_storage
 from pipeline.storage.base import checked_key
+from pipeline.storage.lease import Pass
 
 TOPIC = "restored"
 GPU_TILES, GPU_PIXELS = 8, 4_000_000  # tiles in a batch; pixels of the images that are in hand together
@@ -40,7 +41,7 @@ class Order:
     """What every worker of a run is told.
 
     source, output: folders or S3 prefixes. model: an address that stays when an alias moves. settings: digest of model
-    and arguments. device: "cuda" or "cpu".
+    and arguments. device: "cuda" or "cpu". lease: of the run on its output.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Order:
     overlap: int
     max_pixels: int
     device: str
+    lease: Pass
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Worker:
 
     def __call__(self, part: pa.Table) -> pa.Table:
         """Restore a part (the columns of ``Planned`` and its number); returns the number of each outcome."""
+        self._order.lease.check()
         number = part.column("part")[0].as_py()
         planned = [Planned(**row) for row in part.drop_columns("part").to_pylist()]
         journal = Journal(self._output, number)

@@ -19,6 +19,7 @@ from pipeline.restoring.write import encode
 from pipeline.serving.batch.record import read_record
 from pipeline.serving.batch.run import Request, restore_on_ray
 from pipeline.storage import open_storage
+from pipeline.storage.lease import take
 from tests.pipeline.serving.batch.conftest import make_images
 
 COUNT = 200
@@ -42,7 +43,7 @@ def test_two_hundred_images_then_a_second_run_that_does_only_what_is_left(cluste
     assert f"{COUNT} restored, 0 done before, 1 failed" in printed
     assert "unusable image" in printed
     restored = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
-    assert restored == sorted([*names, "record.parquet"])
+    assert [name for name in restored if not name.startswith("lease/")] == sorted([*names, "record.parquet"])
     restorer = Restorer(tiny_model, k=3, device="cpu")
     for name in names[:: COUNT // 8]:
         assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
@@ -79,6 +80,7 @@ def test_two_hundred_images_then_a_second_run_that_does_only_what_is_left(cluste
         ({"model": "no-model"}, "does not exist"),
         ({"source": "empty"}, "holds no images"),
         ({"device": "cuda"}, "has no GPU"),
+        ({"output": "taken"}, "the output 'taken' is being written by process"),
     ],
     ids=lambda value: str(value),
 )
@@ -86,7 +88,9 @@ def test_bad_input_is_one_line(change, message, cluster, tiny_model, tmp_path, m
     monkeypatch.chdir(tmp_path)
     make_images(Path("in"), 1)
     Path("empty").mkdir()
+    held = take(open_storage("taken"), "the output")
     good = {"source": "in", "output": "out", "model": str(tiny_model)}
     with pytest.raises(UserError, match=message) as raised:
         restore(Request(**(good | change)))
     assert "\n" not in str(raised.value)
+    held.release()
