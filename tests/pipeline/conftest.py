@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import semanir
+from tests.pipeline.seaweed import _seaweed, seaweed  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def list_images(uri: str, say: Say) -> tuple[list[Entry], int]:
         for entry in open_storage(uri).list():
             suffix = os.path.splitext(entry.key)[1].lower()
             if suffix in SUFFIXES and not is_plain_key(entry.key):
-                found.left_out["names with empty or dotted folders (a//b, ../b)"] += 1
+                found.left_out["names that are no paths (a//b, ../b, a\\b)"] += 1
             elif suffix in SUFFIXES:
                 images.append(entry)
             else:

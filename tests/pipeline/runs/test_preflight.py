@@ -50,6 +50,11 @@ def config(shards: str, task: str, *overrides: str) -> Any:
         ("denoising_color", "training.random_k=[64, 2000]", ["random_k", "2000", "1024"]),
         ("denoising_color", "training.loss=l3", ["l3", "charbonnier"]),
         ("denoising_color", "data.streams=3", ["3 streams"]),
+        (
+            "denoising_color",
+            "training.zero_optimization={offload_optimizer: {device: nvme, nvme_path: /tmp}}",
+            ["training.zero_optimization.offload_optimizer.device", "nvme", "checkpoints", "cpu"],
+        ),
     ],
 )
 def test_configuration_is_refused_in_one_line(shards: str, task: str, override: str, words: list[str]) -> None:

@@ -13,7 +13,6 @@ from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import HeldElsewhere, sole_writer
 from pipeline.training.context import PlainContext
 from pipeline.training.loop import train
-from tests.pipeline.storage.conftest import _seaweed, seaweed  # noqa: F401 - fixtures
 from tests.pipeline.training.checkpoint_harm import HARMS, files_of
 from tests.pipeline.training.test_checkpoint_matrix import (
     LAST,

@@ -8,6 +8,7 @@ from pipeline.data.images import decode_image
 from pipeline.data.packing.builtin import PHOTOGRAPHS, SPLITS, builtin_sources
 from pipeline.data.packing.sources import all_sources, folder_sources, paired_sources, sample_key
 from pipeline.errors import UserError
+from pipeline.storage.base import Entry
 
 
 def test_a_key_has_neither_suffix_nor_dot():
@@ -87,3 +88,18 @@ def test_tars_that_cannot_be_trusted_or_read_are_refused(images, tmp_path):
         all_sources([str(tmp_path / "no.tar")])
     with pytest.raises(UserError, match="does not exist"):
         all_sources([str(tmp_path / "missing.tar")])
+
+
+class Listed:
+    """What AWS may list, and the embedded server refuses to store: any text is a key of S3."""
+
+    def list(self):
+        return [Entry(key, 1, "") for key in ("a.png", "b//c.png", "../d.png", "e\\f.png", "notes.txt")]
+
+
+def test_s3_names_that_are_no_paths_are_counted_and_the_others_packed(monkeypatch):
+    monkeypatch.setattr("pipeline.data.packing.listing.open_storage", lambda uri: Listed())
+    said: list[str] = []
+    assert [source.key for source in folder_sources("s3://tests/odd", say=said.append)] == ["a"]
+    assert len(said) == 1
+    assert "3 names that are no paths" in said[0]
