@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from semanir.config import ModelConfig
 from semanir.heads import HeadsToOutput, TokensToHeads, aligned_head_dim
 from semanir.ops.attention import key_semantic_attention
-from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.call import AttentionCall, kept_keys
 from semanir.ops.attention.choose import resolve_backend
 from semanir.ops.precision import dtype_under_autocast
 from semanir.position_bias import PositionBias
@@ -33,7 +33,7 @@ class KeySemanticAttention(nn.Module):
         self.position_bias = PositionBias(num_heads, config.window_size, config.bias_hidden_dim)
 
     def forward(self, windows: Tensor, dictionary: Tensor, window: tuple[int, int]) -> Tensor:
-        backend = self.backend_for(windows)
+        backend = self.backend_for(windows, dictionary)
         head_dim = aligned_head_dim(self.head_dim, backend)
         query, key, value = self.qkv(windows, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         scale = self.logit_scale.clamp(max=LARGEST_LOGIT_SCALE).exp()
@@ -42,14 +42,15 @@ class KeySemanticAttention(nn.Module):
         )
         return self.proj(out)
 
-    def backend_for(self, windows: Tensor) -> str:
+    def backend_for(self, windows: Tensor, dictionary: Tensor) -> str:
         """Decided before the projection, so that heads are padded for the backend that runs and for no other."""
         needs_grad = torch.is_grad_enabled() and (
             windows.requires_grad or any(parameter.requires_grad for parameter in self.parameters())
         )
-        dtype = dtype_under_autocast(windows)
+        dtype, num_tokens = dtype_under_autocast(windows), windows.shape[1]
+        kept = kept_keys(dictionary, num_tokens)
         return resolve_backend(
-            self.backend, AttentionCall(windows.device, dtype, windows.shape[1], self.head_dim, needs_grad)
+            self.backend, AttentionCall(windows.device, dtype, num_tokens, self.head_dim, needs_grad, kept)
         )
 
 

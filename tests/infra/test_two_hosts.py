@@ -1,5 +1,8 @@
 """Training over a network: a head, three workers and the servers on hosts of their own, and a cable that is cut.
 
+Training takes minutes there, most of them Ray's own patience. That hosts find each other, see the servers and refuse
+strangers stays among the fast tests, as do killed workers and Ray's elastic policy on one host.
+
 Every node sees the third-party packages, and of this project only what `ray job submit --working-dir` brought.
 """
 
@@ -140,6 +143,7 @@ def moved(nodes: RayNodes, lost: Host, before: set[str]) -> set[str]:
     return now if len(now) == 2 and now != before else set()
 
 
+@pytest.mark.slow
 def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop: Path, tmp_path: Path) -> None:
     job = nodes.submit(laptop, TRAIN)
     job.until("steps after a checkpoint", lambda: max(logged_losses(services), default=0) > CHECKPOINT_EVERY + 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from semanir.ops.attention.backends import BACKENDS
-from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.call import AttentionCall, kept_keys
 from semanir.ops.attention.choose import resolve_backend
 from semanir.ops.dictionary.bits import num_words
 
@@ -40,7 +40,8 @@ def key_semantic_attention(
     """
     _check_shapes(query, key, value, dictionary, scale, bias)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, scale, bias))
-    call = AttentionCall(query.device, query.dtype, query.shape[2], query.shape[3], needs_grad)
+    num_tokens, head_dim = query.shape[2:]
+    call = AttentionCall(query.device, query.dtype, num_tokens, head_dim, needs_grad, kept_keys(dictionary, num_tokens))
     return BACKENDS[resolve_backend(backend, call)].attend(query, key, value, dictionary, scale, bias)
 
 

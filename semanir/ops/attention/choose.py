@@ -30,17 +30,24 @@ def resolve_backend(backend: str, call: AttentionCall) -> str:
 
 
 def choose_backend(call: AttentionCall) -> str:
-    """The backend of ``auto``: ``triton`` for bf16 and fp16 on a GPU that can run it, ``dense`` for all else.
+    """The backend of ``auto``: ``triton`` for bf16 and fp16 on a GPU that can run it, ``sparse`` for few keys on a CPU
+    without gradients, ``dense`` for all else.
 
     CPU: ``dense`` took 0.59 of ``mask``'s time and 0.57 of its memory for a training step of 16 windows x 256 tokens
-    (``jobs/benchmark.py attention``); without gradients it is PyTorch's fused attention.
+    (``jobs/benchmark.py attention``); without gradients it is PyTorch's fused attention. ``sparse`` took 0.4 to 0.8 of
+    ``dense``'s time where an eighth of the keys or fewer is kept, more than it at a quarter; with fewer than 256 tokens
+    a window both cost little.
     GPU: modeled, not measured. Float32 products do not run on tensor cores without losing float32's precision, so
     ``dense`` and its library products keep it; below 64 tokens a kernel's tile would be mostly empty.
-    k is not asked: ``dense`` and ``triton`` cost the same for every k, and ``gather``, which does not, was slower
-    even at k = N / 16. ``needs_grad`` changes the words in the log only: both have a forward and a backward pass.
+    ``dense`` and ``triton`` cost the same for every k; ``gather``, which does not, was slower even at k = N / 16.
     """
-    wanted = call.device.type == "cuda" and call.dtype in (torch.bfloat16, torch.float16) and call.num_tokens >= 64
-    choice = "triton" if wanted and BACKENDS["triton"].why_not(call) is None else "dense"
+    if call.device.type == "cuda" and call.dtype in (torch.bfloat16, torch.float16) and call.num_tokens >= 64:
+        wanted = "triton"
+    elif call.device.type == "cpu" and call.num_tokens >= 256 and call.kept and 8 * call.kept <= call.num_tokens:
+        wanted = "sparse"
+    else:
+        wanted = "dense"
+    choice = wanted if BACKENDS[wanted].why_not(call) is None else "dense"
     # A logger call would break a compiled graph.
     if not torch.compiler.is_compiling():
         _say(choice, call)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from semanir.ops import key_semantic_attention
+from semanir.ops import key_semantic_attention, key_semantic_dictionary
 from semanir.ops.attention import choose, dense
 from semanir.ops.attention.backends import BACKENDS, Backend, able_backends
 from semanir.ops.attention.call import AttentionCall
@@ -106,6 +106,33 @@ def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (bf16, 1024, 96, True): "dense",
     }
     assert {given: choose.choose_backend(AttentionCall(cuda, *given)) for given in expected} == expected
+
+
+def test_auto_on_a_cpu() -> None:
+    expected = {
+        (1024, 128, False): "sparse",
+        (1024, 129, False): "dense",
+        (256, 32, False): "sparse",
+        (255, 8, False): "dense",
+        (1024, 64, True): "dense",
+        (1024, None, False): "dense",
+    }
+    calls = {given: AttentionCall(CPU, torch.float32, given[0], 30, given[2], given[1]) for given in expected}
+    assert {given: choose.choose_backend(call) for given, call in calls.items()} == expected
+
+
+@torch.no_grad()
+def test_few_keys_of_a_large_window_are_attended_to_sparsely(caplog: pytest.LogCaptureFixture) -> None:
+    choose._said.clear()
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 2, 256, 8).unbind(0)
+    tensors = {"scale": torch.tensor([1.0, 3.0]), "bias": torch.randn(2, 256, 256)}
+    dictionary = key_semantic_dictionary(torch.randn(2, 256, 16), 16)
+    with caplog.at_level(logging.INFO, logger="semanir"):
+        out = key_semantic_attention(query, key, value, dictionary, **tensors)
+    assert "auto: sparse on cpu" in caplog.text
+    expected = key_semantic_attention(query, key, value, dictionary, **tensors, backend="mask")
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_why_triton_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
