@@ -64,7 +64,7 @@ class ServedModel(PythonModel):
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.
         params: ``k`` keys per token, ``tile`` side of a tile in input pixels (0: the whole image at once),
         ``overlap`` of neighboring tiles in input pixels. Raises ValueError naming what is wrong with the
-        input.
+        input; black images alone are refused too, because floats in [0, 1] arrive as such by REST.
         """
         import torch
 
@@ -72,6 +72,11 @@ class ServedModel(PythonModel):
         params = params or {}
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"got {images.dtype} of shape {images.shape}; wanted uint8 images (N, H, W, C)")
+        if images.size and images.max() <= 1:
+            raise ValueError(
+                f"no value is above {images.max()} of 255: were floats in [0, 1] sent, of which MLflow's server makes "
+                "whole numbers before a model sees them? send uint8 values, 0 to 255"
+            )
         channels, observed = images.shape[3], (self.task["input_channels"], self.task["observed_channels"])
         if channels not in observed:
             wanted = " or ".join(str(count) for count in sorted(set(observed)))

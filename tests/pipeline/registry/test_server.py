@@ -90,7 +90,7 @@ def test_another_process_loads_the_carried_code_whatever_is_installed(
         np.save("whole.npy", model.predict(mosaic))
         np.save("few.npy", model.predict(mosaic, params={{"k": 2}}))
         np.save("tiled.npy", model.predict(np.repeat(mosaic, 3, axis=3), params={{"tile": 32, "overlap": 0}}))
-        for wrong in (mosaic / 255, mosaic[0], np.repeat(mosaic, 2, axis=3)):
+        for wrong in (mosaic / 255, (mosaic / 255).astype(np.uint8), mosaic[0], np.repeat(mosaic, 2, axis=3)):
             try:
                 model.predict(wrong)
             except Exception as error:
