@@ -125,7 +125,12 @@ def stack(
     try:
         started = infra_local(layout.folder, "up")
         assert started.returncode == 0, started.stdout + started.stderr
-        yield Stack(PROJECT_ROOT, layout, environment.sourced(layout.env_file, unclaimed_environ))
+        env = environment.sourced(layout.env_file, unclaimed_environ)
+        with pytest.MonkeyPatch.context() as patch:
+            # Tests that ask its MLflow from this process need the login; the server's address they set themselves.
+            for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+                patch.setenv(name, env[name])
+            yield Stack(PROJECT_ROOT, layout, env)
     finally:
         infra_local(layout.folder, "down")
     left = {part: processes.find(layout.folder, part) for part in PARTS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,11 @@ def test_bad_input_is_one_line_before_any_worker(stack: Any, trained: str) -> No
 
 def test_no_secret_is_anywhere_a_person_may_look(stack: Any, trained: str) -> None:
     token = Path(stack.env["RAY_AUTH_TOKEN_PATH"]).read_text().strip()
-    secrets = [stack.env["AWS_SECRET_ACCESS_KEY"], token]
+    secrets = [stack.env["AWS_SECRET_ACCESS_KEY"], stack.env["MLFLOW_TRACKING_PASSWORD"], token]
     places = {
         "the job's output": trained,
         "process list": "\n".join(" ".join(arguments(process)) for process in psutil.process_iter()),
-        "Ray's job API": ask(f"{stack.env['RAY_API_SERVER_ADDRESS']}/api/jobs/", token),
+        "Ray's job API": ask(f"{stack.env['RAY_API_SERVER_ADDRESS']}/api/jobs/", f"Bearer {token}"),
         "MLflow's runs": runs_of(stack, "semanir"),
     }
     assert "denoising_color" in places["MLflow's runs"]
@@ -78,9 +79,11 @@ def test_no_secret_is_anywhere_a_person_may_look(stack: Any, trained: str) -> No
 def runs_of(stack: Any, experiment: str) -> str:
     """What MLflow tells of an experiment's runs: parameters, tags, figures."""
     api = f"{stack.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow"
-    found = json.loads(ask(f"{api}/experiments/get-by-name?experiment_name={experiment}"))
+    login = f"{stack.env['MLFLOW_TRACKING_USERNAME']}:{stack.env['MLFLOW_TRACKING_PASSWORD']}"
+    basic = f"Basic {b64encode(login.encode()).decode()}"
+    found = json.loads(ask(f"{api}/experiments/get-by-name?experiment_name={experiment}", basic))
     body = {"experiment_ids": [found["experiment"]["experiment_id"]], "max_results": 100}
-    return ask(f"{api}/runs/search", body=body)
+    return ask(f"{api}/runs/search", basic, body)
 
 
 def arguments(process: psutil.Process) -> list[str]:
@@ -90,11 +93,11 @@ def arguments(process: psutil.Process) -> list[str]:
         return []
 
 
-def ask(url: str, token: str = "", body: dict[str, Any] | None = None) -> str:
+def ask(url: str, authorization: str, body: dict[str, Any] | None = None) -> str:
     request = urllib.request.Request(
         url,
         data=json.dumps(body).encode() if body else None,
-        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        headers={"Authorization": authorization, "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read().decode()

@@ -92,7 +92,11 @@ def values(layout: Layout, ports: Ports, secrets: Secrets, claimed: Mapping[str,
             "AWS_EC2_METADATA_DISABLED": "true",  # or the C++ client waits for a cloud that is not there
         }
     if "mlflow" not in claimed:
-        result["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{ports['mlflow']}"
+        result |= {
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
+            "MLFLOW_TRACKING_USERNAME": secrets.mlflow_user,
+            "MLFLOW_TRACKING_PASSWORD": secrets.mlflow_password,
+        }
     if "ray" not in claimed:
         result |= {
             "RAY_ADDRESS": f"127.0.0.1:{ports['gcs']}",  # for ray.init()

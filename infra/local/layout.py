@@ -13,6 +13,9 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "semanir"
+# Of 107 bytes the link's name takes up to 29, and what Ray puts below it 65:
+# /ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store
+_LONGEST_PARENT = 12
 
 
 class StackError(Exception):
@@ -46,6 +49,18 @@ class Layout:
     @property
     def ray_token(self) -> Path:
         return self.folder / "ray_token"
+
+    @property
+    def mlflow_login(self) -> Path:
+        return self.folder / "mlflow_login.json"
+
+    @property
+    def mlflow_auth(self) -> Path:
+        return self.folder / "mlflow_auth.ini"
+
+    @property
+    def certificates(self) -> Path:
+        return self.folder / "certificates"
 
     @property
     def s3_data(self) -> Path:
@@ -86,7 +101,8 @@ class Layout:
     def short_path(self) -> Path:
         """A short name of the folder, for Unix sockets (a socket's path has at most 107 bytes).
 
-        It is a link in the temporary folder, named by a digest of the folder's path.
+        It is a link in the temporary folder, or in /tmp where that has too long a name, named by a digest of the
+        folder's path.
 
         Raises:
             StackError: somebody else holds that name.
@@ -98,13 +114,16 @@ class Layout:
         try:
             link.symlink_to(self.folder)
         except FileExistsError:
-            raise StackError(f"{link} is in the way and is not ours: remove it, or set TMPDIR") from None
+            raise StackError(f"{link} is in the way and is not ours: remove it, or set a short TMPDIR") from None
         return link
 
     @property
     def _short_link(self) -> Path:
         digest = hashlib.sha256(str(self.folder).encode()).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"semanir-{os.getuid()}-{digest}"
+        parent = tempfile.gettempdir()
+        if len(os.fsencode(parent)) > _LONGEST_PARENT:
+            parent = "/tmp"
+        return Path(parent) / f"semanir-{os.getuid()}-{digest}"
 
     def _owns_short_link(self) -> bool:
         return self._short_link.is_symlink() and self._short_link.lstat().st_uid == os.getuid()

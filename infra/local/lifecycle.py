@@ -54,7 +54,7 @@ def _plan(layout: Layout, environ: Mapping[str, str]) -> Plan:
     if "s3" not in claimed:
         parts.append(s3.part(layout, chosen, generated, inherited))
     if "mlflow" not in claimed:
-        parts.append(mlflow_server.part(layout, chosen, inherited, embedded_s3="s3" not in claimed))
+        parts.append(mlflow_server.part(layout, chosen, generated, inherited, embedded_s3="s3" not in claimed))
     if "ray" not in claimed:
         parts.append(ray_head.part(layout, chosen, inherited))
     return Plan(layout, chosen, claimed, parts)

@@ -1,4 +1,7 @@
-"""The MLflow tracking server and registry: SQLite, artifacts proxied to the stack's S3."""
+"""The MLflow tracking server and registry: SQLite, artifacts proxied to the stack's S3.
+
+Another user of the machine reaches its port, so it asks for a login, MLflow's own; ``.stack/env`` has it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.layout import BUCKET, Layout
+from infra.local.layout import BUCKET, Layout, write_private
 from infra.local.part import Part, get
 from infra.local.ports import Ports
+from infra.local.secrets import Secrets
 
 
-def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s3: bool) -> Part:
+def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, str], *, embedded_s3: bool) -> Part:
     """The MLflow server; clients need no S3 keys, since artifacts travel through it.
 
     Args:
@@ -21,9 +25,15 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s
     """
     address = f"http://127.0.0.1:{ports['mlflow']}"
     destination = f"s3://{BUCKET}/mlflow" if embedded_s3 else str(layout.mlflow_data / "artifacts")
+    # Read by configparser, to which a single % begins a reference. Nobody but the stack's user has an account.
+    database = str(layout.mlflow_data / "auth.db").replace("%", "%%")
+    lines = ("[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{database}")
+    asks = "authorization_function = mlflow.server.auth:authenticate_request_basic_auth"
+    write_private(layout.mlflow_auth, "\n".join((*lines, asks, "")))
     argv = [
         str(Path(sys.prefix) / "bin" / "mlflow"),
         "server",
+        "--app-name=basic-auth",
         "--host=127.0.0.1",
         f"--port={ports['mlflow']}",
         "--workers=1",  # one user; each further worker costs 200 MB
@@ -36,15 +46,19 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str], *, embedded_s
     env |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # they judge language models
+        "MLFLOW_AUTH_CONFIG_PATH": str(layout.mlflow_auth),
+        "MLFLOW_AUTH_ADMIN_USERNAME": secrets.mlflow_user,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": secrets.mlflow_password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.mlflow_session_key,
     }
     if embedded_s3:
         env["MLFLOW_S3_ENDPOINT_URL"] = environ["AWS_ENDPOINT_URL_S3"]
     return Part(
         name="mlflow",
         title="MLflow",
-        address=address,
+        address=f"{address}  (user and password: MLFLOW_TRACKING_… in {layout.env_file})",
         argv=argv,
         env=env,
-        settings=("MLFLOW_S3_ENDPOINT_URL", *(n for n in env if n.startswith("AWS_"))),
+        settings=("MLFLOW_S3_ENDPOINT_URL", "MLFLOW_AUTH_ADMIN_PASSWORD", *(n for n in env if n.startswith("AWS_"))),
         is_up=lambda: get(f"{address}/health") == b"OK",
     )

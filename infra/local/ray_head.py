@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
     import joblib  # here, since it takes half a second that `down` and `status` need not wait
 
     argv = [
-        str(Path(sys.prefix) / "bin" / "ray"),
+        *(_python(layout), "-m", "ray.scripts.scripts"),
         "start",
         "--head",
         "--block",  # one process to ask for the end of all the others, which also end with it
@@ -66,6 +67,21 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
         settings=[n for n in env if n.startswith(("AWS_", "MLFLOW_", "RAY_", "DS_", "CUDA_", _VERSION))],
         is_up=lambda: _is_up(layout, ports),
     )
+
+
+def _python(layout: Layout) -> str:
+    """This Python, by a name that a shell takes as one word.
+
+    Ray starts its client server as a line for a shell, with the interpreter's path unquoted: a space in it would end
+    the head a second after it came up. The way around leads through the stack's short name.
+    """
+    if shlex.quote(sys.executable) == sys.executable:
+        return sys.executable
+    link = layout.folder / "venv"
+    if not (link.is_symlink() and link.readlink() == Path(sys.prefix)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(sys.prefix)
+    return str(layout.short_path() / "venv" / "bin" / Path(sys.executable).name)
 
 
 def _is_up(layout: Layout, ports: Ports) -> bool:

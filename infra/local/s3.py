@@ -1,4 +1,8 @@
-"""SeaweedFS: a real object store in one process."""
+"""SeaweedFS: a real object store in one process.
+
+Its S3 port asks for keys. Its inner ones would take reads, writes and deletes from any user of the machine, so they
+speak only to who shows a certificate whose key lies in the stack's folder: mutual TLS, on HTTP and on gRPC.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,34 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.local import certificates
 from infra.local.layout import BUCKET, Layout
 from infra.local.part import Part
 from infra.local.ports import Ports
 from infra.local.secrets import Secrets
 
+# The components of one process, as security.toml names them; an environment variable stands for each line of that file.
+_GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "MQ", "MSG_BROKER", "MSG_AGENT", "CLIENT")
+_HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
+# Written once and read to see whether the server can read again: after a kill it lists buckets before it can.
+READY_KEY = ".semanir-ready"
+READY = b"An object that is read back each time the stack starts.\n"
+
+
+def _mutual_tls(layout: Layout) -> dict[str, str]:
+    folder = layout.certificates
+    certificates.ensure(folder)
+    ca, cert, key = (str(folder / f"{name}.pem") for name in ("ca", "cert", "key"))
+    settings = {"WEED_GRPC_CA": ca, "WEED_HTTPS_CLIENT_ENABLED": "true"}
+    for kind, components in (("GRPC", _GRPC), ("HTTPS", _HTTPS)):
+        for name in components:
+            settings |= {f"WEED_{kind}_{name}_CERT": cert, f"WEED_{kind}_{name}_KEY": key}
+    return settings | {f"WEED_HTTPS_{name}_CA": ca for name in _HTTPS}
+
 
 def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, str]) -> Part:
     """The S3 server with its data in the stack's folder and one identity, that of `secrets`."""
-    short = layout.short_path()
+    short, tls = layout.short_path(), _mutual_tls(layout)
     # SeaweedFS remembers options of its last start here, former ports among them.
     (layout.s3_data / "mini.options").unlink(missing_ok=True)
     argv = [
@@ -51,7 +74,7 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
 
-        # The bucket's existence proves the whole chain: gateway, credentials, filer.
+        # An object that is read proves the whole chain: gateway, credentials, filer, volumes.
         client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{ports['s3']}",
@@ -63,9 +86,13 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         try:
             if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
                 client.create_bucket(Bucket=BUCKET)
+            try:
+                return bool(client.get_object(Bucket=BUCKET, Key=READY_KEY)["Body"].read() == READY)
+            except client.exceptions.NoSuchKey:
+                client.put_object(Bucket=BUCKET, Key=READY_KEY, Body=READY)
         except (BotoCoreError, ClientError):
             return False
-        return True
+        return False  # it was written now: reading it back is the next question
 
     return Part(
         name="s3",
@@ -73,7 +100,7 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         address=f"http://127.0.0.1:{ports['s3']}  bucket {BUCKET}",
         argv=argv,
         # The user's AWS variables are not for it: it would read identities from them.
-        env={name: value for name, value in environ.items() if not name.startswith(("AWS_", "S3_"))},
-        settings=(),
+        env={n: v for n, v in environ.items() if not n.startswith(("AWS_", "S3_", "WEED_"))} | tls,
+        settings=tuple(tls),
         is_up=is_up,
     )

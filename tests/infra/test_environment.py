@@ -15,7 +15,13 @@ from infra.local import environment, ports
 from infra.local.layout import Layout
 from infra.local.secrets import Secrets
 
-SECRETS = Secrets(s3_access_key="AKLOCAL", s3_secret_key='it\'s $a "secret" `one`')
+SECRETS = Secrets(
+    s3_access_key="AKLOCAL",
+    s3_secret_key='it\'s $a "secret" `one`',
+    mlflow_user="local",
+    mlflow_password="p w",
+    mlflow_session_key="k",
+)
 PORTS = {name: 20000 + i for i, name in enumerate(n for names in ports.NAMES.values() for n in names)}
 PLAIN = {"PATH": "/usr/bin:/bin", "HOME": "/home/u"}
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def secrets_of(stack: Stack) -> list[str]:
     return [
         stack.env["AWS_ACCESS_KEY_ID"],
         stack.env["AWS_SECRET_ACCESS_KEY"],
+        stack.env["MLFLOW_TRACKING_PASSWORD"],
         Path(stack.env["RAY_AUTH_TOKEN_PATH"]).read_text(),
     ]
 
@@ -95,16 +97,19 @@ def test_s3_refuses_wrong_keys_and_unknown_buckets(stack: Stack) -> None:
 def test_the_folder_is_closed_to_others(stack: Stack) -> None:
     layout = stack.layout
     assert stat.S_IMODE(layout.folder.stat().st_mode) == 0o700
-    for secret in (layout.env_file, layout.s3_identities, layout.ray_token):
+    secret_files = (layout.env_file, layout.s3_identities, layout.ray_token, layout.mlflow_login)
+    for secret in (*secret_files, *layout.certificates.iterdir()):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
 def test_mlflow_takes_an_artifact_from_a_client_without_s3_keys(stack: Stack) -> None:
     address = f"{stack.env['MLFLOW_TRACKING_URI']}/api/2.0/mlflow-artifacts/artifacts/check/picture"
-    put = urllib.request.Request(address, data=b"pixels", method="PUT")
+    login = f"{stack.env['MLFLOW_TRACKING_USERNAME']}:{stack.env['MLFLOW_TRACKING_PASSWORD']}"
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
+    put = urllib.request.Request(address, data=b"pixels", method="PUT", headers=headers)
     with urllib.request.urlopen(put) as answer:
         assert answer.status == 200
-    with urllib.request.urlopen(address) as answer:
+    with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as answer:
         assert answer.read() == b"pixels"
     assert any(path.stat().st_size for path in stack.layout.s3_data.glob("*.dat"))
     assert not (stack.layout.mlflow_data / "artifacts").exists()
@@ -118,7 +123,7 @@ def test_no_secret_is_in_a_command_line(stack: Stack) -> None:
 
 def test_no_secret_is_in_a_log_or_in_any_file_but_its_own(stack: Stack) -> None:
     layout = stack.layout
-    own = {layout.env_file, layout.s3_identities, layout.ray_token}
+    own = {layout.env_file, layout.s3_identities, layout.ray_token, layout.mlflow_login}
     files = [Path(folder) / name for folder, _, names in os.walk(layout.folder) for name in names]
     read = [path for path in files if path.is_file() and not path.is_symlink() and path not in own]
     assert {layout.log(part) for part in PARTS} <= set(read)
