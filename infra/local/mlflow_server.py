@@ -6,6 +6,7 @@ Another user of the machine reaches its port, so it asks for a login, MLflow's o
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,9 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
     }
     if embedded_s3:
         env["MLFLOW_S3_ENDPOINT_URL"] = environ["AWS_ENDPOINT_URL_S3"]
+    # What it answers to who has the login proves accounts and database; /health is answered before either is there.
+    plain = f"{secrets.mlflow_user}:{secrets.mlflow_password}".encode()
+    login = {"Authorization": f"Basic {b64encode(plain).decode()}"}
     return Part(
         name="mlflow",
         title="MLflow",
@@ -60,5 +64,5 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
         argv=argv,
         env=env,
         settings=("MLFLOW_S3_ENDPOINT_URL", "MLFLOW_AUTH_ADMIN_PASSWORD", *(n for n in env if n.startswith("AWS_"))),
-        is_up=lambda: get(f"{address}/health") == b"OK",
+        is_up=lambda: get(f"{address}/api/2.0/mlflow/experiments/search?max_results=1", login) is not None,
     )

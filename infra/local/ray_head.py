@@ -22,6 +22,9 @@ OBJECT_STORE_BYTES = 512 << 20
 _SESSIONS_KEPT = 3
 # Only there to be a setting: after an upgrade, clients of the new version need a new head.
 _VERSION = "SEMANIR_STACK_RAY_VERSION"
+# Three ports serve figures for Prometheus to anyone who asks, token or not: the user must ask for them. Two have no
+# switch, and stay shut when they cannot be opened, of which Ray tells its log.
+_NO_FIGURES = {"RAY_enable_metrics_collection": "0", "DASHBOARD_METRIC_PORT": "-1", "AUTOSCALER_METRIC_PORT": "-1"}
 
 
 def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
@@ -54,6 +57,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
     env = {
         **environ,
         _VERSION: metadata.version("ray"),
+        **{name: environ.get(name, off) for name, off in _NO_FIGURES.items()},
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node that jobs could move to
         "SPT_NOENV": "1",  # workers change their title; it must not overwrite the mark of the stack
     }

@@ -6,95 +6,111 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from infra.local import processes
+from infra.local.layout import PROJECT_ROOT
 from infra.local.lifecycle import PARTS
 
-NOBODY = 65534
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-# Run as that user, with a Python that it can read: asks every port in every way, and says what was answered.
-PROBE = """
-    import json, os, socket, ssl, sys, urllib.error, urllib.request
-    ports, paths, files = json.load(sys.stdin)
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-    found = []
-    open_ = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
-    ).open
-    for port in ports:
-        for scheme in ("http", "https"):
-            for method, path in paths:
-                try:
-                    request = urllib.request.Request(f"{scheme}://127.0.0.1:{port}{path}", method=method)
-                    with open_(request, timeout=3) as answer:
-                        found.append([port, method, path, answer.status, answer.read(200).decode("latin-1")])
-                except urllib.error.HTTPError as error:
-                    if error.code not in (400, 401, 403, 404, 405):
-                        found.append([port, method, path, error.code, error.read(200).decode("latin-1")])
-                except (OSError, ValueError):
-                    break
-    for path in files:
-        try:
-            os.listdir(path) if os.path.isdir(path) else open(path, "rb").close()
-            found.append(path)
-        except OSError:
-            pass
-    print(json.dumps(found))
-"""
-PATHS = [
-    ("GET", "/"), ("GET", "/dir/assign"), ("GET", "/dir/status"), ("GET", "/col/delete?collection=none"),
-    ("GET", "/vol/status"), ("GET", "/buckets/semanir/"), ("PUT", "/buckets/semanir/intruder"),
-    ("PUT", "/semanir/intruder"), ("GET", "/semanir/"), ("GET", "/api/2.0/mlflow/experiments/search?max_results=9"),
-    ("POST", "/api/2.0/mlflow/experiments/create"), ("GET", "/api/2.0/mlflow-artifacts/artifacts/"),
-    ("GET", "/ajax-api/2.0/mlflow/experiments/search?max_results=9"), ("GET", "/api/jobs/"), ("POST", "/api/jobs/"),
-    ("GET", "/api/version"), ("GET", "/nodes?view=summary"), ("GET", "/logs/"), ("GET", "/api/v0/nodes"),
-    ("POST", "/get_or_create_runtime_env"), ("GET", "/metrics"),
+GET, POST, PUT, DELETE = "GET", "POST", "PUT", "DELETE"
+REQUESTS = [
+    # S3 and the inner ports of its server
+    (GET, "/"), (GET, "/dir/assign"), (GET, "/dir/status"), (GET, "/col/delete?collection=none"), (GET, "/vol/status"),
+    (GET, "/status"), (GET, "/stats/counter"), (GET, "/ui/index.html"), (GET, "/buckets/"), (GET, "/buckets/semanir/"),
+    (PUT, "/buckets/semanir/intruder"), (DELETE, "/buckets/semanir/?recursive=true"), (GET, "/semanir/"),
+    (PUT, "/semanir/intruder"), (GET, "/semanir/.semanir-ready"), (GET, "/debug/pprof/"),
+    # MLflow: what its Flask serves, and what it serves beside that
+    (GET, "/api/2.0/mlflow/experiments/search?max_results=9"), (POST, "/api/2.0/mlflow/experiments/create"),
+    (GET, "/ajax-api/2.0/mlflow/experiments/search?max_results=9"), (GET, "/api/2.0/mlflow-artifacts/artifacts/"),
+    (PUT, "/api/2.0/mlflow-artifacts/artifacts/intruder"), (POST, "/graphql"), (POST, "/v1/traces"), (GET, "/version"),
+    (GET, "/ajax-api/3.0/jobs/1"), (POST, "/gateway/a/mlflow/invocations"), (GET, "/get-artifact?path=a&run_id=b"),
+    (POST, "/api/2.0/mlflow/users/create"), (GET, "/signup"), (GET, "/api/2.0/mlflow/registered-models/search"),
+    (POST, "/ajax-api/3.0/mlflow/assistant/message"), (GET, "/docs"), (GET, "/openapi.json"),
+    # Ray: dashboard, agents, figures
+    (GET, "/api/jobs/"), (POST, "/api/jobs/"), (GET, "/api/version"), (GET, "/nodes?view=summary"), (GET, "/logs/"),
+    (GET, "/api/v0/nodes"), (GET, "/api/cluster_status"), (GET, "/api/serve/applications/"),
+    (GET, "/api/job_agent/jobs/"), (POST, "/api/job_agent/jobs/"), (POST, "/get_or_create_runtime_env"),
+    (GET, "/metrics"), (GET, "/worker/traceback"),
+    (POST, "/api/packages/gcs/a.zip"),
 ]  # fmt: skip
-# Answers that hold nothing of anybody's: the dashboard's and MLflow's own pages of HTML, and signs of life.
-HARMLESS_PATHS = {"/"}
+HARMLESS = {"/"}  # the dashboard's page of HTML, which asks for the token
 
 
-def test_another_user_gets_no_answer_from_any_port_and_no_file(stack: Any) -> None:
-    pids = {process.pid for part in PARTS for process in processes.find(stack.layout.folder, part)}
-    sockets = [c for c in psutil.net_connections("inet") if c.pid in pids and c.status == psutil.CONN_LISTEN]
-    ports = sorted({connection.laddr.port for connection in sockets})
-    assert len(ports) > 15
-    layout = stack.layout
-    files = [str(path) for path in (layout.env_file, layout.s3_data, layout.mlflow_data, layout.ray_data, layout.logs)]
-    files += [f"{layout.short_path()}/ray", str(layout.short_path())]
+def intrude(**task: Any) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROBE)], input=json.dumps([ports, PATHS, files]),
-        capture_output=True, text=True, check=True, timeout=300,
+        [sys.executable, str(Path(__file__).with_name("intruder.py"))], input=json.dumps(task), cwd=PROJECT_ROOT,
+        capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
-    answered = [entry for entry in json.loads(done.stdout) if entry[2:3] and entry[2] not in HARMLESS_PATHS]
-    assert [entry for entry in answered if isinstance(entry, list)] == []
-    assert [entry for entry in json.loads(done.stdout) if isinstance(entry, str)] == []
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
-def test_another_user_cannot_use_the_inner_protocol_of_the_store(stack: Any) -> None:
+def running(stack: Any) -> set[psutil.Process]:
+    return {process for part in PARTS for process in processes.find(stack.layout.folder, part)}
+
+
+def listening(stack: Any) -> list[int]:
+    pids = {process.pid for process in running(stack)}
+    sockets = psutil.net_connections("inet")
+    return sorted({c.laddr.port for c in sockets if c.pid in pids and c.status == psutil.CONN_LISTEN})
+
+
+def private(stack: Any) -> list[str]:
+    """Files and folders of the stack, what its processes hold open to write, and its Unix sockets."""
+    layout, pids = stack.layout, {process.pid for process in running(stack)}
+    found = {str(path) for path in layout.folder.rglob("*")} | {str(layout.short_path()), f"{layout.short_path()}/ray"}
+    for process in running(stack):
+        found |= {file.path for file in process.open_files() if file.mode != "r"}
+    found |= {str(c.laddr) for c in psutil.net_connections("unix") if c.pid in pids and str(c.laddr).startswith("/")}
+    return sorted(found)
+
+
+def test_another_user_gets_nothing(stack: Any) -> None:
+    ports, files = listening(stack), private(stack)
+    assert len(ports) > 15
+    assert len(files) > 50
+    given = intrude(ports=ports, http=REQUESTS, files=files)
+    # A sign of life has no content.
+    told = [(port, method, path, text) for port, method, path, _, text in given["http"] if text or method != GET]
+    assert [answer for answer in told if answer[2] not in HARMLESS] == []
+    assert given["files"] == []
+    # A server that asks for a token says so for each method; one that does not know a method has nothing to give.
+    answered = {
+        (port, code): methods
+        for port, by_code in given["grpc"].items()
+        for code, methods in by_code.items()
+        if code not in ("UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE")
+    }
+    assert answered == {}
+    assert sum("UNAUTHENTICATED" in by_code for by_code in given["grpc"].values()) >= 4
+
+
+def test_the_same_questions_are_answered_to_who_has_the_token(stack: Any) -> None:
+    """Or the test above would prove nothing."""
+    port = json.loads(stack.layout.ports_file.read_text())["gcs"]
+    token, method = stack.layout.ray_token.read_text(), "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
+    assert intrude(ports=[port], http=[], files=[], methods=[method], token=token)["grpc"][str(port)] == {
+        "OK": [method]
+    }
+
+
+@pytest.mark.parametrize("member", [True, False], ids=["the stack itself", "another user"])
+def test_the_inner_protocol_of_the_store_is_for_the_stack_alone(stack: Any, member: bool) -> None:
     ports = json.loads(stack.layout.ports_file.read_text())
-    weed = next(p for p in processes.find(stack.layout.folder, "s3")).cmdline()[0]
-    shell = [weed, "shell", f"-master=127.0.0.1:{ports['master']}.{ports['master_grpc']}"]
+    weed = next(process for process in processes.find(stack.layout.folder, "s3"))
+    shell = [weed.cmdline()[0], "shell", f"-master=127.0.0.1:{ports['master']}.{ports['master_grpc']}"]
+    known = {name: value for name, value in weed.environ().items() if name.startswith("WEED_")} if member else {}
     try:
-        done = subprocess.run(
-            shell, input="s3.bucket.list\nexit\n", capture_output=True, text=True, timeout=20, check=False, cwd="/"
-        )
-        said = done.stdout
+        said = subprocess.run(
+            shell, input="s3.bucket.list\nexit\n", env={"PATH": "/usr/bin:/bin", "HOME": "/", **known},
+            capture_output=True, text=True, timeout=5, check=False, cwd="/",
+        ).stdout  # fmt: skip
     except subprocess.TimeoutExpired as error:  # it goes on asking a master that does not answer it
         said = (error.stdout or b"").decode()
-    assert "semanir" not in said
-
-
-def test_another_user_cannot_join_the_cluster(stack: Any) -> None:
-    script = "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); import ray; ray.init('auto')"
-    env = {name: value for name, value in stack.env.items() if not name.startswith("RAY_AUTH")} | {"HOME": "/tmp"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode != 0
+    assert ("semanir" in said) == member, said
