@@ -48,9 +48,14 @@ def has_server(item: pytest.Item) -> bool:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """With two processes (`make test`), one has all tests with servers, so that each server is started once.
 
-    They wait more than they compute; the other process meanwhile takes the rest, a file at a time.
+    They wait more than they compute; the other process meanwhile takes the rest, a file at a time, or what shares an
+    MLflow server of its own.
     """
-    item.add_marker(pytest.mark.xdist_group("servers" if has_server(item) else item.nodeid.partition("::")[0]))
+    if "mlflow_server" in getattr(item, "fixturenames", ()):
+        group = "mlflow"
+    else:
+        group = "servers" if has_server(item) else item.nodeid.partition("::")[0]
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 Fault = Literal["refused", "lost", "stalled", "killed", "killed_after"]
-NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
+NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length"}  # the host is: S3 signs it
 
 
 class FaultyProxy:
@@ -55,7 +55,7 @@ class FaultyProxy:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def arm(self, chosen: Callable[[int, str], bool], fault: Fault, kill: Callable[[], None] = lambda: None) -> None:
-        """Harm the first call for which ``chosen(number from 0, "POST /path")`` is true; numbers start again."""
+        """Harm the first call for which ``chosen(number from 0, "POST /path?query")`` is true; numbers start again."""
         with self._lock:
             self._release.set()
             self._release = threading.Event()
@@ -68,7 +68,7 @@ class FaultyProxy:
         self._server.server_close()
 
     def _serve(self, client: BaseHTTPRequestHandler) -> None:
-        call = f"{client.command} {client.path.partition('?')[0]}"
+        call = f"{client.command} {client.path}"
         body = _body(client)
         with self._lock:
             harmed = not self.harmed and self._chosen(len(self.calls), call)
@@ -80,7 +80,7 @@ class FaultyProxy:
             if fault == "killed":
                 kill()
             return _break(client)
-        status, headers, answer = self._ask(client, body)
+        status, headers, length, answer = self._ask(client, body)
         if harmed:
             if fault == "killed_after":
                 kill()
@@ -90,21 +90,22 @@ class FaultyProxy:
         client.send_response(status)
         for name, value in headers:
             client.send_header(name, value)
-        client.send_header("Content-Length", str(len(answer)))
+        client.send_header("Content-Length", length)
         client.end_headers()
         if client.command != "HEAD":
             client.wfile.write(answer)
         return None
 
-    def _ask(self, client: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _ask(self, client: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], str, bytes]:
         server = http.client.HTTPConnection(self._upstream.hostname or "", self._upstream.port, timeout=120)
         headers = {name: value for name, value in client.headers.items() if name.lower() not in NOT_PASSED_ON}
         server.request(client.command, client.path, body=body, headers=headers)
         response = server.getresponse()
         answer = response.read()
         kept = [(name, value) for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON]
+        length = response.getheader("Content-Length", "0") if client.command == "HEAD" else str(len(answer))
         server.close()
-        return response.status, kept, answer
+        return response.status, kept, length, answer
 
 
 def _body(client: BaseHTTPRequestHandler) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import semanir
+from tests import mlflow_server as server
 from tests.pipeline.seaweed import _seaweed, seaweed  # noqa: F401 - fixtures
 
 
@@ -23,3 +24,10 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return semanir.save(model, tmp_path_factory.mktemp("model"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server for tests that leave many models behind."""
+    with server.mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as address:
+        yield address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -12,16 +11,17 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.errors import UserError
-from pipeline.storage import check_access
-from pipeline.storage.s3 import s3_client
-
 START_DEADLINE_S = 60
+READY_KEY = ".ready"
 
 
 def free_ports(count: int) -> list[int]:
@@ -82,6 +82,30 @@ class Seaweed:
                 cwd=self.folder,
             )
 
+    @cached_property
+    def _client(self) -> Any:
+        return boto3.client(
+            "s3", endpoint_url=self.endpoint, aws_access_key_id=self.access_key, region_name="us-east-1",
+            aws_secret_access_key=self.secret_key, config=Config(retries={"total_max_attempts": 1}, read_timeout=5),
+        )  # fmt: skip
+
+    def wait(self) -> None:
+        """Until an object of the bucket ``tests``, which is made, is read back: lists are answered before that."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not self._answers():
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"SeaweedFS did not come up:\n{(self.folder / 'weed.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            if "tests" not in {bucket["Name"] for bucket in self._client.list_buckets()["Buckets"]}:
+                self._client.create_bucket(Bucket="tests")
+            self._client.put_object(Bucket="tests", Key=READY_KEY, Body=b"ready")
+            return bool(self._client.get_object(Bucket="tests", Key=READY_KEY)["Body"].read() == b"ready")
+        except (BotoCoreError, ClientError):
+            return False
+
     def stop(self) -> None:
         if self.process is not None:
             os.kill(self.process.pid, signal.SIGKILL)
@@ -106,15 +130,5 @@ def seaweed(_seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Seaweed:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", _seaweed.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _seaweed.secret_key)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    deadline = time.monotonic() + START_DEADLINE_S
-    while True:
-        try:
-            check_access("s3://tests")
-            return _seaweed
-        except UserError as error:
-            if time.monotonic() > deadline:
-                log = (_seaweed.folder / "weed.log").read_text()[-2000:]
-                raise RuntimeError(f"SeaweedFS did not come up: {error}\n{log}") from error
-            with contextlib.suppress(ClientError, BotoCoreError):  # not up yet: the next check tells
-                s3_client().create_bucket(Bucket="tests")
-            time.sleep(0.1)
+    _seaweed.wait()
+    return _seaweed

@@ -5,10 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ import pytest
 import torch
 
 import semanir
-from pipeline.errors import UserError
 from pipeline.registry import ModelCard, client, register, registered_name
 from pipeline.registry.client import connect
 from pipeline.registry.patience import patiently
@@ -28,56 +23,27 @@ from tests.http_faults import Fault, FaultyProxy
 
 TASK = "denoising_gray"
 EXPERIMENT = "transactions"
+PATIENCE_S = 120.0  # longer means that it hangs
 ALL_FAULTS: tuple[Fault, ...] = ("refused", "lost", "stalled", "killed", "killed_after")
 # The calls that change what others see; the walk below takes every call.
 TURNS = ("runs/create", "POST /api/2.0/mlflow/logged-models", "model-versions/create", "alias", "runs/update")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real MLflow server of these tests' own: they leave many models behind."""
-    folder = tmp_path_factory.mktemp("mlflow-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        str(Path(sys.executable).with_name("mlflow")), "server", "--host=127.0.0.1", f"--port={port}", "--workers=1",
-        f"--backend-store-uri=sqlite:///{folder}/mlflow.db", "--serve-artifacts",
-        f"--artifacts-destination={folder}/files", "--uvicorn-opts=--log-level=warning",
-    ]  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    env |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=env, start_new_session=True)
-    try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
-        while True:
-            try:
-                client.check_tracking_server(address)
-                break
-            except UserError:
-                assert process.poll() is None, (folder / "log").read_text()[-2000:]
-                assert time.monotonic() < deadline, (folder / "log").read_text()[-2000:]
-                time.sleep(0.2)
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(server)
+def proxy(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(mlflow_server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 3.0)
     yield proxy
     proxy.close()
 
 
-def train(name: str, folder: Path, card: ModelCard) -> None:
-    """What a task's run does with MLflow, from its run to the end of it."""
+def train(tracking_uri: str, cache: Path, name: str, folder: Path, card: ModelCard) -> None:
+    """What a task's run does with MLflow, from its run to the end of it; in a process forked from one that began before
+    this test, whose environment is not this test's."""
+    os.environ |= {
+        "MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "XDG_CACHE_HOME": str(cache),
+    }  # fmt: skip
+    client.CONNECT_TIMEOUT_S = 3.0
     tracker = Tracker(open_experiment(EXPERIMENT), name, params={"seed": 0}, tags={"task": TASK})
     tracker.log(1, {"loss": 0.5})
     tracker.flush()
@@ -128,17 +94,18 @@ class Commands:
         self._count += 1
         name, folder = f"{fault}-{os.getpid()}-{seed}", model(self._folder, seed)
         card = self._make_card(TASK, restored=20.0 + 0.01 * (seed + 1))
-        process: Any = self._context.Process(target=train, args=(name, folder, card))
+        arguments = (self._proxy.address, self._folder / "cache", name, folder, card)
+        process: Any = self._context.Process(target=train, args=arguments)
         self._proxy.arm(chosen, fault, lambda: os.kill(process.pid, signal.SIGKILL))
         process.start()
-        process.join()
+        process.join(PATIENCE_S)
         harmed = self._proxy.harmed
         if fault.startswith("killed") and harmed:
             assert process.exitcode == -signal.SIGKILL
             self._proxy.arm(lambda number, call: False, fault)
-            process = self._context.Process(target=train, args=(name, folder, card))
+            process = self._context.Process(target=train, args=arguments)
             process.start()
-            process.join()
+            process.join(PATIENCE_S)
         assert process.exitcode == 0, (fault, harmed)
         check(name)
         return harmed
@@ -149,15 +116,7 @@ def commands(proxy: FaultyProxy, tmp_path: Path, make_card: Callable[..., ModelC
     return Commands(proxy, tmp_path, make_card)
 
 
-@pytest.mark.parametrize(
-    ("turn", "fault"),
-    [
-        (TURNS[2], "killed_after"),
-        # A second kill in one process was seen to wait for a child that is gone: not understood yet, and so not in CI.
-        pytest.param(TURNS[2], "lost", marks=pytest.mark.slow),
-        pytest.param(TURNS[3], "killed", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("turn", "fault"), [(TURNS[2], "killed_after"), (TURNS[2], "lost"), (TURNS[3], "killed")])
 def test_where_it_once_went_wrong(commands: Commands, turn: str, fault: Fault) -> None:
     """A version without its alias, or two of one run."""
     assert turn in commands.run_harmed(lambda number, call: turn in call, fault)
