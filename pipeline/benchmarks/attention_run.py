@@ -1,4 +1,7 @@
-"""What ``jobs/benchmark.py attention`` does: check, time and weigh every backend, then judge the promised lines."""
+"""What ``jobs/benchmark.py attention`` does: check, time and weigh every backend, then judge the promised lines.
+
+A backend without gradients is checked, timed and weighed in the forward pass alone.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pipeline.benchmarks.promises import Promise, cpu_promises, gpu_promises
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
-from semanir.ops.attention.backends import able_backends
+from semanir.ops.attention.backends import BACKENDS, able_backends
 from semanir.ops.attention.call import AttentionCall
 
 # Tokens of all windows together: a batch of 8 images of 64 x 64 on a GPU, one such image on a CPU.
@@ -23,7 +26,7 @@ TOTAL_TOKENS = {"cpu": 64 * 64, "cuda": 8 * 64 * 64}
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16)}
 # The published 30 channels a head; on a GPU the layer pads them to 32 for the kernel, and here for all alike.
 HEAD_DIM = {"cpu": 30, "cuda": 32}
-KEPT_SHARES = (1 / 16, 1 / 4, 1 / 2)
+KEPT_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 GIB = 2**30
 
 COLUMNS = {
@@ -40,7 +43,7 @@ def run_attention(options: argparse.Namespace) -> int:
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
     use_ieee_float32()
     limit = options.memory_limit or (4.0 if device == "cpu" else torch.cuda.mem_get_info()[0] / GIB / 2)
-    names = options.backends or [*able_backends(call_on(device)), "sdpa"]
+    names = options.backends or [*able_backends(call_on(device, needs_grad=False)), "sdpa"]
     file = RowFile("attention", options.output, machine(device))
     for case in cases(device, options.tokens):
         inputs = make_inputs(case, device)
@@ -67,7 +70,7 @@ def run_attention(options: argparse.Namespace) -> int:
 
 
 def cases(device: str, tokens: list[int]) -> list[Case]:
-    """Every N with a sixteenth, a quarter and a half of its keys."""
+    """Every N with each of the shares of its keys."""
     return [
         Case(
             windows=max(1, TOTAL_TOKENS[device] // n),
@@ -80,9 +83,14 @@ def cases(device: str, tokens: list[int]) -> list[Case]:
     ]
 
 
-def call_on(device: str) -> AttentionCall:
-    """What is asked of every backend on a device: training in the device's last type."""
-    return AttentionCall(torch.device(device), DTYPES[device][-1], 256, HEAD_DIM[device], needs_grad=True)
+def call_on(device: str, needs_grad: bool) -> AttentionCall:
+    """What is asked of every backend on a device, in the device's last type."""
+    return AttentionCall(torch.device(device), DTYPES[device][-1], 256, HEAD_DIM[device], needs_grad)
+
+
+def only_infers(backend: str, device: str) -> bool:
+    """Whether it has no gradients there."""
+    return backend in BACKENDS and backend not in able_backends(call_on(device, needs_grad=True))
 
 
 def needed_gib(backend: str, case: Case) -> float:
@@ -102,7 +110,11 @@ def measure(
         low = errors(forward_backward(backends(["mask"])["mask"], inputs), reference)
     out: dict[str, Row] = {}
     for name, attend in able.items():
-        found = errors(forward_backward(attend, inputs), reference)
+        if only_infers(name, device):
+            with torch.no_grad():
+                found = errors([forward(attend, inputs)], reference[:1])
+        else:
+            found = errors(forward_backward(attend, inputs), reference)
         fault = verdict(found, low)
         status = "ok" if fault is None else f"wrong: {fault}"
         out[name] = {"errors": found, "worst_error": max(found), "status": status}
@@ -116,7 +128,8 @@ def measure(
         forward_backward(attend, inputs)
 
     for key, work in (("forward", infer), ("forward_backward", train)):
-        calls = {name: (lambda attend=able[name], work=work: work(attend)) for name in right}
+        measured = [name for name in right if work is infer or not only_infers(name, device)]
+        calls = {name: (lambda attend=able[name], work=work: work(attend)) for name in measured}
         for name, milliseconds in median_milliseconds(calls, rounds, device).items():
             out[name][f"{key}_ms"] = milliseconds
             out[name][f"{key}_mib"] = peak_extra_bytes(calls[name], device) / 2**20
