@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help="models:/name@alias, models:/name/version, runs:/run_id, or a folder")
     add("inputs", nargs="+", help="image files, folders, or patterns in quotes")
     add("--output", required=True, help="folder for the restored images; with --on-ray also s3://…")
-    add("--k", type=int, help="keys per token, a knob of quality; few in large windows are faster (default: the model's)")
+    add("--k", type=int, help="keys per token, a knob of quality, in large windows of time (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
     add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
