@@ -115,22 +115,6 @@ def test_one_worker_told_to_leave_takes_all_and_loses_nothing(shards: Path, run_
     assert resumed["best_psnr"] == whole["best_psnr"]
 
 
-@pytest.mark.parametrize("stage", [2, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 3))])
-def test_a_run_goes_on_with_another_number_of_workers(stage: int, shards: Path, run_group: Any, tmp_path: Path) -> None:
-    job = config(shards, f"training.zero_stage={stage}", "training.ema_decay=0.9").model_dump_json()
-    (tmp_path / "whole").mkdir()
-    whole = last_value_per_step(run_group(tmp_path / "whole", "loop", 2, config=job)[0]["logged"], "loss")
-    losses: dict[int, float] = {}
-    for workers, leave in ((2, {"0": 2}), (1, {"0": 2}), (2, {})):
-        run = run_group(tmp_path, "loop", workers, config=job, leave=leave)[0]
-        losses |= last_value_per_step(run["logged"], "loss")
-    assert sorted(losses) == list(range(1, STEPS + 1))
-    # The same samples and the same update; only the order of float32 sums differs.
-    assert [losses[step] for step in whole] == pytest.approx(list(whole.values()), rel=1e-5)
-    assert losses[1] == whole[1]
-    assert losses[2] == whole[2]
-
-
 def test_best_weights_score_what_the_run_says(shards: Path, tmp_path: Path) -> None:
     run = config(shards)
     context = PlainContext(tmp_path)
