@@ -84,7 +84,7 @@ def of_this_version(what: str) -> Iterator[None]:
     """The files are proven to be those that were written: what does not fit was written by another program."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, SafetensorError) as error:
         raise StopRun(
             f"the checkpoint's {what} is not what this version of the program writes ({type(error).__name__}: "
             f"{first_line(error)[:200]}); go on with the version that wrote it, or start anew under another storage"
