@@ -1,11 +1,14 @@
-"""Restore image files with a registered model or a weights folder.
+"""Restore image files: with the model that comes with the package, another, or one of your own.
 
-    semanir restore models:/semanir-denoising-color@champion holiday/ "scans/*.tif" --output restored
+    semanir restore photo.jpg
+    semanir restore holiday/ "scans/*.tif" --task unified_color --strength 0.7 --output restored
+    semanir restore models:/semanir-denoising-color@champion holiday/ --output restored
 
     semanir restore models:/semanir-denoising-color@champion s3://photos/2026 --output s3://restored/2026 --on-ray
 
 PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
-for byte; what was assumed of a file or left out of its result is said in a line. With --on-ray the workers of a Ray
+for byte; what was assumed of a file, left out of its result, or lies outside what the model was made for is said in a
+line. With --on-ray the workers of a Ray
 cluster restore one folder, S3 prefix or packed data set; the same command continues what was interrupted and tries
 again what failed, and record.parquet in the output has a row per image. Exit status: 0 all restored, now or before;
 1 some were not (each is named); 2 bad input, nothing was done; 130 stopped by ctrl-C.
@@ -15,14 +18,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.restoring.choice import Choice
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add = parser.add_argument
-    add("model", help="models:/name@alias, models:/name/version, runs:/run_id, or a folder")
-    add("inputs", nargs="+", help="image files, folders, or patterns in quotes")
-    add("--output", required=True, help="folder for the restored images; with --on-ray also s3://…")
+    add("words", nargs="+", metavar="INPUT", help="image files, folders, or patterns in quotes; a model may come first")
+    add("--model", help="models:/name@alias, models:/name/version, runs:/run_id, shipped:task, or a folder")
+    add("--task", help="the model that comes with the package for this task (default: photo or unified_color)")
+    add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
+    add("--strength", type=float, default=1.0, help="0 the input, 1 the restored picture, between: mixed (default: 1)")
+    add("--as-mosaic", action="store_true", help="take every gray picture for a Bayer mosaic, whatever it looks like")
     add("--k", type=int, help="keys per token, a knob of quality, in large windows of time (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
     add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
@@ -36,10 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Restore the files; returns the exit status. Raises UserError on bad input."""
-    return _run_on_ray(options) if options.on_ray else _run_here(options)
+    from pipeline.restoring.choice import choose
+
+    choice = choose(options.words, options.model, options.task)
+    return _run_on_ray(options, choice) if options.on_ray else _run_here(options, choice)
 
 
-def _run_here(options: argparse.Namespace) -> int:
+def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.addresses import check_local_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError, pull
@@ -49,29 +62,48 @@ def _run_here(options: argparse.Namespace) -> int:
     from pipeline.restoring.run import check_writable, restore_files
 
     output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterwards"))
-    jobs = find_jobs(options.inputs, output, print)
+    jobs = find_jobs(choice.inputs, output, print)
     check_writable(output)
     try:
-        folder = pull(options.model)
-        restorer = Restorer(folder, k=options.k, tile=options.tile, overlap=options.overlap, device=options.device)
+        folder = pull(choice.model)
+        restorer = Restorer(
+            folder,
+            k=options.k,
+            tile=options.tile,
+            overlap=options.overlap,
+            device=options.device,
+            strength=options.strength,
+            as_mosaic=options.as_mosaic,
+        )
     except AlteredModelError as error:
         raise UserError(str(error)) from error
+    if line := assumed(choice, restorer.setting):
+        print(line)
     outcomes = restore_files(restorer, jobs, overwrite=options.overwrite, max_pixels=options.max_pixels)
     return 1 if report(outcomes, total=len(jobs), restorer=restorer) else 0
 
 
-def _run_on_ray(options: argparse.Namespace) -> int:
+def assumed(choice: Choice, setting: str) -> str:
+    """The line that says which model works, and what it takes to be wrong with the pictures; "" where nothing does."""
+    parts = [f"restores {setting}" if setting else "", choice.chosen_by]
+    said = "; ".join(part for part in parts if part)
+    return f"{choice.model}: {said}" if said else ""
+
+
+def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.addresses import absolute, check_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError
     from pipeline.serving.batch.run import Request, restore_on_ray
 
-    if len(options.inputs) != 1:
-        raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(options.inputs)}")
+    if len(choice.inputs) != 1:
+        raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(choice.inputs)}")
+    if options.strength != 1 or options.as_mosaic:
+        raise UserError("--strength and --as-mosaic are not for --on-ray; restore on this machine, or leave them out")
     request = Request(
-        source=absolute(options.inputs[0]),
+        source=absolute(choice.inputs[0]),
         output=absolute(check_output(options.output)),
-        model=options.model,
+        model=choice.model,
         k=options.k,
         tile=options.tile,
         overlap=options.overlap,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,14 @@ class Decoded:
     """levels: (H, W, C), C 1 to 4, over the whole range of their type; two and four channels end in alpha.
 
     Pixels are as stored: ``orientation``, EXIF's 1 to 8, says how a viewer turns them. file_format: as Pillow names it.
-    pieces, directory: what travels. notes: what was assumed or left out, for a person to read.
+    quantization: a JPEG file's tables by number. pieces, directory: what travels. notes: what was assumed or left out,
+    for a person to read.
     """
 
     levels: Levels
     file_format: str
     orientation: int = 1
+    quantization: Mapping[int, Sequence[int]] | None = None
     pieces: tuple[Piece, ...] = ()
     directory: Directory | None = None
     notes: tuple[str, ...] = ()

@@ -135,10 +135,17 @@ def _decode_jpeg(data: bytes, max_pixels: int, accept_cmyk: bool) -> Decoded:
     return Decoded(
         levels=_by_pillow(parts.picture, max_pixels, "JPEG", accept_cmyk),
         file_format="JPEG",
+        quantization=_quantization(parts.picture),
         orientation=orientation(exif_of(parts.pieces)),
         pieces=parts.pieces,
         notes=tuple(notes),
     )
+
+
+def _quantization(data: bytes) -> dict[int, list[int]]:
+    """The tables of a JPEG file; only its header is read."""
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as opened:
+        return dict(getattr(opened, "quantization", {}))
 
 
 def _decode_webp(data: bytes, max_pixels: int) -> Decoded:

@@ -9,6 +9,7 @@ from pipeline.registry.client import MAX_DESCRIPTION
 from pipeline.registry.harm_tag import harm_section
 from pipeline.scoring.harm import Harm
 from pipeline.scoring.record import RESTORED, Score, by_image, mean_psnr
+from pipeline.tasks.base import Bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class ModelCard:
     extra_metrics: dict[str, float] = field(default_factory=dict)
     """Further figures to log with the version, such as ``ssim_valid``."""
 
+    bounds: Bounds = field(default_factory=dict)
+    """Of noise and JPEG quality, as far as the setting has them: restoring warns of pictures outside."""
     harm: Harm | None = None
     """Change in PSNR over the whole range of strengths, nothing wrong included; None: not measured."""
 

@@ -18,6 +18,7 @@ import semanir
 from pipeline.degradations.quantize import quantize
 from pipeline.registry import carried_code, sealed
 from pipeline.tasks import Task
+from pipeline.tasks.base import Bounds
 from semanir.tiling import DEFAULT_OVERLAP, default_tile
 
 PROBE_SIDE = 48  # ground-truth pixels: more than one window of the tiny models, quick for the published ones
@@ -29,6 +30,10 @@ class Card(Protocol):
     @property
     def setting(self) -> str:
         """The degradation."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of what restoring can hold a picture against."""
 
     @property
     def protocol(self) -> str:
@@ -70,6 +75,7 @@ def seal(source: Path, task: Task, card: Card, destination: Path, *, carry_code:
         "output_channels": task.channels,
         "observed_channels": observed,
         "upscale": task.upscale,
+        "bounds": {name: list(limits) for name, limits in card.bounds.items()},
         "k": config.k,
         "tile": default_tile(model),
         "overlap": DEFAULT_OVERLAP,

@@ -69,8 +69,9 @@ def _expand(text: str, output: Path, say: Callable[[str], None]) -> list[tuple[P
     matches = [p for p in matches if output.resolve() not in p.resolve().parents]
     images = [p for p in matches if _is_image(p)]
     if not images:
-        kind = "pattern" if glob.has_magic(text) else "input"
-        raise UserError(f"{kind} {text!r} matches no image file")
+        if glob.has_magic(text):
+            raise UserError(f"pattern {text!r} matches no image file")
+        raise UserError(f"input {text!r} matches no image file, and does not exist")
     others = sum(path.is_file() for path in matches) - len(images)
     if others:
         say(f"left out of {text}: {others} files of other kinds")

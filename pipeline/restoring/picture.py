@@ -22,6 +22,7 @@ class Picture:
     """pixels: (H, W, C), C 1 or 3, RGB, in [0, 1], as stored (the EXIF orientation is a tag, not applied).
 
     alpha: (H, W) in [0, 1]. bits: per channel, 8 or 16. pieces, directory: profile, tags and text, byte for byte.
+    jpeg_quality: the factor (1 to 100) that a JPEG file's tables tell, None for other formats.
     stored: (height, width) of the file that was read, None for a picture of no file. notes: what was assumed of that
     file, or left out of it.
     """
@@ -32,6 +33,7 @@ class Picture:
     file_format: FileFormat
     pieces: tuple[Piece, ...] = ()
     directory: Directory | None = None
+    jpeg_quality: int | None = None
     stored: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
 

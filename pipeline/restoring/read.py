@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 
+from pipeline.estimation.jpeg_quality import estimate_quality
 from pipeline.images.read import RESTORED_FORMATS, decode, read_file
 from pipeline.restoring.picture import FileFormat, Picture, from_levels
 
@@ -30,6 +31,7 @@ def read_picture(source: Path | bytes, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
         file_format=cast(FileFormat, decoded.file_format),
         pieces=decoded.pieces,
         directory=decoded.directory,
+        jpeg_quality=estimate_quality(decoded.quantization),
         stored=pixels.shape[:2],
         notes=decoded.notes,
     )

@@ -12,9 +12,11 @@ import torch
 
 import semanir
 from pipeline.errors import UserError, first_line
+from pipeline.estimation.mosaic import cannot_be_mosaic
 from pipeline.registry import sealed
 from pipeline.restoring.picture import Picture, Pixels, UnusableImageError
-from pipeline.tasks import TASKS
+from pipeline.tasks import TASKS, Task
+from pipeline.tasks.base import Bounds
 from semanir.config import check_k
 from semanir.tiling import DEFAULT_OVERLAP, default_tile, tile_grid
 
@@ -34,8 +36,12 @@ class Restorer:
     k: keys per token; None: the model's own. tile, overlap: in input pixels; tile None: about 256, as the
     model's window grid allows; 0: the whole image at once. device: "auto" takes a GPU when there is one.
 
+    strength: 0 gives the task's baseline (the input itself, or what a classical filter makes of it where a model
+    enlarges or demosaics), 1 the restored picture, a value between both mixed. as_mosaic: where the model restores
+    mosaics, take every one-channel picture for one, also such as cannot be.
+
     A sealed folder says its task, and its probe is compared first, so that this code computes what the
-    registered model did. Raises UserError for a k, tile or device that the model or machine does not allow,
+    registered model did. Raises UserError for a k, tile, strength or device that the model or machine does not allow,
     or an unreadable folder; AlteredModelError when the probe differs.
     """
 
@@ -47,22 +53,40 @@ class Restorer:
         tile: int | None = None,
         overlap: int = DEFAULT_OVERLAP,
         device: str = "auto",
+        strength: float = 1.0,
+        as_mosaic: bool = False,
     ) -> None:
         try:
             model = semanir.load(folder)
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"model in {folder}: {error}") from None
         self.config, self.k = model.config, k
+        self.strength, self.as_mosaic = strength, as_mosaic
         self.to_input: Callable[[Pixels], Pixels] | None = None
+        self.task: Task | None = None
+        self.setting = ""
+        """What the model restores, in words; empty for weights that do not say it."""
+        self.bounds: Bounds = {}
+        """What the model was made for, as far as a picture can be held against it."""
         if (folder / sealed.DIGESTS_FILE).is_file():
             sealed.check_probe(model, folder)
-            self._set_input(folder, sealed.read_task(folder))
+            record = sealed.read_task(folder)
+            self.task, self.setting = TASKS.get(record["task"]), str(record["setting"])
+            self.bounds = {name: (limits[0], limits[1]) for name, limits in record.get("bounds", {}).items()}
+            self._set_input(folder, record)
         try:
             if k is not None:
                 check_k(k, model.config.window_size)
             self.model = model.to(pick_device(device))
         except (ValueError, RuntimeError) as error:
             raise UserError(first_line(error)) from None
+        if not 0 <= strength <= 1:
+            raise UserError(f"strength {strength:g}: wanted 0 (the input) to 1 (the restored picture)")
+        if strength < 1 and model.config.upscale > 1 and self.task is None:
+            raise UserError(
+                f"strength {strength:g}: {folder} enlarges and does not say its task, so there is nothing of its size "
+                "to mix with; leave it out, or take a registered model"
+            )
         grid = tile_grid(model)
         least = overlap + grid
         self.tile = default_tile(model, overlap) if tile is None else tile
@@ -101,7 +125,8 @@ class Restorer:
         """The restored picture, ``upscale`` times larger; alpha is kept (and enlarged alike).
 
         A gray picture on an RGB model is repeated and comes back gray. A demosaicking model takes a
-        one-channel picture as RGGB mosaic. Raises UnusableImageError for colors on a gray model.
+        one-channel picture as RGGB mosaic. Raises UnusableImageError for colors on a gray model, and for a gray
+        picture that cannot be a mosaic on a model that takes them (unless ``as_mosaic``).
         """
         prepared = self.prepare(picture)
         return self.finish(prepared, self.run(prepared.network_input))
@@ -130,11 +155,21 @@ class Restorer:
         restored = np.ascontiguousarray(output[0].float().cpu().numpy().transpose(1, 2, 0))
         if not np.isfinite(restored).all():
             raise UnusableImageError("the model gave values that are not finite")
+        if self.strength < 1:
+            before = self._baseline(prepared)
+            restored = (before + self.strength * (restored - before)).astype(np.float32)
         if prepared.back_to_gray:
             restored = restored.mean(axis=2, keepdims=True)
         elif restored.shape[2] == 1 and picture.pixels.shape[2] == 3:
             restored = np.repeat(restored, 3, axis=2)
         return replace(picture, pixels=restored, alpha=self._enlarge(picture.alpha))
+
+    def _baseline(self, prepared: Prepared) -> Pixels:
+        """What the output replaces: the network's input, or for a model that enlarges the task's own baseline of it."""
+        shown = prepared.network_input[0].numpy().transpose(1, 2, 0)
+        if self.task is None or self.config.upscale == 1:
+            return shown
+        return next(iter(self.task.baselines.values()))(shown, self.task.settings())
 
     def _to_model(self, pixels: Pixels) -> tuple[Pixels, bool]:
         """The network's input, and whether its output is to become gray again."""
@@ -142,6 +177,10 @@ class Restorer:
         if self.to_input is not None and channels == self.observed_channels:
             if min(pixels.shape[:2]) < 2:
                 raise UnusableImageError(f"a mosaic needs at least 2x2 pixels, got {pixels.shape[0]}x{pixels.shape[1]}")
+            if not self.as_mosaic and channels == 1 and cannot_be_mosaic(pixels):
+                raise UnusableImageError(
+                    "an ordinary gray picture, and this model takes mosaics; choose another model, or give --as-mosaic"
+                )
             return self.to_input(pixels), False
         if channels == wanted:
             return pixels, False

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.restoring.files import Job
+from pipeline.restoring.fitness import misgivings
 from pipeline.restoring.picture import UnusableImageError
 from pipeline.restoring.read import DEFAULT_MAX_PIXELS, read_picture
 from pipeline.restoring.restorer import Restorer
@@ -22,7 +23,7 @@ class Outcome:
     """What became of one file.
 
     problem: why it was not restored; empty when it was, or had been. was_there: a result was there and was left alone.
-    notes: what was assumed of the file, or left out of its result.
+    notes: what was assumed of the file, left out of its result, or lies outside what the model was made for.
     """
 
     job: Job
@@ -55,7 +56,7 @@ def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> 
         return Outcome(job, "not enough memory to restore it; give a smaller --tile")
     except OSError as error:
         return _not_written(job, error)
-    return Outcome(job, notes=left_out(picture, scale))
+    return Outcome(job, notes=(*left_out(picture, scale), *misgivings(picture, restorer.bounds)))
 
 
 def _not_written(job: Job, error: OSError) -> Outcome:

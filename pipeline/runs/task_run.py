@@ -175,6 +175,7 @@ class TaskRun:
             data_fingerprint=self._data_digest,
             git_commit=self._commit,
             fingerprint=self.fingerprint,
+            bounds=task.bounds(task.parse_settings(config.setting)),
             extra_metrics={f"held_out_{name}_psnr_db": mean_psnr(outcome.scores, name) for name in names[1:]},
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.shipped.provenance import HarmPoint, Provenance
@@ -19,6 +20,10 @@ class ShippedCard:
     @property
     def setting(self) -> str:
         return self.provenance.setting
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        return self.provenance.bounds
 
     @property
     def protocol(self) -> str:

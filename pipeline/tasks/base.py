@@ -17,6 +17,8 @@ from pipeline.tasks.settings import TaskSettings
 
 Degrade = Callable[[Image, Generator, Any], Image]
 Baseline = Callable[[Image, Any], Image]
+Bounds = Mapping[str, tuple[float, float]]
+"""What of a picture can be estimated: "sigma" (8-bit gray levels), "quality" (JPEG's factor) -> (least, most)."""
 
 
 def no_margin(settings: TaskSettings) -> int:
@@ -28,6 +30,12 @@ def no_margin(settings: TaskSettings) -> int:
 def nothing_outside(settings: TaskSettings) -> None:
     """The settings name nothing outside the configuration."""
     del settings
+
+
+def nothing_bounded(settings: TaskSettings) -> Bounds:
+    """The settings bound nothing that can be told from a picture."""
+    del settings
+    return {}
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,9 @@ class Task:
     """settings -> pixels around a patch that its degradation reaches; only for tasks that keep the size."""
     check_files: Callable[[Any], None] = nothing_outside
     """settings -> nothing; raises UserError, in one line, when a file that they name is missing or bad."""
+
+    bounds: Callable[[Any], Bounds] = nothing_bounded
+    """settings -> the ranges that a picture can be held against (pipeline.estimation.fit)."""
 
     strengths: tuple[Strength, ...] = ()
     """The whole range, nothing wrong first, then mildest to strongest, on which harm is measured; empty for a task of

@@ -12,7 +12,7 @@ from pipeline.degradations.ranges import Range, spared
 from pipeline.filters.non_local_means import non_local_means
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import number_range
-from pipeline.tasks.base import Strength, Task, identity, unchanged
+from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
@@ -44,6 +44,11 @@ def nlm(lq: Image, settings: DenoisingSettings) -> Image:
     return non_local_means(lq)
 
 
+def bounds(settings: DenoisingSettings) -> Bounds:
+    """The noise."""
+    return {"sigma": settings.sigma}
+
+
 # From below what anyone sees to the strongest of the benchmarks.
 STRENGTHS = (
     Strength("nothing wrong", {"clean_share": 1}),
@@ -67,6 +72,7 @@ def _denoising(name: str, title: str, channels: int, convention: MetricConventio
         model="ushape_base",
         tiny_model="ushape_tiny",
         loss="l1",
+        bounds=bounds,
         strengths=STRENGTHS,
     )
 

@@ -11,7 +11,7 @@ from pipeline.degradations.jpeg import jpeg
 from pipeline.degradations.ranges import IntRange, spared
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import integer_range
-from pipeline.tasks.base import Strength, Task, identity, unchanged
+from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
@@ -26,6 +26,11 @@ class JpegSettings(TaskSettings):
 def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
     """A real encoder and decoder; color in 4:2:0."""
     return gt.copy() if spared(rng, settings.clean_share) else jpeg(gt, rng, settings.quality)
+
+
+def bounds(settings: JpegSettings) -> Bounds:
+    """The quality factor."""
+    return {"quality": settings.quality}
 
 
 # From what cameras write to the coarsest of the benchmarks.
@@ -54,6 +59,7 @@ def _jpeg(name: str, title: str, channels: int, convention: MetricConvention) ->
         model="ushape_base",
         tiny_model="ushape_tiny",
         loss="l1",
+        bounds=bounds,
         strengths=STRENGTHS,
     )
 

@@ -23,7 +23,7 @@ from pipeline.degradations.sensor import sensor_noise
 from pipeline.degradations.sharpen import unsharp_mask
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import integer_range, number_range
-from pipeline.tasks.base import Strength, Task, identity, unchanged
+from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
 from pipeline.tasks.settings import CleanShare, TaskSettings, as_float
 
 Share = Annotated[float, BeforeValidator(as_float), Field(ge=0, le=1)]
@@ -94,6 +94,11 @@ def degrade(gt: Image, rng: Generator, settings: PhotoSettings) -> Image:
     return quantize(image)
 
 
+def bounds(settings: PhotoSettings) -> Bounds:
+    """JPEG's quality; of the noise only its origin in light is known, not one strength for all of a picture."""
+    return {"quality": settings.quality}
+
+
 def _only(label: str, **values: Any) -> Strength:
     """The steps named in ``values`` and no others."""
     shares = ("clean_share", "resampling_share", "noise_share", "sharpening_share", "jpeg_share")
@@ -123,5 +128,6 @@ PHOTO = Task(
     model="ushape_base",
     tiny_model="ushape_tiny",
     loss="l1",
+    bounds=bounds,
     strengths=STRENGTHS,
 )

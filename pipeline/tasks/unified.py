@@ -26,7 +26,7 @@ from pipeline.degradations.resize import bicubic_down, bicubic_up
 from pipeline.degradations.soft import Softness, soft_reach, soften
 from pipeline.metrics.convention import MetricConvention
 from pipeline.tasks import deblurring, demosaicking, denoising, jpeg, weather
-from pipeline.tasks.base import Strength, Task, identity, unchanged
+from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
 from pipeline.tasks.deblurring import DeblurringSettings
 from pipeline.tasks.denoising import DenoisingSettings
 from pipeline.tasks.jpeg import JpegSettings
@@ -161,6 +161,16 @@ def check_files(settings: UnifiedGraySettings) -> None:
         deblurring.check_kernel_files(settings.deblurring)
 
 
+def bounds(settings: UnifiedGraySettings) -> Bounds:
+    """Those of noise and JPEG, where they have a weight."""
+    known: dict[str, tuple[float, float]] = {}
+    if settings.weights.get("denoising"):
+        known |= denoising.bounds(settings.denoising)
+    if settings.weights.get("jpeg"):
+        known |= jpeg.bounds(settings.jpeg)
+    return known
+
+
 def _only(name: str, strength: Strength) -> Strength:
     """One task's strength, as this one sees it."""
     return Strength(strength.label, {"weights": {name: 1}, name: dict(strength.setting)})
@@ -206,6 +216,7 @@ def _unified(
         loss="l1",
         margin=reach,
         check_files=check_files,
+        bounds=bounds,
         strengths=strengths,
     )
 

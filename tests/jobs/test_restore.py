@@ -82,6 +82,8 @@ def test_bad_input_is_one_line_and_nothing_is_done(
         ([str(model), str(tmp_path / "nothing"), "--output", out], "matches no image file"),
         ([str(model), str(images), "--output", str(file)], "cannot be written"),
         ([str(model), str(images), "--output", out, "--k", "0"], "k is 0"),
+        ([str(model), str(images), "--output", out, "--strength", "2"], "strength 2: wanted 0"),
+        ([str(images), "--task", "weather", "--output", out], "no model for task 'weather' comes with the package"),
         ([str(model), str(images), "--output", out, "--tile", "3"], "tile 3 with overlap 32"),
     ):
         assert main(arguments) == 2
@@ -89,6 +91,21 @@ def test_bad_input_is_one_line_and_nothing_is_done(
         assert error.startswith("error: ")
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_pictures_alone_are_restored_by_what_comes_with_the_package(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert main([str(images / "one.png"), "--device", "cpu", "--strength", "0"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("shipped:")
+    assert "restores" in out.splitlines()[0]
+    assert "no model was named; --task or --model chooses another" in out.splitlines()[0]
+    np.testing.assert_array_equal(Image.open(tmp_path / "restored/one.png"), Image.open(images / "one.png"))
+    assert main([str(images / "two.png"), "--task", "unified_color", "--device", "cpu"]) == 0
+    assert "no model was named" not in capsys.readouterr().out
 
 
 def test_help_answers_without_loading_torch() -> None:

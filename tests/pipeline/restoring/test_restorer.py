@@ -16,6 +16,7 @@ from pipeline.registry.seal import seal
 from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.restorer import Restorer
 from pipeline.tasks import TASKS
+from pipeline.tasks.base import Bounds
 from tests.pipeline.held_out import held_out
 
 Folder = Callable[..., Path]
@@ -25,11 +26,11 @@ def picture(pixels: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
     return Picture(pixels=pixels.astype(np.float32), alpha=alpha, bits=8, file_format="PNG")
 
 
-def sealed_model(source: Path, task: str, destination: Path) -> Path:
+def sealed_model(source: Path, task: str, destination: Path, bounds: Bounds | None = None) -> Path:
     scores = held_out(("a", 1.0, 2.0), baseline="b")
     card = ModelCard(
         task=task, setting="s", trained_on="t", protocol="p", baseline="b", scores=scores, steps=1,
-        data_fingerprint="d", git_commit="g", fingerprint="f",
+        data_fingerprint="d", git_commit="g", fingerprint="f", bounds=bounds or {},
     )  # fmt: skip
     seal(source, TASKS[task], card, destination)
     return destination
@@ -105,6 +106,44 @@ def test_a_task_that_gives_no_input_of_the_model_is_refused(
     assert "\n" not in str(raised.value)
 
 
+def test_an_ordinary_gray_picture_is_not_demosaicked_unasked(model_folder: Folder, tmp_path: Path) -> None:
+    folder = sealed_model(model_folder(), "demosaicking", tmp_path / "sealed")
+    scan = picture(np.tile(np.linspace(0, 1, 40, dtype=np.float32)[:, None, None], (1, 32, 1)))
+    with pytest.raises(UnusableImageError, match="give --as-mosaic"):
+        Restorer(folder, device="cpu").restore(scan)
+    assert Restorer(folder, device="cpu", as_mosaic=True).restore(scan).pixels.shape == (40, 32, 3)
+
+
+@pytest.mark.parametrize("task", [None, "denoising_color", "demosaicking", "sr_x2"])
+def test_strength_mixes_with_the_task_s_baseline(
+    task: str | None, model_folder: Folder, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    folder = model_folder(upscale=2 if task == "sr_x2" else 1)
+    if task is not None:
+        folder = sealed_model(folder, task, tmp_path / "sealed")
+    given = picture(rng.random((18, 22, 1 if task == "demosaicking" else 3)))
+    none, half, full = (
+        Restorer(folder, device="cpu", strength=strength).restore(given).pixels for strength in (0, 0.5, 1)
+    )
+    before = given.pixels if task is None else TASKS[task].to_input(given.pixels)
+    if task == "sr_x2":
+        before = TASKS[task].baselines["bicubic"](given.pixels, TASKS[task].settings())
+    np.testing.assert_allclose(none, before, atol=1e-6)
+    np.testing.assert_allclose(half, (before + full) / 2, atol=1e-6)
+    assert np.abs(full - before).max() > 1e-3
+
+
+def test_a_gray_picture_stays_gray_at_every_strength(model_folder: Folder, rng: np.random.Generator) -> None:
+    given = picture(rng.random((16, 20, 1)))
+    restorer = Restorer(model_folder(), device="cpu", strength=0)
+    np.testing.assert_allclose(restorer.restore(given).pixels, given.pixels, atol=1e-6)
+
+
+def test_enlarging_without_a_task_cannot_be_mixed(model_folder: Folder) -> None:
+    with pytest.raises(UserError, match="nothing of its size to mix with"):
+        Restorer(model_folder(upscale=2), strength=0.5)
+
+
 def test_a_model_that_computes_otherwise_is_refused(model_folder: Folder, tmp_path: Path) -> None:
     folder = sealed_model(model_folder(), "denoising_color", tmp_path / "sealed")
     Restorer(folder, device="cpu")
@@ -123,10 +162,14 @@ def test_a_model_that_computes_otherwise_is_refused(model_folder: Folder, tmp_pa
         ({"tile": 5}, "tile 5 with overlap 32: this model takes tiles of at least"),
         ({"tile": -1}, "tile -1"),
         ({"overlap": -4}, "overlap -4"),
+        ({"strength": 1.01}, "strength 1.01: wanted 0"),
+        ({"strength": float("nan")}, "strength nan"),
         ({"device": "abacus"}, "device 'abacus' is unknown"),
         ({"device": "cuda:99"}, "CUDA devices; use auto or cpu"),
     ],
 )
-def test_options_out_of_range_are_named(model_folder: Folder, options: dict[str, int | str], message: str) -> None:
+def test_options_out_of_range_are_named(
+    model_folder: Folder, options: dict[str, int | float | str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         Restorer(model_folder(), **options)  # type: ignore[arg-type]
