@@ -240,6 +240,9 @@ class RunConfig(Settings):
     seed: int = Field(default=0, ge=0, lt=2**63)
     storage: str = Field(description="where runs and checkpoints go: s3://bucket/prefix or a folder")
     setting: dict[str, Any] = Field(default_factory=dict, description="the task's own settings")
+    harm_images: Operational[int] = Field(
+        default=0, ge=0, le=100_000, description="held-out images restored at every strength for the card; 0: none"
+    )
     model: ModelSettings = ModelSettings()
     data: DataSettings
     training: TrainingSettings

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 import pyarrow as pa
@@ -22,6 +21,7 @@ from pipeline.registry.harm_tag import tag_harm
 from pipeline.scoring.evaluate import supply
 from pipeline.scoring.harm import Harm, harm_point
 from pipeline.scoring.plan import Plan
+from pipeline.scoring.strengths import strength_plans
 from pipeline.storage import check_access, open_storage
 
 
@@ -38,13 +38,7 @@ def plan_harm(request: Request, plan: Plan) -> list[tuple[str, Plan]]:
         raise UserError(f"{request.images} holds real pairs, whose strength cannot be varied; give --harm clean images")
     if len(plan.ks) != 1:
         raise UserError(f"--harm draws one curve: give one --k, not {', '.join(map(str, plan.ks)) or 'none'}")
-    varied = []
-    for strength in task.strengths:
-        setting = {**json.loads(plan.setting), **strength.setting}
-        task.parse_settings(setting)
-        named = json.dumps(setting, sort_keys=True)
-        varied.append((strength.label, replace(plan, setting=named, pictures=0, baselines=plan.baselines[:1])))
-    return varied
+    return strength_plans(plan)
 
 
 def evaluate_harm(request: Request, where: Where, console: Console) -> str:

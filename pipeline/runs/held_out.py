@@ -10,13 +10,16 @@ import semanir
 from pipeline.config import RunConfig
 from pipeline.evaluation.pictures import draw_row
 from pipeline.scoring.evaluate import ImageJob, ImageResult, Panel, map_on_ray, supply
+from pipeline.scoring.harm import Harm
 from pipeline.scoring.plan import make_plan
+from pipeline.scoring.strengths import measure_harm
 from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS
 
 
-def score_held_out(config: RunConfig, folder: Path, workers: int) -> list[ImageResult]:
-    """Scores and pictures of the weights in ``folder`` on the run's test set (without one, its validation set).
+def score_held_out(config: RunConfig, folder: Path, workers: int) -> tuple[list[ImageResult], Harm | None]:
+    """Scores and pictures of the weights in ``folder`` on the run's test set (without one, its validation set), and
+    the harm curve of its first ``config.harm_images`` (None: none are asked for, or nothing can be varied).
 
     Every image once, in the set's order, over ``workers`` Ray tasks.
     """
@@ -34,7 +37,8 @@ def score_held_out(config: RunConfig, folder: Path, workers: int) -> list[ImageR
         ImageJob(plan, index, supplied, draw=draw_observed, deadline_s=deadline_s) for index in range(plan.num_images)
     ]
     mapper = map_on_ray(workers, num_cpus=config.training.cpus_per_worker)
-    return sorted((result for _, result in mapper(jobs)), key=lambda result: result.index)
+    results = sorted((result for _, result in mapper(jobs)), key=lambda result: result.index)
+    return results, measure_harm(jobs[: config.harm_images], mapper) if config.harm_images else None
 
 
 def draw_observed(panels: Sequence[Panel]) -> bytes:

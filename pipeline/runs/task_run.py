@@ -22,6 +22,7 @@ from pipeline.runs.limits import stated_limits
 from pipeline.runs.outcome import Outcome
 from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, Share, each_worker
+from pipeline.scoring.harm import Harm
 from pipeline.scoring.record import RESTORED, by_image, mean_psnr
 from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
@@ -132,7 +133,7 @@ class TaskRun:
         with TemporaryDirectory() as name:
             weights = f"{trained.checkpoint_uri}/best"
             folder = fetch_folder(weights, Path(name) / "weights", config.training.storage_deadline_s)
-            results = score_held_out(config, folder, share.workers)
+            results, harm = score_held_out(config, folder, share.workers)
             leave_room()  # what follows needs no worker
             self._progress.phase(task, "registering")
             for result in results:
@@ -141,7 +142,7 @@ class TaskRun:
             status = _status(trained.summary.skipped_samples)
             outcome = Outcome(task, status, scores=tuple(score for result in results for score in result.scores))
             tracker.log(config.training.steps, _means(outcome))
-            card = self._card(outcome)
+            card = self._card(outcome, harm)
             tracker.tag({"checkpoint": trained.checkpoint_uri})
             tracker.flush()  # a version tells that its run has all its figures
             self._lease.check()
@@ -153,7 +154,7 @@ class TaskRun:
         tracker.tag({"model_version": _version(registered)})
         return replace(outcome, version=_version(registered))
 
-    def _card(self, outcome: Outcome) -> ModelCard:
+    def _card(self, outcome: Outcome, harm: Harm | None) -> ModelCard:
         config, task = self.config, TASKS[self.config.task]
         names = list(task.baselines)
         setting = ", ".join(f"{key} {value}" for key, value in flat_params(config.setting).items())
@@ -175,6 +176,7 @@ class TaskRun:
             data_fingerprint=self._data_digest,
             git_commit=self._commit,
             fingerprint=self.fingerprint,
+            harm=harm,
             bounds=task.bounds(task.parse_settings(config.setting)),
             extra_metrics={f"held_out_{name}_psnr_db": mean_psnr(outcome.scores, name) for name in names[1:]},
         )

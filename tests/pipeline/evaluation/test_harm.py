@@ -21,9 +21,13 @@ from pipeline.data.whole import read_image
 from pipeline.degradations.quantize import from_uint8
 from pipeline.evaluation.figures import draw_harm
 from pipeline.metrics.psnr_ssim import psnr
+from pipeline.scoring.evaluate import ImageJob, map_here
 from pipeline.scoring.harm import Harm, HarmPoint, decode_harm
 from pipeline.scoring.observe import observe
+from pipeline.scoring.plan import make_plan
 from pipeline.scoring.restore import restore_image
+from pipeline.scoring.strengths import measure_harm
+from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS, Task
 
 ranged = [task for task in TASKS.values() if task.strengths]
@@ -110,3 +114,26 @@ def test_the_drawing_shows_gain_and_harm() -> None:
     drawn = np.asarray(Image.open(io.BytesIO(draw_harm(harm, "a title"))).convert("RGB")).astype(int)
     reddish = (drawn[:, :, 0] > 240) & (drawn[:, :, 1] < 245) & (drawn[:, :, 1] > 220)
     assert 0.1 < reddish.mean() < 0.9  # what is below 0 is shaded
+
+
+def test_a_run_measures_the_same_curve_on_the_same_images_and_a_part_is_another_set(
+    image_set: str, paired_set: str, model_folder: Callable[..., Path]
+) -> None:
+    folder = model_folder()
+    weights = read_weights(folder)
+
+    def jobs(images: str, task: str = "jpeg_color") -> list[ImageJob]:
+        plan = make_plan(task=TASKS[task], setting={}, images=images, config=semanir.load(folder).config,
+                         weights=weights.digest)  # fmt: skip
+        return [ImageJob(plan, index, lambda: weights) for index in range(plan.num_images)]
+
+    part = measure_harm(jobs(image_set)[:1], map_here)
+    assert part is not None
+    assert [point.strength for point in part.points] == [each.label for each in TASKS["jpeg_color"].strengths]
+    assert {point.worst_key for point in part.points} == {"image0"}
+    assert part.images == jobs(image_set)[0].plan.images_digest[:12] + "/1"
+    gone = part.points[0]
+    assert gone.mean_db == gone.worst_db < 0  # a random model spoils what has nothing wrong
+    assert part.points[-1].input_db < part.points[1].input_db
+    assert measure_harm(jobs(image_set, "demosaicking"), map_here) is None
+    assert measure_harm(jobs(paired_set), map_here) is None
