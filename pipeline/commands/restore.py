@@ -33,11 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
     add("--strength", type=float, default=1.0, help="0 the input, 1 the restored picture, between: mixed (default: 1)")
     add("--as-mosaic", action="store_true", help="take every gray picture for a Bayer mosaic, whatever it looks like")
-    add(
-        "--k",
-        type=int,
-        help="keys per token: quality; few in large windows are faster (default: the model's)",
-    )
+    add("--k", type=int, help="keys per token, a knob of quality, in large windows of time (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
     add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
