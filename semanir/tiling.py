@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -43,31 +44,66 @@ def restore_tiled(
     if image.dim() != 4:
         raise ValueError(f"image must have shape (C, H, W) or (B, C, H, W), got {tuple(image.shape)}")
     batch, _, height, width = image.shape
-    upscale = model.config.upscale
-    grid = tile_grid(model)
-    rows, columns = tile_origins(height, tile, overlap, grid), tile_origins(width, tile, overlap, grid)
-    row_weights = dict(zip(rows, blending_weights(height, rows, tile, upscale), strict=True))
-    column_weights = dict(zip(columns, blending_weights(width, columns, tile, upscale), strict=True))
+    canvas = Canvas(ModelShape.of(model), (batch, height, width), tile, overlap, like=image)
     device = next(model.parameters()).device
-    origins = list(product(sorted(rows), sorted(columns)))
 
     def restore(origin: tuple[int, int]) -> Tensor:
         y, x = origin
         with torch.no_grad():
             return model(image[..., y : y + tile, x : x + tile].to(device), k)
 
-    total = image.new_zeros(batch, model.config.out_channels, height * upscale, width * upscale)
-    threads = threads_for(device, len(origins))
+    origins = canvas.origins
     with torch.no_grad():
-        for done, ((y, x), restored) in enumerate(
-            zip(origins, each_in_order(restore, origins, threads), strict=True), 1
-        ):
-            weights = (row_weights[y][:, None] * column_weights[x]).to(total)
-            area = total[..., y * upscale : (y + tile) * upscale, x * upscale : (x + tile) * upscale]
-            area += restored.to(total) * weights
+        restored = each_in_order(restore, origins, threads_for(device, len(origins)))
+        for done, (origin, part) in enumerate(zip(origins, restored, strict=True), 1):
+            canvas.add(origin, part)
             if progress is not None:
                 progress(done, len(origins))
-    return total
+    return canvas.total
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What tiling must know of a model: tile origins are multiples of ``grid``; ``channels`` come out."""
+
+    grid: int
+    upscale: int
+    channels: int
+
+    @classmethod
+    def of(cls, model: SemanIR) -> ModelShape:
+        """The model's own."""
+        return cls(tile_grid(model), model.config.upscale, model.config.out_channels)
+
+
+class Canvas:
+    """Where the restored tiles of an image, or of a batch of one size, are blended.
+
+    Attributes:
+        origins: (y, x) of each tile in input pixels, row by row.
+        total: what was added, (B, channels, H * upscale, W * upscale), in the type and on the device of ``like``.
+    """
+
+    def __init__(
+        self, shape: ModelShape, size: tuple[int, int, int], tile: int, overlap: int, *, like: Tensor | None = None
+    ) -> None:
+        """``size``: (batch, height, width) of the input; ``like``: float32 on the CPU by default."""
+        batch, height, width = size
+        self._upscale = shape.upscale
+        rows, columns = (tile_origins(side, tile, overlap, shape.grid) for side in (height, width))
+        self.origins = list(product(sorted(rows), sorted(columns)))
+        like = torch.empty(0) if like is None else like
+        self.total = like.new_zeros(batch, shape.channels, height * shape.upscale, width * shape.upscale)
+        self._rows = dict(zip(rows, blending_weights(height, rows, tile, shape.upscale), strict=True))
+        self._columns = dict(zip(columns, blending_weights(width, columns, tile, shape.upscale), strict=True))
+
+    def add(self, origin: tuple[int, int], restored: Tensor) -> None:
+        """Add the restored tile (B, channels, h * upscale, w * upscale), or without B, that begins at ``origin``."""
+        y, x = origin
+        height, width = restored.shape[-2:]
+        weights = (self._rows[y][:, None] * self._columns[x]).to(self.total)
+        area = self.total[..., y * self._upscale :, x * self._upscale :][..., :height, :width]
+        area += restored.to(self.total) * weights
 
 
 def tile_grid(model: SemanIR) -> int:

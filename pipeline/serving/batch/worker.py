@@ -25,10 +25,11 @@ from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
 from pipeline.serving.batch.journal import DEATHS, Journal
 from pipeline.serving.batch.plan import Planned
 from pipeline.serving.batch.record import Outcome, Row
-from pipeline.serving.tiles import ModelShape, restore_images
+from pipeline.serving.tiles import restore_images
 from pipeline.storage import open_storage
 from pipeline.storage.base import checked_key
 from pipeline.storage.lease import Pass
+from semanir.tiling import ModelShape
 
 TOPIC = "restored"
 GPU_TILES, GPU_PIXELS = 8, 4_000_000  # tiles in a batch; pixels of the images that are in hand together

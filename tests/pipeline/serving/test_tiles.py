@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import semanir
-from pipeline.serving.tiles import ModelShape, Tile, in_groups, restore_images
+from pipeline.serving.tiles import Tile, in_groups, restore_images
 from semanir.model import create_model
+from semanir.tiling import ModelShape
 
 
 @pytest.fixture(scope="module", params=["ushape_tiny", "columnar_tiny"])
