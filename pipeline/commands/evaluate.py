@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dataset", help="the set's published name, e.g. Set5 (default: the last part of its address)")
     add("--k", type=int, nargs="+", default=[], help="keys per token, one table row each (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels (default: about 256)")
-    add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
+    add("--overlap", type=int, help="pixels that tiles share (default: 32)")
     add("--self-ensemble", action="store_true", help="mean over eight flips and turns")
     add("--pictures", type=int, default=4, help="draw the first so many images (default: 4)")
     add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.evaluation.harm import evaluate_harm
     from pipeline.registry import AlteredModelError
     from pipeline.scoring.evaluate import map_here, map_on_ray
+    from semanir.tiling import DEFAULT_OVERLAP
 
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -73,13 +74,14 @@ def run(options: argparse.Namespace) -> int:
         where = Where(mapper, on_ray=True, device=device)
     # Workers have working folders of their own.
     images, output = [absolute(uri) for uri in options.images], absolute(check_output(options.output))
+    overlap = DEFAULT_OVERLAP if options.overlap is None else options.overlap
     if options.calibrate:
         text, problems = calibrate(images, output, where, console)
     else:
         request = Request(
             model=options.model, images=images[0], output=output, task=options.task,
             overrides=tuple(options.overrides), dataset=options.dataset, ks=tuple(options.k), tile=options.tile,
-            overlap=options.overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
+            overlap=overlap, self_ensemble=options.self_ensemble, pictures=options.pictures,
             key_maps=tuple(options.key_maps) if options.key_maps else None,
             lpips=options.lpips, protocol=options.protocol,
             experiment=None if options.no_mlflow else options.experiment,

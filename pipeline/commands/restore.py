@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--as-mosaic", action="store_true", help="take every gray picture for a Bayer mosaic, whatever it looks like")
     add("--k", type=int, help="keys per token, a knob of quality, in large windows of time (default: the model's)")
     add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
-    add("--overlap", type=int, default=32, help="pixels that tiles share (default: 32)")
+    add("--overlap", type=int, help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--max-pixels", type=int, default=200_000_000, help="larger images are refused")
@@ -60,6 +60,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.restoring.report import report
     from pipeline.restoring.restorer import Restorer
     from pipeline.restoring.run import check_writable, restore_files
+    from semanir.tiling import DEFAULT_OVERLAP
 
     output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterwards"))
     jobs = find_jobs(choice.inputs, output, print)
@@ -70,7 +71,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
             folder,
             k=options.k,
             tile=options.tile,
-            overlap=options.overlap,
+            overlap=DEFAULT_OVERLAP if options.overlap is None else options.overlap,
             device=options.device,
             strength=options.strength,
             as_mosaic=options.as_mosaic,
@@ -95,6 +96,7 @@ def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError
     from pipeline.serving.batch.run import Request, restore_on_ray
+    from semanir.tiling import DEFAULT_OVERLAP
 
     if len(choice.inputs) != 1:
         raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(choice.inputs)}")
@@ -106,7 +108,7 @@ def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
         model=choice.model,
         k=options.k,
         tile=options.tile,
-        overlap=options.overlap,
+        overlap=DEFAULT_OVERLAP if options.overlap is None else options.overlap,
         max_pixels=options.max_pixels,
         workers=options.workers,
         force=options.force,

@@ -32,6 +32,7 @@ from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
 from pipeline.storage.lease import Lease, sole_writer
+from semanir.tiling import DEFAULT_OVERLAP
 
 ASK_EVERY_S = 0.5
 
@@ -50,7 +51,7 @@ class Request:
     model: str
     k: int | None = None
     tile: int | None = None
-    overlap: int = 32
+    overlap: int = DEFAULT_OVERLAP
     max_pixels: int = 200_000_000
     workers: int | None = None
     device: str = "auto"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import semanir
 from pipeline.commands import door, main
 from pipeline.errors import UserError
+from semanir.tiling import DEFAULT_OVERLAP
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = {"torch", "numpy", "ray", "mlflow", "deepspeed", "pydantic", "rich", "PIL", "boto3", "pyarrow"}
@@ -93,3 +96,11 @@ def test_the_version_stands_in_one_place(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.strip() == semanir.__version__ == metadata.version("semanir-on-ray")
     project = (ROOT / "pyproject.toml").read_text()
     assert semanir.__version__ not in re.findall(r'^version = "(.*)"', project, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["restore", "evaluate"])
+def test_the_overlap_that_a_help_names_is_the_one_taken(name: str) -> None:
+    """Without a heavy import a help cannot ask for it."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"pipeline.commands.{name}").add_arguments(parser)
+    assert f"pixels that tiles share (default: {DEFAULT_OVERLAP})" in " ".join(parser.format_help().split())
