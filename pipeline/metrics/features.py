@@ -100,6 +100,9 @@ class Features(nn.Module):
                 yield image
 
 
+MOST_BYTES = 4 << 30  # VGG16 with its classifier has 0.6 GB
+
+
 def checked(weights: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], said: str) -> dict[str, Tensor]:
     """The ``wanted`` tensors (key -> shape) in float32, and no others.
 
@@ -112,7 +115,7 @@ def checked(weights: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]
             raise UserError(f"{said}: {key} is missing; expected shape {shape}; the file holds {names} …")
         if tuple(found.shape) != shape:
             raise UserError(f"{said}: {key} has shape {tuple(found.shape)}; expected {shape}")
-        if not bool(torch.isfinite(found).all()):
+        if not found.is_floating_point() or not bool(torch.isfinite(found.to(torch.float32)).all()):
             raise UserError(f"{said}: {key} holds values that are not finite; convert the published file again")
     return {key: weights[key].to(torch.float32) for key in wanted}
 
@@ -131,7 +134,9 @@ def read_tensors(uri: str, option: str) -> dict[str, Tensor]:
     storage = open_storage(folder or ("/" if uri.startswith("/") else "."))
     if not storage.exists(name):
         raise UserError(f"{option}: {uri} does not exist")
+    if (size := storage.size(name)) > MOST_BYTES:
+        raise UserError(f"{option}: {uri} has {size} bytes; at most {MOST_BYTES} are read")
     try:
         return load(storage.read(name))
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, RuntimeError, RecursionError) as error:
         raise UserError(f"{option}: {uri} is not a safetensors file ({error}); convert it once") from None

@@ -67,7 +67,7 @@ def decode_harm(text: str) -> Harm:
             for strength, mean, worst, key, before in record["points"]
         )
         return Harm(str(record["images"]), points)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not a harm curve: {error!r}") from None
 
 

@@ -18,7 +18,7 @@ from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.stream import StreamSettings
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.shipped import is_shipped, locate
 from pipeline.storage.fetch import fetch_folder
 from pipeline.tasks import TASKS
@@ -100,7 +100,11 @@ def load_initial(model: semanir.SemanIR, uri: str) -> None:
         UserError: nothing there, or the weights are another model's.
     """
     with TemporaryDirectory() as folder:
-        given = semanir.load(locate(uri) if is_shipped(uri) else fetch_folder(uri, Path(folder) / "weights"))
+        place = locate(uri) if is_shipped(uri) else fetch_folder(uri, Path(folder) / "weights")
+        try:
+            given = semanir.load(place)
+        except (ValueError, FileNotFoundError) as error:
+            raise UserError(f"model.init {uri}: {first_line(error)}") from None
     try:
         model.load_state_dict(given.state_dict())
     except RuntimeError as error:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 import semanir
+from pipeline.errors import UserError, first_line
 from pipeline.evaluation.model_source import open_model
+from pipeline.metrics.features import checked, read_tensors
 from pipeline.registry import ModelCard, sealed
 from pipeline.registry.seal import seal
 from pipeline.restoring.restorer import Restorer
+from pipeline.scoring.harm import Harm, HarmPoint, decode_harm
 from pipeline.shipped.locate import MODELS, locate, read_provenance
 from pipeline.tasks import TASKS
 from tests.fuzz.case import Case
@@ -35,6 +39,8 @@ def model_cases(scratch: Path) -> list[Case]:
         *(_case(folder, name) for name in files),
         Case("model digests.json", (folder / sealed.DIGESTS_FILE).read_bytes(), _with(folder, sealed.DIGESTS_FILE)),
         _provenance(shipped),
+        _tensors(scratch / "tensors.safetensors"),
+        Case("harm curve", Harm("d", (HarmPoint("sigma 25", 1.0, 0.5, "k", 20.0),)).encode().encode(), _harm),
         _shipped_digests(shipped),
     ]
 
@@ -73,6 +79,24 @@ def _with(folder: Path, name: str) -> object:
             (folder / name).write_bytes(sound)
 
     return read
+
+
+def _tensors(path: Path) -> Case:
+    """Weights of the frozen networks that metrics and losses look through."""
+    save_file({"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2)}, path)
+
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return checked(read_tensors(str(path), "--weights"), {"a.weight": (2, 3), "a.bias": (2,)}, "--weights")
+
+    return Case("frozen weights", path.read_bytes(), read)
+
+
+def _harm(data: bytes) -> object:
+    try:
+        return decode_harm(data.decode())
+    except ValueError as error:  # a version's curve that cannot be read counts as none
+        raise UserError(first_line(error)) from None
 
 
 def _copy_shipped(models: Path) -> Path:
