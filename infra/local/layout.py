@@ -101,8 +101,8 @@ class Layout:
     def short_path(self) -> Path:
         """A short name of the folder, for Unix sockets (a socket's path has at most 107 bytes).
 
-        It is a link in the temporary folder, or in /tmp where that has too long a name, named by a digest of the
-        folder's path.
+        It is a link in the temporary folder, or in /tmp where that has too long a name, named by a digest
+        of the folder's path.
 
         Raises:
             StackError: somebody else holds that name.

@@ -3,8 +3,8 @@
     ray job submit -- python jobs/tune.py jobs/configs/sweeps/k_and_depths.yaml --output runs/k_and_depths
     semanir tune jobs/configs/sweeps/asha.yaml --set num_trials=20
 
-The same command again continues an interrupted sweep. Exit status: 0 at least one trial finished, 1 none did, 2 bad
-input.
+The same command again continues an interrupted sweep. Exit status: 0 at least one trial finished, 1 none
+did, 2 bad input.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class UnsupportedImage(BadImage):
 def decode_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None) -> Levels:
     """The pixels as (H, W, C), C = 1 (gray) or 3 (RGB), upright.
 
-    More than 8 bits become uint16 over its whole range; all else is uint8. Transparency is dropped, palettes and CMYK
-    become RGB.
+    More than 8 bits become uint16 over its whole range; all else is uint8. Transparency is dropped, palettes
+    and CMYK become RGB.
 
     Args:
         data: the file.

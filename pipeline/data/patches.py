@@ -91,8 +91,7 @@ def _corner(height: int, width: int, size: int, rng: np.random.Generator) -> tup
 
 
 def make_patch_sampler(task: Task, settings: BaseModel, patch_size: int | Sequence[int]) -> PatchSampler:
-    """A function that makes {"lq", "gt"} of a decoded image: random crop and symmetry, then the task's
-    degradation.
+    """A function that makes {"lq", "gt"} of a decoded image: random crop and symmetry, then the task's degradation.
 
     Stored pairs keep their stored degradation instead, cropped and turned alike.
 

@@ -27,8 +27,7 @@ _lock = threading.Lock()
 def import_carried(code: Path, module: str) -> ModuleType:
     """Import ``module`` (such as ``"semanir"``) from the source tree ``code``.
 
-    Equal trees share one import; different trees never meet. Raises ModuleNotFoundError when it is not
-    carried.
+    Equal trees share one import; different trees never meet. Raises ModuleNotFoundError when it is not carried.
     """
     root = code.resolve()
     packages = frozenset(path.name for path in root.iterdir() if path.is_dir() and path.name != "__pycache__")

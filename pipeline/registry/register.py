@@ -72,9 +72,8 @@ def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     was begun: one READY version for each run and weights, with the aliases where they belong. The new version becomes
     champion when it beats the standing one under the same protocol, else challenger.
 
-    Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not
-    belong to the card's task; AlteredModelError when what would be registered does not load and reproduce its
-    probe.
+    Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not belong
+    to the card's task; AlteredModelError when what would be registered does not load and reproduce its probe.
     """
     client = connect()
     name = registered_name(card.task)

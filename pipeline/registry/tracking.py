@@ -163,8 +163,8 @@ class Tracker:
 def flat_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested configuration as dotted MLflow parameters; what is None or empty is left out.
 
-    A mapping whose keys are no names (data sets with their weights) is one parameter, as JSON: MLflow's keys take no
-    address.
+    A mapping whose keys are no names (data sets with their weights) is one parameter, as JSON: MLflow's
+    keys take no address.
     """
     flat: dict[str, Any] = {}
     for key, value in config.items():

@@ -44,8 +44,7 @@ def check_fits(picture: Picture, scale: int) -> None:
 def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None:
     """Write the file in one step: a reader sees all of it or none.
 
-    Raises FileExistsError when it exists and ``overwrite`` is false, OSError when the folder cannot be
-    written.
+    Raises FileExistsError when it exists and ``overwrite`` is false, OSError when the folder cannot be written.
     """
     encoded = encode(picture)
     path.parent.mkdir(parents=True, exist_ok=True)

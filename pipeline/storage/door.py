@@ -8,8 +8,7 @@ from pipeline.storage.local import LocalStorage
 
 
 def open_storage(uri: str, deadline_s: float | None = None) -> Storage:
-    """The store at ``s3://bucket/prefix`` or at a local path (``file://`` is understood too). Touches
-    nothing yet.
+    """The store at ``s3://bucket/prefix`` or at a local path (``file://`` is understood too). Touches nothing yet.
 
     Args:
         uri: where.

@@ -109,9 +109,7 @@ class Task:
         return gt[:height, :width]
 
     def to_gt_channels(self, image: Image) -> Image:
-        """Gray or RGB image -> the task's channels: rounded MATLAB luma for gray tasks, repeated gray for
-        RGB.
-        """
+        """Gray or RGB image -> the task's channels: rounded MATLAB luma for gray tasks, repeated gray for RGB."""
         return to_gray(image) if self.channels == 1 else to_rgb(image)
 
     def parse_settings(self, values: Mapping[str, Any] | None = None) -> TaskSettings:

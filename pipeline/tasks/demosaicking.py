@@ -1,6 +1,4 @@
-"""Demosaicking of an RGGB sensor. The network refines Malvar's interpolation, as the parent codebase GRL
-does.
-"""
+"""Demosaicking of an RGGB sensor. The network refines Malvar's interpolation, as the parent codebase GRL does."""
 
 from __future__ import annotations
 

@@ -17,9 +17,7 @@ from pipeline.tasks.settings import CleanShare, TaskSettings
 
 
 class DenoisingSettings(TaskSettings):
-    """The default range is Restormer's blind setting; it covers the benchmarks' 15, 25 and 50 with one
-    model.
-    """
+    """The default range is Restormer's blind setting; it covers the benchmarks' 15, 25 and 50 with one model."""
 
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 50.0)
     """Standard deviation of the noise, fixed or drawn per image."""

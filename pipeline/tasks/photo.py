@@ -1,9 +1,9 @@
 """What ordinary pictures have: they were resampled, are noisy as sensors are, were sharpened and saved as JPEG.
 
-In random order and strength, as BSRGAN (Zhang et al., "Designing a practical degradation model for deep blind image
-super-resolution", ICCV 2021) shuffles its degradations, but far milder: each step is left out often, each strength
-starts at nothing, and a share of the pictures is left as it is. A model for all pictures must above all not spoil the
-good ones.
+In random order and strength, as BSRGAN (Zhang et al., "Designing a practical degradation model for deep blind
+image super-resolution", ICCV 2021) shuffles its degradations, but far milder: each step is left out often, each
+strength starts at nothing, and a share of the pictures is left as it is. A model for all pictures must above all
+not spoil the good ones.
 """
 
 from __future__ import annotations

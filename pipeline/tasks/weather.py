@@ -54,8 +54,7 @@ def degrade(gt: Image, rng: Generator, settings: WeatherSettings) -> Image:
 def inverse_veil(lq: Image, settings: WeatherSettings) -> Image:
     """Baseline: undo rain's veil, taken as uniform and of the settings' middle strength.
 
-    For a fixed veil that is its exact inverse, with the streaks left in. For a random one it is no more than
-    a guess.
+    For a fixed veil that is its exact inverse, with the streaks left in. For a random one it is no more than a guess.
     """
     veil = settings.rain
     return remove_uniform_veil(lq, middle(veil.transmission), middle(veil.airlight))

@@ -89,8 +89,8 @@ def is_shared_out(parameter: nn.Parameter) -> bool:
 def without_stepping(engine: Any) -> Iterator[None]:
     """While the block runs, a step of ``engine`` drops the gradients and changes no weight, no moment and no count.
 
-    All of DeepSpeed's own step is taken, in every stage, with all that it frees and gathers, but for Adam's step at its
-    heart.
+    All of DeepSpeed's own step is taken, in every stage, with all that it frees and gathers, but for Adam's
+    step at its heart.
     """
     inner: Any = torch_optimizer(engine)
     inner.step = lambda closure=None: None  # on the instance, before the class's own

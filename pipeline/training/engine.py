@@ -83,10 +83,10 @@ class Engine:
         ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally`` is this rank's counts.
 
         No micro-batch waits for its loss: all of them stay on the device until the last gradient is queued, then one
-        all-reduce and one read tell every rank every micro-batch's loss, and only then the optimizer steps. So the test
-        for values that are not finite is exact in every ZeRO stage and with any accumulation: one of them anywhere, and
-        no rank changes weights, moments or the optimizer's count of steps, whatever it did to the gradients, which are
-        dropped (deepspeed_internals.without_stepping).
+        all-reduce and one read tell every rank every micro-batch's loss, and only then the optimizer steps. So the
+        test for values that are not finite is exact in every ZeRO stage and with any accumulation: one of them
+        anywhere, and no rank changes weights, moments or the optimizer's count of steps, whatever it did to the
+        gradients, which are dropped (deepspeed_internals.without_stepping).
         """
         self._accumulate(len(micro_batches), len(micro_batches[0][0]))
         losses = []

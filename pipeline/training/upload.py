@@ -43,8 +43,8 @@ def uploader(
 class KeepNewest(ray.train.UserCallback):
     """Deletes old checkpoints when one more has arrived from every rank.
 
-    Ray Train's own ``num_to_keep`` knows only those that it noted since it started, and fails a run over one that is
-    gone.
+    Ray Train's own ``num_to_keep`` knows only those that it noted since it started, and fails a run over
+    one that is gone.
     """
 
     def __init__(self, shelf_uri: str, deadline_s: float, number: int, lease: Pass | None = None) -> None:

@@ -53,8 +53,8 @@ def pack_dataset(
         force: the reason why another packer that writes there is to be pushed aside.
 
     Raises:
-        UserError: nothing to pack, two equal keys, another dataset or a packer at ``output``, or too many corrupt
-            images.
+        UserError: nothing to pack, two equal keys, another dataset or a packer at ``output``, or too
+            many corrupt images.
     """
     settings = settings or PackSettings()
     if not sources:

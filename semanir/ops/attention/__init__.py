@@ -34,9 +34,8 @@ def key_semantic_attention(
     backend: a name of :data:`semanir.ops.attention.backends.BACKENDS`, or ``auto`` (see
         :func:`semanir.ops.attention.choose.choose_backend`).
 
-    Returns (M, H, N, d) in value's type. Differentiable in query, key, value, scale and bias.
-    Raises ValueError for a wrong shape, type, device or an unknown backend; RuntimeError for one that cannot
-    run.
+    Returns (M, H, N, d) in value's type. Differentiable in query, key, value, scale and bias. Raises ValueError for a
+    wrong shape, type, device or an unknown backend; RuntimeError for one that cannot run.
     """
     _check_shapes(query, key, value, dictionary, scale, bias)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, scale, bias))
