@@ -44,6 +44,7 @@ GROUPS = {
         ("pipeline/degradations",),
         ("tests/pipeline/degradations", "tests/pipeline/tasks"),
         without=("pipeline/degradations/kernel_file.py",),  # reads files: tested through them
+        every=2,
     ),
     "metrics": Group(
         ("pipeline/metrics",),

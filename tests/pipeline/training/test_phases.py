@@ -17,9 +17,9 @@ from pipeline.errors import UserError
 from pipeline.training.phases import learning_rate_at, phase_of, training_phases
 
 
-def config(**training: Any) -> RunConfig:
+def config(data: dict[str, Any] | None = None, **training: Any) -> RunConfig:
     values = {"steps": 6, "global_batch_size": 8, "learning_rate": 1.0, "schedule": {"kind": "cosine"}, **training}
-    data = {"train": "unused", "val": "unused", "patch_size": 32}
+    data = {"train": "unused", "val": "unused", "patch_size": 32, **(data or {})}
     return resolve({"defaults": {"storage": "unused", "data": data, "training": values}}, "denoising_color")
 
 
@@ -63,6 +63,12 @@ def test_a_micro_batch_grows_no_larger_than_in_the_largest_world() -> None:
     assert [fixed.micro_batch(world) for world in (1, 2, 4)] == [8, 4, 2]
     assert [elastic.micro_batch(world) for world in (1, 2, 4)] == [2, 2, 2]
     assert [named.micro_batch(world) for world in (1, 2, 4)] == [1, 1, 1]
+    # Four workers have 3 samples each; with six, each has 2: so one at a time, which divides the 3.
+    (uneven,) = training_phases(config(num_workers=[4, 6], global_batch_size=12))
+    assert [uneven.micro_batch(world) for world in (4, 6)] == [1, 2]
+    # The two crops of an image stay together.
+    (crops,) = training_phases(config({"crops_per_image": 2}, num_workers=[4, 6], global_batch_size=24))
+    assert [crops.micro_batch(world) for world in (4, 6)] == [2, 4]
     assert elastic.data_phase(1) == Phase(steps=6, global_batch_size=8, micro_batch_size=2)
 
 
