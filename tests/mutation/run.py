@@ -92,6 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"some of: {', '.join(GROUPS)} (default: all)")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="slips tried at once (default: CPUs)")
+    parser.add_argument("--every", type=int, help="try one slip in so many (default: as groups.py says)")
     parser.add_argument("--survivors", action="store_true", help="show what lived in the last run, and run nothing")
     options = parser.parse_args(arguments)
     if unknown := set(options.groups) - set(GROUPS):
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = BUILD / name.replace(" ", "_")
         if not options.survivors:
             prepare(folder, GROUPS[name])
-            sample(folder, GROUPS[name].every)
+            sample(folder, options.every or GROUPS[name].every)
             command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(options.processes)]
             with (folder / "log").open("w", encoding="utf-8") as log:
                 subprocess.run(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=log, check=True)
@@ -112,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         tried = score.seen + len(score.lived)
         line = f"{name}: {score.seen} of {tried} slips seen, {score.share:.1%} ({score.hung} of them hung); "
         left = f"; {score.left} not tried yet" if score.left else ""
-        left += f"; a sample, {score.left_out} others left out" if score.left_out else ""
+        left += f"; a sample: {score.left_out} others were left out" if score.left_out else ""
         print(f"{line}{score.excused} are no slips{left}", flush=True)
         missed |= score.share < LIMIT or bool(score.left)
     return 1 if missed else 0

@@ -141,6 +141,15 @@ def test_backends_give_one_model(backend: str) -> None:
         )
 
 
+@pytest.mark.parametrize(("name", "depths"), [("ushape_tiny", (2, 1, 1)), ("columnar_tiny", (2,))])
+def test_everything_is_made_where_the_image_is(name: str, depths: tuple[int, ...]) -> None:
+    """The meta device computes nothing, but refuses tensors of another: what a GPU would say, on any machine."""
+    model = tiny(name, attention="mask", depths=depths).to("meta")
+    image = torch.rand(1, 3, 20, 13, device="meta")  # padded, and cut by shifted windows
+    tiled = semanir.restore_tiled(model, image[0], 24, 8)
+    assert (tiled.device.type, tiled.shape[1]) == ("meta", 20 * model.config.upscale)
+
+
 def test_bfloat16_autocast_trains() -> None:
     model, x = tiny("ushape_tiny").train(), torch.rand(1, 3, 16, 16)
     exact = model(x)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.data.batches import BatchSchedule, Phase, data_position_digest
 from pipeline.data.mixture import MixedOrder, mixture_digest, open_datasets
+from pipeline.data.order import SampleOrder
 from pipeline.errors import UserError
 
 A: Any = SimpleNamespace(digest="aa", samples_per_shard=np.array([4, 3]), uri="a")
@@ -71,6 +72,9 @@ def test_each_set_is_ordered_by_a_seed_of_its_own() -> None:
     first, second = ([(p.shard, p.row) for p in map(one.place, range(21))] for one in order.orders)
     assert sorted(first) == sorted(second)
     assert first != second
+    for number, seed in enumerate((5, 6)):
+        alone = SampleOrder(A.samples_per_shard, seed, 1, 2)
+        assert [order.orders[number].place(n) for n in range(21)] == [alone.place(n) for n in range(21)]
     largest = MixedOrder.of([(A, 1), (B, 1)], seed=2**64 - 1, streams=1, block_size=2)
     assert [largest.orders[1].place(n) for n in range(7)] == [
         MixedOrder.of([(A, 1)], seed=0, streams=1, block_size=2).orders[0].place(n) for n in range(7)
