@@ -61,10 +61,10 @@ def test_a_model_is_found_whole_and_restores(shipped: Path) -> None:
 def test_a_changed_or_missing_file_is_refused_by_name(shipped: Path, file: str) -> None:
     path = shipped / "demosaicking" / file
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(UserError, match=rf"{file} is not the file that was shipped"):
+    with pytest.raises(UserError, match=rf"{file}. is not the file that was shipped"):
         locate("shipped:demosaicking", shipped)
     path.unlink()
-    with pytest.raises(UserError, match=rf"{file} is not the file that was shipped"):
+    with pytest.raises(UserError, match=rf"{file}. is not the file that was shipped"):
         locate("shipped:demosaicking", shipped)
 
 
