@@ -42,7 +42,7 @@ GROUPS = {
     ),
     "degradations": Group(
         ("pipeline/degradations",),
-        ("tests/pipeline/degradations", "tests/pipeline/tasks"),
+        ("tests/pipeline/degradations",),
         without=("pipeline/degradations/kernel_file.py",),  # reads files: tested through them
         every=2,
     ),

@@ -8,8 +8,9 @@ from numpy.random import Generator, Philox
 from skimage.color import rgb2ycbcr
 
 from pipeline.degradations.color import to_gray, to_rgb, to_y
+from pipeline.degradations.noise import clipped_and_truncated
 from pipeline.degradations.quantize import from_uint8, quantize, to_uint8
-from pipeline.degradations.ranges import draw, draw_int
+from pipeline.degradations.ranges import draw, draw_int, middle, spared
 from pipeline.degradations.resize import bicubic_down, bicubic_up, resize
 
 
@@ -57,6 +58,27 @@ def test_integer_draws_are_even_and_fixed_ranges_take_a_draw_too(generator):
     assert draw(fixed, (2.5, 2.5)) == 2.5
     draw(ranged, (0.0, 9.0))
     assert fixed.random() == ranged.random()
+
+
+def test_the_spared_share_takes_a_draw_only_where_there_is_one(generator):
+    rng = generator(2)
+    assert sum(spared(rng, 0.3) for _ in range(4000)) == pytest.approx(1200, abs=100)
+    assert spared(rng, 1.0)
+    for share in (None, 0.0):
+        drawn, untouched = generator(3), generator(3)
+        assert not spared(drawn, share)
+        assert drawn.random() == untouched.random()
+
+
+def test_the_middle_of_a_range():
+    assert middle((1.0, 4.0)) == 2.5
+    assert middle((3.0, 3.0)) == 3.0
+
+
+def test_truncation_cuts_the_decimals_of_clipped_levels():
+    values = np.array([-3.0, 0.0, 0.999, 1.0, 24.9, 254.99, 255.0, 300.0], np.float32).reshape(2, 4, 1) / 255
+    levels = clipped_and_truncated(values + np.float32(1e-7)) * 255
+    np.testing.assert_allclose(levels.ravel(), [0, 0, 0, 1, 24, 254, 255, 255], atol=1e-4)
 
 
 def test_shrinking_is_linear_light_preserving_and_on_the_8_bit_grid(photo):
