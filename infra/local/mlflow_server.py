@@ -30,7 +30,9 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
     database = str(layout.mlflow_data / "auth.db").replace("%", "%%")
     lines = ("[mlflow]", "default_permission = NO_PERMISSIONS", f"database_uri = sqlite:///{database}")
     asks = "authorization_function = mlflow.server.auth:authenticate_request_basic_auth"
-    write_private(layout.mlflow_auth, "\n".join((*lines, asks, "")))
+    # A password's check takes a tenth of a second by design, and every call has one: who was let in is remembered.
+    remembers = "auth_cache_ttl_seconds = 3600"
+    write_private(layout.mlflow_auth, "\n".join((*lines, asks, remembers, "")))
     argv = [
         str(Path(sys.prefix) / "bin" / "mlflow"),
         "server",

@@ -13,11 +13,14 @@ set -eu
 umask 077
 config=$(mktemp -d)/auth.ini
 # The file is read by Python's configparser, to which a single % is the start of a reference.
+# A password's check takes a tenth of a second by design, and every call has one: each worker remembers for a minute whom it let
+# in, so a changed password counts a minute later.
 cat > "$config" <<EOF
 [mlflow]
 default_permission = ${MLFLOW_AUTH_DEFAULT_PERMISSION:-READ}
 database_uri = $(printf %s "$MLFLOW_AUTH_DATABASE_URI" | sed 's/%/%%/g')
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 EOF
 export MLFLOW_AUTH_CONFIG_PATH="$config"
 

@@ -147,7 +147,7 @@ def test_an_empty_section_is_none(tmp_path: Path, document: dict[str, Any]) -> N
     [
         ("training.schedule.kindd=cosine", "unknown key 'training.schedule.kindd' (there are: final_ratio, gamma, "),
         ("training.schedule=3", "'training.schedule' must be a mapping, not 3"),
-        ("modle.k=3", "unknown key 'modle' (there are: data, model, seed, setting, storage, training)"),
+        ("modle.k=3", "unknown key 'modle' (there are: data, harm_images, model, seed, setting, storage, training)"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_whole_path(override: str, said: str) -> None:
