@@ -74,10 +74,10 @@ def write_plan(storage: Storage, planned: Iterable[Planned], per_part: int = NAM
     return parts, names
 
 
-def read_part(storage: Storage, number: int) -> pa.Table:
-    """The rows of one part, with the columns of ``Planned``. Raises UserError when they are not what was written."""
+def read_part(storage: Storage, number: int) -> list[Planned]:
+    """The images of one part. Raises UserError when they are not what was written."""
     rows = read_rows(storage, part_key(number), SCHEMA, "run the same command again", ("length", "span_sha256"))
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    return [Planned(**row) for row in rows]
 
 
 def part_key(number: int) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
@@ -26,7 +25,7 @@ from pipeline.registry.sealed import file_digest
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.batch.journal import fold, journal_rows
 from pipeline.serving.batch.names import check_places, list_names
-from pipeline.serving.batch.plan import read_part, with_known, write_plan
+from pipeline.serving.batch.plan import with_known, write_plan
 from pipeline.serving.batch.progress import Progress, report
 from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.worker import Order, Worker
@@ -138,18 +137,7 @@ def _workers(request: Request) -> tuple[int, str]:
 def _stream(order: Order, board: Board, parts: int, workers: int) -> None:
     """Let Ray Data carry the parts of the plan to the workers; a dead worker's part goes to another."""
     import ray
-    from ray.data import DataContext, Datasource, ReadTask
-    from ray.data.block import BlockMetadata
-
-    class PlanSource(Datasource):
-        """The parts of the plan, read when a worker is about to need them."""
-
-        def get_read_tasks(self, parallelism: int, *args: Any, **kwargs: Any) -> list[ReadTask]:
-            about = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-            return [ReadTask(_reader(order.output, part), about) for part in range(parts)]
-
-        def estimate_inmemory_data_size(self) -> int | None:
-            return None
+    from ray.data import DataContext
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -157,9 +145,10 @@ def _stream(order: Order, board: Board, parts: int, workers: int) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     on_gpu = order.device.startswith("cuda")
     try:
-        # Reading a part of the plan is one small request that must not wait for a CPU: workers hold them all until the
-        # end, and would wait for the parts.
-        dataset = ray.data.read_datasource(PlanSource(), override_num_blocks=parts, num_cpus=0).map_batches(
+        # Numbers alone: a worker reads its part itself. Read by tasks of Ray Data, which need next to no CPU, all parts
+        # would be read at once, each in a process of Python that first has to start.
+        numbers = ray.data.from_blocks([pa.table({"part": [part]}) for part in range(parts)])
+        dataset = numbers.map_batches(
             Worker,
             batch_size=None,
             batch_format="pyarrow",
@@ -177,14 +166,6 @@ def _stream(order: Order, board: Board, parts: int, workers: int) -> None:
             if isinstance(cause, UserError)
             else UserError(f"the run ended early ({first_line(cause or error)}); the same command continues it")
         ) from error
-
-
-def _reader(output: str, part: int) -> Any:
-    def read() -> Iterator[pa.Table]:
-        table = read_part(open_storage(output), part)
-        yield table.append_column("part", pa.array([part] * table.num_rows, pa.int64()))
-
-    return read
 
 
 @contextmanager

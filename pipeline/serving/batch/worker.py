@@ -23,7 +23,7 @@ from pipeline.restoring.restorer import Prepared, Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
 from pipeline.serving.batch.journal import DEATHS, Journal
-from pipeline.serving.batch.plan import Planned
+from pipeline.serving.batch.plan import Planned, read_part
 from pipeline.serving.batch.record import Outcome, Row
 from pipeline.serving.tiles import restore_images
 from pipeline.storage import open_storage
@@ -83,11 +83,14 @@ class Worker:
         self._posted = time.monotonic()
         self._news: dict[str, int] = {}
 
-    def __call__(self, part: pa.Table) -> pa.Table:
-        """Restore a part (the columns of ``Planned`` and its number); returns the number of each outcome."""
+    def __call__(self, numbers: pa.Table) -> pa.Table:
+        """Restore the parts of these numbers; returns how many names each has."""
+        names = [self._restore_part(number) for number in numbers.column("part").to_pylist()]
+        return numbers.append_column("names", pa.array(names, pa.int64()))
+
+    def _restore_part(self, number: int) -> int:
         self._order.lease.check()
-        number = part.column("part")[0].as_py()
-        planned = [Planned(**row) for row in part.drop_columns("part").to_pylist()]
+        planned = read_part(self._output, number)
         journal = Journal(self._output, number)
         done = {row.source for row in journal.rows}
         left = [one for one in planned if one.source not in done]
@@ -97,7 +100,7 @@ class Worker:
                 self._tell(row.outcome)
         journal.finish()
         self._post()
-        return pa.table({"part": [number], "names": [len(planned)]})
+        return len(planned)
 
     def _restore(self, journal: Journal, planned: Iterable[Planned], pool: ThreadPoolExecutor) -> Iterator[Row]:
         """Rows as they come: reading runs ahead of the model, encoding and writing behind it."""

@@ -85,8 +85,8 @@ def test_the_plan_is_cut_into_parts_that_hold_every_name_once(tmp_path):
     store = open_storage(str(tmp_path))
     names = [Name(f"{number:03d}", f"key{number}", number, None if number % 2 else 5, b"x") for number in range(11)]
     assert write_plan(store, with_known(names, [], "s"), per_part=4) == (3, 11)
-    rows = [one for part in range(3) for one in read_part(store, part).to_pylist()]
-    assert [(one["source"], one["key"], one["start"], one["length"]) for one in rows] == [
+    rows = [one for part in range(3) for one in read_part(store, part)]
+    assert [(one.source, one.key, one.start, one.length) for one in rows] == [
         (name.source, name.key, name.start, name.length) for name in names
     ]
     assert part_key(9) < part_key(10)
