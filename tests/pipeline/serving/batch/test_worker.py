@@ -1,0 +1,118 @@
+"""One worker in this process, with a real model and real files: what Ray Data calls for each part of the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pipeline.data.packing.encode import PackSettings
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
+from pipeline.restoring.read import read_picture
+from pipeline.restoring.restorer import Restorer
+from pipeline.restoring.write import encode
+from pipeline.serving.batch.journal import Journal, journal_key, journal_rows
+from pipeline.serving.batch.names import list_names
+from pipeline.serving.batch.plan import with_known, write_plan
+from pipeline.serving.batch.record import Row
+from pipeline.serving.batch.worker import Order, Worker
+from pipeline.storage import open_storage
+from pipeline.storage.lease import HeldElsewhere, take
+from tests.pipeline.serving.batch.conftest import make_images
+
+
+class Ears:
+    """In place of the board that tells the driver."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def post(self, topic: str, news: dict[str, int]) -> None:
+        for outcome, count in news.items():
+            self.counts[outcome] = self.counts.get(outcome, 0) + count
+
+
+def plan(source: Path, output: Path, per_part: int) -> int:
+    names = list_names(open_storage(str(source)))
+    return write_plan(open_storage(str(output)), with_known(names, [], "s"), per_part)[0]
+
+
+def worker(source: Path, output: Path, model: Path, lease: Any) -> Worker:
+    order = Order(
+        source=str(source), output=str(output), model=str(model), settings="s", k=3, tile=None, overlap=32,
+        max_pixels=10**6, device="cpu", lease=lease.to_pass_on(),
+    )  # fmt: skip
+    return Worker(order, Ears())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lease(tmp_path: Path) -> Any:
+    held = take(open_storage(str(tmp_path / "out")), "the output")
+    yield held
+    held.release()
+
+
+def rows_of(output: Path) -> dict[str, Row]:
+    return {row.source: row for row in journal_rows(open_storage(str(output)))}
+
+
+def test_parts_are_read_restored_and_noted(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    names = make_images(source, 7)
+    (source / "odd\\name.png").write_bytes((source / names[0]).read_bytes())
+    (source / "z.png").write_bytes(b"no image")
+    assert plan(source, output, per_part=4) == 3
+    answer = worker(source, output, tiny_model, lease)(pa.table({"part": [0, 2, 1]}))
+    assert answer.to_pylist() == [{"part": 0, "names": 4}, {"part": 2, "names": 1}, {"part": 1, "names": 4}]
+    rows = rows_of(output)
+    assert {name for name, row in rows.items() if row.outcome == "restored"} == set(names)
+    assert rows["z.png"].kind == "unusable image"
+    assert "leaves its folder" in rows["odd\\name.png"].why
+    restorer = Restorer(tiny_model, k=3, device="cpu")
+    for name in names[::3]:
+        assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
+
+
+def test_a_packed_data_set_gives_a_file_for_each_key(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    images, source, output = tmp_path / "images", tmp_path / "in", tmp_path / "out"
+    names = make_images(images, 5)
+    pack_dataset(folder_sources(str(images)), str(source), PackSettings(shard_bytes=4000))
+    parts = plan(source, output, per_part=64)
+    worker(source, output, tiny_model, lease)(pa.table({"part": list(range(parts))}))
+    assert {row.outcome for row in rows_of(output).values()} == {"restored"}
+    made = sorted(path.relative_to(output).as_posix() for path in output.rglob("*.png"))
+    assert made == sorted(f"{name.rpartition('.')[0]}.png" for name in names)
+    with Image.open(output / made[0]) as restored:
+        assert np.asarray(restored).shape == (16, 16, 3)
+
+
+def test_a_worker_goes_on_where_a_dead_one_was(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    names = make_images(source, 6)
+    plan(source, output, per_part=64)
+    dead = Journal(open_storage(str(output)), 0)  # an attempt that never ended
+    dead.begin(names[0])
+    first = worker(source, output, tiny_model, lease)
+    first(pa.table({"part": [0]}))
+    assert {row.outcome for row in rows_of(output).values()} == {"restored"}
+    before = {name: (output / name).stat().st_mtime_ns for name in names}
+    first(pa.table({"part": [0]}))  # Ray Data may ask for a part again
+    assert {name: (output / name).stat().st_mtime_ns for name in names} == before
+    assert (output / journal_key(0)).is_file()
+
+
+def test_a_worker_whose_run_lost_the_output_writes_nothing(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    make_images(source, 2)
+    plan(source, output, per_part=64)
+    other = take(open_storage(str(output)), "the output", force="a test")
+    with pytest.raises(HeldElsewhere, match="taken over by"):
+        worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
+    other.release()
+    assert rows_of(output) == {}
+    assert not list(output.rglob("*.png"))
