@@ -15,7 +15,7 @@ from pipeline.training.context import WorkerContext
 from pipeline.training.engine import Engine
 from pipeline.training.loop import take_step
 from pipeline.training.losses import get_loss
-from pipeline.training.plan import TrainingPlan
+from pipeline.training.training_plan import TrainingPlan
 
 BATCH, PATCH, RATE = 8, 64, 1e-4
 CHECKED_STEPS, TOLERANCE = 3, 1e-4

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.addresses import absolute, check_output
     from pipeline.cluster import connect
     from pipeline.errors import UserError
-    from pipeline.evaluation.evaluate import Request, Where, calibrate, evaluate_model
+    from pipeline.evaluation.command import Request, Where, calibrate, evaluate_model
     from pipeline.evaluation.harm import evaluate_harm
     from pipeline.registry import AlteredModelError
     from pipeline.scoring.evaluate import map_here, map_on_ray

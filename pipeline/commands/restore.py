@@ -58,8 +58,8 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.registry import AlteredModelError, pull
     from pipeline.restoring.files import find_jobs
     from pipeline.restoring.report import report
+    from pipeline.restoring.restore_files import check_writable, restore_files
     from pipeline.restoring.restorer import Restorer
-    from pipeline.restoring.run import check_writable, restore_files
     from semanir.tiling import DEFAULT_OVERLAP
 
     output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterwards"))
@@ -95,7 +95,7 @@ def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.addresses import absolute, check_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError
-    from pipeline.serving.batch.run import Request, restore_on_ray
+    from pipeline.serving.batch.on_ray import Request, restore_on_ray
     from semanir.tiling import DEFAULT_OVERLAP
 
     if len(choice.inputs) != 1:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.evaluation.evaluate import Request, Where, is_baseline, plan_request, shifted
+from pipeline.evaluation.command import Request, Where, is_baseline, plan_request, shifted
 from pipeline.evaluation.figures import draw_harm
+from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.model_source import open_model
 from pipeline.evaluation.progress import show
-from pipeline.evaluation.run import run_plan
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.harm_tag import tag_harm
 from pipeline.scoring.evaluate import supply

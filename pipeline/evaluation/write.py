@@ -11,7 +11,7 @@ from pipeline.data.whole import read_image
 from pipeline.errors import UserError
 from pipeline.evaluation.figures import draw_curve, draw_key_maps
 from pipeline.evaluation.key_maps import key_maps
-from pipeline.evaluation.run import file_name
+from pipeline.evaluation.measure import file_name
 from pipeline.evaluation.summary import curve, table
 from pipeline.scoring.observe import observe
 from pipeline.scoring.parquet import encode_scores

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
-from pipeline.restoring.run import Outcome
 
 
 def report(

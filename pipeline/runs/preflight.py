@@ -16,7 +16,7 @@ from pipeline.tasks import TASKS
 from pipeline.training.engine import check_zero_block
 from pipeline.training.losses import check_loss
 from pipeline.training.phases import training_phases
-from pipeline.training.plan import model_config
+from pipeline.training.training_plan import model_config
 
 
 def check_runs(configs: Sequence[RunConfig]) -> None:

@@ -26,9 +26,9 @@ from pipeline.training.context import StopRun, WorkerContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.engine_state import load_engine, save_engine
-from pipeline.training.plan import TrainingPlan
 from pipeline.training.proof import Saving
 from pipeline.training.state import TrainingState
+from pipeline.training.training_plan import TrainingPlan
 from pipeline.training.validate import Validator
 
 

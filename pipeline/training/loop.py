@@ -18,10 +18,10 @@ from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
 from pipeline.training.meter import Meter, flops_per_sample, memory_mib
 from pipeline.training.phases import learning_rate_at
-from pipeline.training.plan import TrainingPlan
 from pipeline.training.profile import StepProfile
 from pipeline.training.schedule import draw_k
 from pipeline.training.state import TrainingState
+from pipeline.training.training_plan import TrainingPlan
 from pipeline.training.validate import Validator
 from pipeline.training.worker_log import WorkerLog
 

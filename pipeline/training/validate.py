@@ -13,8 +13,8 @@ import semanir
 from pipeline.data.whole import iter_whole_images
 from pipeline.scoring.evaluate import score_restored
 from pipeline.training.context import WorkerContext
-from pipeline.training.plan import TrainingPlan
 from pipeline.training.state import TrainingState
+from pipeline.training.training_plan import TrainingPlan
 
 GATHER_TIMEOUT = timedelta(hours=2)  # ranks finish their images at different times; a dead peer still shows at once
 

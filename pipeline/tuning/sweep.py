@@ -21,7 +21,7 @@ from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Lease, sole_writer
-from pipeline.training.plan import model_config
+from pipeline.training.training_plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner
 from pipeline.tuning.search import DRIVER_RESOURCES, concurrency, param_space, scheduler, searcher

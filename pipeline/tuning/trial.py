@@ -15,7 +15,7 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage.lease import Pass
 from pipeline.training.launch import run_training
-from pipeline.training.plan import model_config
+from pipeline.training.training_plan import model_config
 from pipeline.tuning.space import SweepSettings, trial_config, unlabeled
 
 PSNR, STEP, MACS, PARAMETERS, CHECKPOINT = "best_psnr", "step", "macs", "parameters", "checkpoint_uri"

@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.errors import UserError
-from pipeline.evaluation.run import PLAN_FILE, claim, stored_scores
+from pipeline.evaluation.measure import PLAN_FILE, claim, stored_scores
 from pipeline.metrics.catalog import METRICS
 from pipeline.scoring.parquet import encode_scores
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Score
 from pipeline.serving.batch.journal import ATTEMPTS, Journal
 from pipeline.serving.batch.names import Name
-from pipeline.serving.batch.plan import part_key, read_part, with_known, write_plan
+from pipeline.serving.batch.parts import part_key, read_part, with_known, write_plan
 from pipeline.serving.batch.record import RECORD_NAME, Row, encode_rows, read_record
 from pipeline.storage import open_storage
 from pipeline.storage.lease import _UNREADABLE, FOLDER, _died_here, _numbers, _read

@@ -16,7 +16,7 @@ from pipeline.data.shard_cache import CacheSettings
 from pipeline.errors import UserError
 from pipeline.runs.preflight import check_data
 from pipeline.training.context import PlainContext
-from pipeline.training.plan import TrainingPlan
+from pipeline.training.training_plan import TrainingPlan
 
 
 def config(train: Any, val: str = "val") -> RunConfig:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.evaluation.run import run_plan
+from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.summary import table
 from pipeline.metrics.lpips import read_lpips
 from pipeline.scoring.evaluate import map_here, supply

@@ -13,8 +13,8 @@ from pipeline.restoring.files import Job
 from pipeline.restoring.fitness import misgivings
 from pipeline.restoring.picture import Picture
 from pipeline.restoring.read import read_picture
+from pipeline.restoring.restore_files import restore_files
 from pipeline.restoring.restorer import Restorer
-from pipeline.restoring.run import restore_files
 from pipeline.tasks import TASKS
 from tests.pipeline.restoring.test_restorer import Folder, sealed_model
 

@@ -12,8 +12,8 @@ from rich.console import Console
 import semanir
 from pipeline.restoring.files import Job
 from pipeline.restoring.report import report
+from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
-from pipeline.restoring.run import Outcome
 
 
 def test_one_large_image_shows_its_tiles(tmp_path: Path) -> None:

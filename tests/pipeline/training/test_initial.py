@@ -8,7 +8,7 @@ import pytest
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.training.plan import load_initial
+from pipeline.training.training_plan import load_initial
 
 SMALL = {"embed_dim": 8, "depths": (1, 1, 1), "window_size": 4, "k": 4, "bias_hidden_dim": 8}
 

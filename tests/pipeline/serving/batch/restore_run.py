@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.cluster import own_cluster
-from pipeline.serving.batch.run import Request, restore_on_ray
+from pipeline.serving.batch.on_ray import Request, restore_on_ray
 
 if __name__ == "__main__":
     with own_cluster(2):

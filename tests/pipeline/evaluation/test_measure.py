@@ -14,7 +14,7 @@ import pytest
 import semanir
 from pipeline.data.whole import read_image
 from pipeline.errors import UserError
-from pipeline.evaluation.run import run_plan
+from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.summary import table
 from pipeline.scoring.evaluate import ImageJob, ImageResult, map_here, supply
 from pipeline.scoring.observe import observe

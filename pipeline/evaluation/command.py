@@ -14,9 +14,9 @@ from rich.console import Console
 from pipeline.config import deep_merge, parse_override
 from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
+from pipeline.evaluation.measure import claim, run_plan
 from pipeline.evaluation.model_source import ModelSource, open_model
 from pipeline.evaluation.progress import show
-from pipeline.evaluation.run import claim, run_plan
 from pipeline.evaluation.summary import table
 from pipeline.evaluation.write import copy_to, key_maps_picture, write_results
 from pipeline.metrics.lpips import LpipsWeights, read_lpips
