@@ -47,7 +47,7 @@ def run_plan(
         UserError: ``output`` holds another evaluation, or an image cannot be measured.
     """
     claim(plan, output)
-    wanted = set(applicable(plan.resolved_task.convention, perceptual=bool(plan.lpips)))
+    wanted = set(applicable(plan.convention, perceptual=bool(plan.lpips)))
     done = stored_scores(output, wanted)
     scores = [score for index in sorted(done) for score in done[index]]
     progress(len(done))

@@ -10,7 +10,7 @@ from pipeline.evaluation.published import SOURCE, published_rows
 from pipeline.metrics.catalog import METRICS
 from pipeline.scoring.plan import Plan, describe_setting
 from pipeline.scoring.protocol import ALL_IN_ONE
-from pipeline.scoring.record import RESTORED, Mean
+from pipeline.scoring.record import MOST_DB, RESTORED, Mean
 
 
 def table(plan: Plan, found: Sequence[Mean], model: str) -> str:
@@ -21,6 +21,9 @@ def table(plan: Plan, found: Sequence[Mean], model: str) -> str:
     for mean in found:
         figures = [f"{mean.values[name]:.{METRICS[name].digits}f}" if name in mean.values else "" for name in names]
         lines.append(_line([mean.label, *figures]))
+    capped = ", ".join(f"{mean.capped} of {mean.label}" for mean in found if mean.capped)
+    if capped:
+        lines += ["", f"An image counts {MOST_DB:g} dB at most, also one equal to the truth; so counted: {capped}."]
     lines += ["", *_published(plan)]
     return "\n".join([*lines, ""])
 

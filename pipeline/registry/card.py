@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.registry.client import MAX_DESCRIPTION
 from pipeline.registry.harm_tag import harm_section
 from pipeline.scoring.harm import Harm
-from pipeline.scoring.record import RESTORED, Score, by_image, mean_psnr
+from pipeline.scoring.record import MOST_DB, RESTORED, Score, by_image, mean_psnr
 from pipeline.tasks.base import Bounds
 
 
@@ -96,6 +96,8 @@ class ModelCard:
                 for before, after in shown
             ),
         ]
+        if any(MOST_DB in (before.psnr_db, after.psnr_db) for before, after in pairs):
+            lines.append(f"An image counts {MOST_DB:g} dB at most, also one equal to the truth.")
         if len(shown) < len(worst_first):
             lines.append(f"{len(worst_first) - len(shown)} better images are in the model's model_card.md.")
         lines += [

@@ -15,7 +15,7 @@ TOLERANCE_DB = 0.01  # between two curves: less than any machine's rounding matt
 class HarmPoint:
     """Change in PSNR at one strength, restored minus as it was, in dB: over all images, and of the worst one.
 
-    input_db: mean PSNR of the images as they were. Both are counted up to ``MOST_DB`` dB.
+    input_db: mean PSNR of the images as they were. An image counts as ``scoring.record`` says.
     """
 
     strength: str
@@ -76,14 +76,14 @@ def harm_point(strength: str, scores: Sequence[Score], baseline: str) -> HarmPoi
     pairs = [(images[baseline], images[RESTORED]) for images in by_image(scores)]
     if not pairs:
         raise ValueError(f"no images at {strength}")
-    changes = [_capped(after.psnr_db) - _capped(before.psnr_db) for before, after in pairs]
+    changes = [after.psnr_db - before.psnr_db for before, after in pairs]
     worst = min(range(len(pairs)), key=changes.__getitem__)
     return HarmPoint(
         strength,
         sum(changes) / len(changes),
         changes[worst],
         pairs[worst][1].key,
-        sum(_capped(before.psnr_db) for before, _ in pairs) / len(pairs),
+        sum(before.psnr_db for before, _ in pairs) / len(pairs),
     )
 
 
@@ -104,10 +104,6 @@ def harms_more(new: Harm | None, standing: Harm | None) -> bool:
             (point.worst_db, before[point.strength].worst_db),
         )
     )
-
-
-def _capped(psnr_db: float) -> float:
-    return min(MOST_DB, psnr_db)
 
 
 def _counted(psnr_db: float) -> str:

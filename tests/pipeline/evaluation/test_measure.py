@@ -20,6 +20,7 @@ from pipeline.scoring.evaluate import ImageJob, ImageResult, map_here, supply
 from pipeline.scoring.observe import observe
 from pipeline.scoring.parquet import decode_scores, encode_scores
 from pipeline.scoring.plan import Plan, describe_setting, make_plan
+from pipeline.scoring.protocol import PROTOCOLS
 from pipeline.scoring.record import RESTORED, means
 from pipeline.scoring.restore import restore_image
 from pipeline.scoring.weights import read_weights
@@ -86,6 +87,19 @@ def test_a_stopped_run_measures_only_what_is_missing(plan: Plan, tmp_path: Path)
     damaged.write_bytes(damaged.read_bytes()[:50])
     assert run_plan(plan, None, output, watched) == whole
     assert asked == [0, 2, 2]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("task", ["denoising_color", "jpeg_color"])
+def test_a_second_run_measures_nothing(image_set: str, tmp_path: Path, task: str, protocol: str) -> None:
+    plan = make_plan(task=TASKS[task], setting={}, images=image_set, baselines=("input",), protocol=protocol)
+    first = run_plan(plan, None, open_storage(str(tmp_path)), map_here)
+
+    def idle(jobs: Sequence[ImageJob]) -> Iterator[tuple[int, ImageResult]]:
+        assert jobs == []
+        return iter(())
+
+    assert run_plan(plan, None, open_storage(str(tmp_path)), idle) == first
 
 
 def test_an_output_belongs_to_one_evaluation(plan: Plan, tmp_path: Path) -> None:

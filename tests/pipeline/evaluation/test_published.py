@@ -105,3 +105,10 @@ def test_sets_are_known_by_name_and_folders_are_packed(tmp_path: Path) -> None:
 def test_a_set_without_published_rows_says_so(image_set: str) -> None:
     plan = make_plan(task=TASKS["sr_x2"], setting={}, images=image_set)
     assert "No published rows for sr_x2" in table(plan, [Mean("input", None, 5, {"psnr_db": 27.82})], "")
+
+
+def test_a_table_says_where_images_counted_sixty_decibels(image_set: str) -> None:
+    plan = make_plan(task=TASKS["denoising_color"], setting={}, images=image_set)
+    assert "counts 60 dB" not in table(plan, [MEAN], "")
+    shown = table(plan, [MEAN, replace(MEAN, method="restored", k=8, capped=2)], "")
+    assert "An image counts 60 dB at most, also one equal to the truth; so counted: 2 of restored, k = 8." in shown
