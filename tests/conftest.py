@@ -101,7 +101,8 @@ def unclaimed_environ() -> dict[str, str]:
     """This process's environment without anything that would make a part of the stack the user's own."""
     claims = {name for names in environment.CLAIMS.values() for name in names}
     own = environment.without_ours(os.environ)
-    return {name: value for name, value in own.items() if name not in claims}
+    # Ray gives its workers way to all else by default; beside the tests of the other process they would starve.
+    return {name: value for name, value in own.items() if name not in claims} | {"RAY_worker_niceness": "0"}
 
 
 @pytest.fixture(scope="session")
