@@ -121,7 +121,7 @@ def test_version_changelog_and_citation_agree() -> None:
 
 SHORT = (
     " --set training.steps=8 --set training.validate_every=4 --set training.checkpoint_every=4"
-    " --set training.schedule.warmup_steps=2"
+    " --set training.schedule.warmup_steps=2 --set training.global_batch_size=2 --set data.patch_size=32"
 )
 
 
@@ -132,7 +132,7 @@ def test_every_block_of_the_readme_runs_as_written(stack: Stack, trained: str, t
     rng = np.random.default_rng(0)
     for folder in ("photos", "check", "holiday", "scans"):
         (tmp_path / folder).mkdir()
-        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / folder / ("a.tif" if folder == "scans" else "a.png"))
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
     own = [block for block in blocks(ROOT / "README.md") if "photos/" in block or "holiday/" in block]
