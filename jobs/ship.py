@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the job; returns the exit status."""

@@ -16,7 +16,7 @@ _SCALING = f"{_TRAIN}.execution.scaling_policy"
 _STATES = f"{_TRAIN}.execution.controller.state"
 
 PRIVATE = {
-    # What the cluster has and may grow to: Ray Train asks the same way, there is no public one.
+    # What each node has free, and how far the autoscaler may grow the cluster: no public call of Ray says either.
     "state": "ray._private.state",
     "available_resources_per_node": "ray._private.state",
     # The process group's backend, whose start is where a worker's main thread can be reached.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import io
 import re
 import shlex
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +111,47 @@ def test_every_file_that_contributing_names_exists() -> None:
     named = set(re.findall(r"`((?:semanir|pipeline|jobs|tests|infra)/[\w./-]*)`", text))
     assert len(named) > 25
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+BRITISH = re.compile(
+    r"(?i)\b(?:neighbour\w*|centre[ds]?|centring|modell(?:ed|ing)|towards|afterwards|(?:up|down)wards|learnt|spelt|grey"
+    r"|(?:behavi|col|fav|hon)our\w*|\w*(?:initial|normal|optim|quant|raster|serial|synchron|util|vector|visual)is"
+    r"(?:e|ed|es|ing|ation)s?)\b"
+)
+NO_PROSE = re.compile(r"^```.*?^```$|`+[^`\n]+`+|benchmark\.py neighbours", re.MULTILINE | re.DOTALL)
+SOURCES = sorted(
+    path for folder in ("semanir", "pipeline", "jobs", "infra", "tests") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def prose(path: Path) -> Iterator[str]:
+    """What a file says to people: a page's text without its code, or the comments and docstrings of a module."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        yield text
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def british(text: str) -> list[str]:
+    return BRITISH.findall(NO_PROSE.sub(" ", text))
+
+
+def test_the_spelling_is_american() -> None:
+    found = {path.relative_to(ROOT).as_posix(): british("\n".join(prose(path))) for path in (*PAGES, *SOURCES)}
+    assert {path: words for path, words in found.items() if words} == {}
+
+
+def test_british_spelling_is_seen(tmp_path: Path) -> None:
+    source = tmp_path / "made.py"
+    source.write_text('"""Centred."""\ncentre = 1  # towards `grey`, otherwise precise\n')
+    assert [british(text) for text in prose(source)] == [["towards"], ["Centred"]]
+    assert british("the neighbouring colours, normalised") == ["neighbouring", "colours", "normalised"]
 
 
 def test_version_changelog_and_citation_agree() -> None:

@@ -15,7 +15,7 @@ from infra.local.layout import Layout
 from infra.local.part import Part, get
 from infra.local.ports import Ports
 
-# Train workers come in twos, also on a machine with one core.
+# A run starts two workers unless told otherwise, each with a CPU of its own; a machine with one core lends it twice.
 MIN_CPUS = 2
 # The pipeline streams its data; the object store only carries small results.
 OBJECT_STORE_BYTES = 512 << 20
@@ -35,7 +35,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
         *(_python(layout), "-m", "ray.scripts.scripts"),
         "start",
         "--head",
-        "--block",  # one process to ask for the end of all the others, which also end with it
+        "--block",  # `ray start` stays: ending it ends all the processes that it started
         "--node-ip-address=127.0.0.1",
         f"--port={ports['gcs']}",
         f"--object-manager-port={ports['object_manager']}",

@@ -16,7 +16,8 @@ from infra.local.part import Part
 from infra.local.ports import Ports
 from infra.local.secrets import Secrets
 
-# The components of one process, as security.toml names them; an environment variable stands for each line of that file.
+# SeaweedFS reads its TLS settings from security.toml or from variables: WEED_GRPC_FILER_CERT is `cert` of [grpc.filer].
+# These are the components of that file that the one process runs.
 _GRPC = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "MQ", "MSG_BROKER", "MSG_AGENT", "CLIENT")
 _HTTPS = ("MASTER", "VOLUME", "FILER", "ADMIN", "CLIENT")
 # Written once and read to see whether the server can read again: after a kill it lists buckets before it can.

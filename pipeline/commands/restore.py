@@ -62,7 +62,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.restoring.restorer import Restorer
     from semanir.tiling import DEFAULT_OVERLAP
 
-    output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterwards"))
+    output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterward"))
     jobs = find_jobs(choice.inputs, output, print)
     check_writable(output)
     try:

@@ -32,7 +32,7 @@ def check_buffer(datasets: Datasets, settings: StreamSettings, loader_workers: i
     """
     if is_kept_decoded(datasets, settings.decoded_cache_bytes):
         return
-    # Blocks are as long as the mean sample; the dataset with the longest ones decides.
+    # A block's bytes are estimated from its dataset's mean sample; the dataset with the largest mean decides.
     sample = max(sum(shard.size for shard in manifest.shards) / manifest.num_samples for manifest, _ in datasets)
     blocks = blocks_held(settings, len(datasets), loader_workers)
     needed = blocks * settings.block_size * sample

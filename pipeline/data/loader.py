@@ -82,7 +82,9 @@ class TrainingStream:
             for first in range(0, images, per_batch):
                 taken = [next(items) for _ in range(per_batch)]
                 last = first + per_batch == images
-                if self.loader_workers:  # their own are with the items; this process repeats others, for checkpoints
+                # Each item brings the repeated requests that its loader process counted. Added here are those of this
+                # process: the uploads of checkpoints. Without loader processes, the items' counts hold them already.
+                if self.loader_workers:
                     before, retries = retries, RETRIES.total
                     self.faults.retries += retries - before
                 yield self._collate(taken, step.phase, step.end if last else None)

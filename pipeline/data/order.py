@@ -93,7 +93,7 @@ class SampleOrder:
             shards are fine.
         seed: in [0, 2^64).
         streams: C, fixed for a run.
-        block_size: B, how many neighbouring samples are permuted, and read, together.
+        block_size: B, how many neighboring samples are permuted, and read, together.
 
     Raises:
         ValueError: no sample at all, or a value out of range.

@@ -1,4 +1,4 @@
-"""Blur kernels of hand-held exposures: a random camera trajectory, rasterised.
+"""Blur kernels of hand-held exposures: a random camera trajectory, rasterized.
 
 Source: G. Boracchi and A. Foi, "Modeling the performance of image restoration from motion blur", IEEE Trans.
 Image Processing 21(8), 2012, and its published trajectory generator; DeblurGAN (Kupyn et al., CVPR 2018)
@@ -58,15 +58,15 @@ def rasterize(trajectory: npt.NDArray[np.complex128], max_size: int) -> Kernel:
     """
     if max_size < 3 or max_size % 2 == 0:
         raise ValueError(f"max_size is {max_size}; a kernel needs an odd size of at least 3")
-    centred = trajectory - trajectory.mean()
-    extent = max(np.abs(centred.real).max(), np.abs(centred.imag).max())
+    centered = trajectory - trajectory.mean()
+    extent = max(np.abs(centered.real).max(), np.abs(centered.imag).max())
     limit = max_size // 2 - 0.001  # so that the pixel after the farthest position still exists
     if extent > limit:
-        centred *= limit / extent
+        centered *= limit / extent
         extent = limit
     radius = math.floor(extent) + 1
     size = 2 * radius + 1
-    column, row = centred.real + radius, centred.imag + radius
+    column, row = centered.real + radius, centered.imag + radius
     left, top = np.floor(column).astype(np.intp), np.floor(row).astype(np.intp)
     right_share, bottom_share = column - left, row - top
     kernel = np.zeros(size * size)

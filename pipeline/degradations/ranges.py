@@ -40,5 +40,5 @@ def spared(rng: Generator, share: float | None) -> bool:
 
 
 def middle(limits: Range) -> float:
-    """Centre of the range: the value itself when it is fixed."""
+    """Center of the range: the value itself when it is fixed."""
     return 0.5 * (limits[0] + limits[1])

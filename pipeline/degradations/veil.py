@@ -4,7 +4,7 @@ Atmospheric scattering model (Koschmieder; R. T. Tan, "Visibility in bad weather
 2008): observed = t · scene + (1 - t) · airlight, t = exp(-β·depth). Heavy rain images (Outdoor-Rain: R. Li,
 L.-F. Cheong, R. T. Tan, CVPR 2019) follow it too. Real depth is not known for ordinary photographs, so the
 random veil takes a smooth relief instead: the optical depth varies linearly over the image, more of it
-towards a random side.
+toward a random side.
 """
 
 from __future__ import annotations

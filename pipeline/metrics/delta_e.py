@@ -15,7 +15,7 @@ def delta_e_2000(restored: Image, gt: Image, convention: MetricConvention) -> fl
     sRGB seen under D65. Both images are float32 (H, W, 3) in [0, 1], compared as saved 8-bit images with the
     border of the convention cropped; colors are compared whatever its channel. Raises ValueError as ``comparable``.
     """
-    from skimage.color import deltaE_ciede2000, rgb2lab  # who restores reads records of metrics without it
+    from skimage.color import deltaE_ciede2000, rgb2lab  # of the extra `train`; the list of metrics loads without
 
     colors = MetricConvention(channel="rgb", border=convention.border)
     lab = [rgb2lab(levels / 255.0) for levels in comparable(restored, gt, colors)]

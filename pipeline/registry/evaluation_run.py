@@ -41,7 +41,8 @@ def log_evaluation(
     run_id, now = str(run.info.run_id), int(run.info.start_time)
     model_id = None if model is None else model.model_id
     metrics = [
-        # k is the step of a model's figures; a baseline's carry its name.
+        # A model's figures are logged with k, its number of kept keys, as MLflow's step. A baseline has no k: its
+        # name stands before its figures' names.
         Metric(
             name if mean.k is not None else f"{mean.method}_{name}", value, now, mean.k or 0,
             model_id=model_id if mean.k is not None else None, dataset_name=dataset, dataset_digest=dataset_digest[:36],

@@ -77,10 +77,10 @@ class Plan:
         values = asdict(self)
         del values["images"]
         if not self.lpips:
-            # What an evaluation without it measures is older than the field.
+            # Evaluations were logged before LPIPS could be asked for: one without it keeps the digest that it had.
             del values["lpips"], values["lpips_backbone"]
         if self.protocol == BENCHMARK:
-            del values["protocol"]  # older than this field too
+            del values["protocol"]  # the only one there was before this field: likewise
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def describe(self) -> str:

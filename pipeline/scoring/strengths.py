@@ -29,8 +29,8 @@ def strength_plans(plan: Plan) -> list[tuple[str, Plan]]:
 def measure_harm(jobs: Sequence[ImageJob], mapper: Mapper) -> Harm | None:
     """The curve over the images of ``jobs`` (of one plan), all strengths at once over the mapper's workers.
 
-    None where nothing can be varied: a task of one strength, or real pairs. A part of a set names itself another set
-    than the whole, so that their curves are not compared.
+    None where nothing can be varied: a task of one strength, or real pairs. A curve over only the first
+    images carries the suffix /N, so it is never compared with one over the whole set.
     """
     plan = jobs[0].plan
     plans = [] if plan.paired else strength_plans(plan)

@@ -86,7 +86,7 @@ def memory_mib(device: torch.device) -> float:
 def flops_per_sample(config: RunConfig, model: semanir.SemanIR, phase: TrainingPhase) -> float:
     """Operations of forward and backward for one sample of a phase, at the mean of the drawn k.
 
-    Recomputation (activation checkpointing) is not counted: utilisation means useful work.
+    Recomputation (activation checkpointing) is not counted: utilization means useful work.
     """
     choices = config.training.random_k
     k = round(sum(choices) / len(choices)) if choices else None

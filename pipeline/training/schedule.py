@@ -1,4 +1,4 @@
-"""Learning rate and neighbour count of a step: pure functions, so a resumed run needs no state for them."""
+"""Learning rate and neighbor count of a step: pure functions, so a resumed run needs no state for them."""
 
 from __future__ import annotations
 

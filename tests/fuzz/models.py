@@ -46,7 +46,7 @@ def model_cases(scratch: Path) -> list[Case]:
 
 
 def _case(folder: Path, name: str) -> Case:
-    """One file altered, as if whoever did it had written the digests anew; the folder is sound again afterwards."""
+    """One file altered, as if whoever did it had written the digests anew; the folder is sound again afterward."""
     sound = (folder / name).read_bytes()
 
     def read(data: bytes) -> object:

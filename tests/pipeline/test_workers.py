@@ -27,7 +27,7 @@ def test_micro_batches_fill_the_batch_in_any_world_and_never_outgrow_the_largest
 
 
 @given(st.lists(small, min_size=1, unique=True).map(sorted), small)
-def test_the_nearest_are_the_neighbours(allowed: list[int], world: int) -> None:
+def test_the_nearest_are_the_neighbors(allowed: list[int], world: int) -> None:
     assume(world not in allowed)
     near = [int(text) for text in nearest_worlds(allowed, world).split(" or ")]
     assert set(near) <= set(allowed)

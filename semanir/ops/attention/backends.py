@@ -1,6 +1,7 @@
-"""The one table of attention backends: configuration, choice, head padding, error texts and benchmarks read it.
+"""The one table of attention backends: configuration, head padding, error texts and ``benchmark attention`` read it.
 
-A new backend is its own file and its line here. Every line is tested against ``mask``, with its gradients.
+A new backend is its own file and its line here; ``choose`` says when ``auto`` means it. Every line is tested against
+``mask``, with its gradients.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def test_allowed_worlds_divide_streams_and_batch(streams, batch):
     assert allowed == [w for w in range(1, 1025) if streams % w == 0 and batch % w == 0]
 
 
-def test_a_refused_world_names_its_neighbours():
+def test_a_refused_world_names_its_neighbors():
     check_world_size(8, 64, 24)
     with pytest.raises(UserError, match=r"world of 3 ranks .* nearest allowed: 2 or 4"):
         check_world_size(3, 64, [24, 16])

@@ -1,4 +1,4 @@
-"""The vectorised demosaickings against slow loops written from the papers' prose, and exact cases."""
+"""The vectorized demosaickings against slow loops written from the papers' prose, and exact cases."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.pipeline.degradations.test_sensor_and_sharpening import by_hand
     seed=st.integers(0, 99),
 )
 @settings(max_examples=30, deadline=None)
-def test_haze_moves_every_value_towards_the_airlight(side, channels, gray, seed):
+def test_haze_moves_every_value_toward_the_airlight(side, channels, gray, seed):
     image = np.full((side, 2 * side, channels), gray, np.float32)
     hazy = haze(image, Generator(Philox(key=seed)), Haze(airlight=(0.9, 0.9)))
     assert hazy.shape == image.shape

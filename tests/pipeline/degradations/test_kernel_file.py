@@ -66,7 +66,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_kind_of_file_gives_normalised_kernels(name):
+def test_every_kind_of_file_gives_normalized_kernels(name):
     kernels = parse_kernels(FILES[name], name)
     assert len(kernels) == (1 if name.startswith("one") else 2)
     np.testing.assert_allclose(kernels[0], SHAKE / 20, rtol=1e-6)

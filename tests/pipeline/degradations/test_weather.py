@@ -111,7 +111,7 @@ def test_a_raindrop_shows_the_scene_upside_down(generator):
         blur=(0.0, 0.0),
         brightness=(1.0, 1.0),
     )
-    # Brightness rises downwards in the scene, so it falls downwards inside the drop, twice as steeply. A drop
+    # Brightness rises downward in the scene, so it falls downward inside the drop, twice as steeply. A drop
     # whose whole view lies inside the image is wanted: take the first.
     for seed in range(50):
         spoiled = raindrops(scene, generator(seed), one)[:, :, 0]

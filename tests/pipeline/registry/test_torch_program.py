@@ -41,7 +41,7 @@ def test_another_size_needs_another_program() -> None:
 
 
 def test_dynamic_sizes_are_specialized() -> None:
-    """The documented limit: when this fails, semanir has learnt to plan windows of any size; export dynamically."""
+    """The documented limit: when this fails, semanir has learned to plan windows of any size; export dynamically."""
     model = semanir.create_model("columnar_tiny", depths=(2,), upscale=1).eval().requires_grad_(False)
     height = torch.export.Dim("height", min=2, max=64)
     with pytest.raises(Exception, match=r"SymInt|specialized|[Cc]onstraints|[Gg]uard"):
