@@ -40,7 +40,9 @@ def key_semantic_attention(
     _check_shapes(query, key, value, dictionary, scale, bias)
     needs_grad = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, scale, bias))
     num_tokens, head_dim = query.shape[2:]
-    call = AttentionCall(query.device, query.dtype, num_tokens, head_dim, needs_grad, kept_keys(dictionary, num_tokens))
+    # Only a choice asks for k: a layer has chosen already, and names its backend.
+    kept = kept_keys(dictionary, num_tokens) if backend == "auto" else None
+    call = AttentionCall(query.device, query.dtype, num_tokens, head_dim, needs_grad, kept)
     return BACKENDS[resolve_backend(backend, call)].attend(query, key, value, dictionary, scale, bias)
 
 
