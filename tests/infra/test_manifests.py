@@ -224,6 +224,16 @@ def test_runtime_environment() -> None:
     }
 
 
+def test_what_users_install_ends_where_something_may_break() -> None:
+    """Versions that are dates say nothing of what breaks; every other requirement has an upper bound."""
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "dev"]
+    needed = [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+    ends = {"~=", "<", "<=", "=="}
+    without = {one.name for one in needed if not ends & {part.operator for part in one.specifier}}
+    assert without == {"tifffile", "imagecodecs", "openvino"}
+
+
 @pytest.mark.parametrize("path", sorted((INFRA / "s3").glob("*.json")), ids=lambda path: path.stem)
 def test_policies_are_iam_and_least_privilege(path: Path) -> None:
     with warnings.catch_warnings():
