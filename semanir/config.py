@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from semanir.ops.attention.backends import BACKEND_NAMES
@@ -155,7 +156,9 @@ class ModelConfig:
 
 
 def check_k(k: int, window_size: int) -> None:
-    """Raises ValueError unless 1 <= k <= window_size**2."""
+    """Raises ValueError unless k is a whole number (NumPy's too) with 1 <= k <= window_size**2."""
+    if isinstance(k, bool) or not isinstance(k, int | Integral):
+        raise ValueError(f"k must be a whole number, got {k!r:.40}")
     if not 1 <= k <= window_size**2:
         raise ValueError(
             f"k is {k}, but a window of {window_size} x {window_size} tokens allows 1 to {window_size**2} keys"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -33,8 +34,12 @@ def describe(model: SemanIR, height: int, width: int, k: int | None = None) -> M
 
     Multiply-accumulates of convolutions, linear layers (position-bias networks included), similarities of the
     dictionaries (N per token) and attention over min(k, N) keys per token; norms and activations are not
-    counted. Padding is counted as computed. Raises ValueError for k outside 1..window_size**2.
+    counted. Padding is counted as computed. Raises ValueError for k outside 1..window_size**2 and for a size that is no
+    whole number of 1 or more.
     """
+    for name, side in (("height", height), ("width", width)):
+        if isinstance(side, bool) or not isinstance(side, Integral) or side < 1:
+            raise ValueError(f"{name} must be a whole number of pixels, 1 or more, got {side!r:.40}")
     k = model.config.k if k is None else k
     check_k(k, model.config.window_size)
     with torch.device("meta"):

@@ -9,6 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from semanir.config import ModelConfig
 from semanir.network import SemanIR
 from semanir.parallel import each_in_order, threads_for
 
@@ -29,6 +30,7 @@ def restore_tiled(
 
     image: (C, H, W) or (B, C, H, W) float in [0, 1], on any device; the result stays there. tile, overlap: in input
         pixels; neighboring tiles share at least ``overlap`` pixels.
+    k: keys that each token keeps; None: the model's own.
     progress: called with (tiles done, tiles in all) after each tile, in the caller's thread.
     Tile origins lie on the grid of windows and downsampling (:func:`tile_grid`), so a tile cuts windows where
     the whole image does. Blending weights rise linearly over the overlap and sum to one; tiles are added in the order
@@ -37,7 +39,8 @@ def restore_tiled(
     most eight: the network's operators on one tile are too small for several threads to share.
 
     Returns (C_out, H * upscale, W * upscale), with the batch dimension if given.
-    Raises ValueError when overlap is negative or tile - overlap is below the grid (naming it).
+    Raises ValueError for an image of another shape, channels or type than the model takes, for a tile or overlap that
+    :func:`check_tile` refuses, and for k outside 1..window_size**2.
     """
     if image.dim() == 3:
         return restore_tiled(model, image[None], tile, overlap, k, progress=progress)[0]
@@ -108,7 +111,12 @@ class Canvas:
 
 def tile_grid(model: SemanIR) -> int:
     """Tile origins are multiples of this: a window of the coarsest level, in input pixels."""
-    return model.config.window_size * model.config.size_multiple
+    return config_grid(model.config)
+
+
+def config_grid(config: ModelConfig) -> int:
+    """:func:`tile_grid` of a model that is only described."""
+    return config.window_size * config.size_multiple
 
 
 def default_tile(model: SemanIR, overlap: int = DEFAULT_OVERLAP) -> int:
@@ -117,14 +125,24 @@ def default_tile(model: SemanIR, overlap: int = DEFAULT_OVERLAP) -> int:
     return overlap + max(1, (DEFAULT_TILE - overlap) // grid) * grid
 
 
-def tile_origins(size: int, tile: int, overlap: int, grid: int) -> list[int]:
-    """Origins along one axis: multiples of the grid; the last tile ends with the image and may be shorter."""
-    step = (tile - overlap) // grid * grid
-    if overlap < 0 or step < grid:
+def check_tile(tile: int, overlap: int, grid: int) -> None:
+    """Raises ValueError unless overlap >= 0 and tile >= overlap + grid, all in input pixels (``grid``: tile_grid)."""
+    if overlap < 0:
+        raise ValueError(f"overlap {overlap} is negative: neighboring tiles share 0 pixels or more")
+    if tile - overlap < grid:
         raise ValueError(
-            f"tile {tile} with overlap {overlap}: overlap must be at least 0, tile at least {grid} larger "
-            f"(the model's window and downsampling grid); use tile >= {max(overlap, 0) + grid}"
+            f"tile {tile} with overlap {overlap}: this model takes tiles of at least {overlap + grid} pixels "
+            f"(its grid of {grid}, plus the overlap)"
         )
+
+
+def tile_origins(size: int, tile: int, overlap: int, grid: int) -> list[int]:
+    """Origins along one axis: multiples of the grid; the last tile ends with the image and may be shorter.
+
+    Raises ValueError as :func:`check_tile`.
+    """
+    check_tile(tile, overlap, grid)
+    step = (tile - overlap) // grid * grid
     return list(range(0, max(size - (tile - step), 1), step))
 
 

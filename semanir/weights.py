@@ -49,15 +49,18 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
 
     folder_or_uri: a folder written by :func:`save`, or ``models:/name@alias``, ``models:/name/version``,
     ``runs:/run_id``, ``shipped:<task>``, which the package semanir-on-ray fetches and checks against its digests.
+    device: what ``torch.device`` takes.
 
     Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
-    unknown or the weights do not belong to it, ModuleNotFoundError for a URI that no installed package fetches,
+    unknown, the weights do not belong to it, the address has another scheme, or torch does not know the device or
+    cannot use it here, ModuleNotFoundError for a URI that no installed package fetches,
     and for a URI what fetching it raises.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = _fetch(str(folder_or_uri)) if str(folder_or_uri).startswith(_URI_SCHEMES) else Path(folder_or_uri)
+    target = _device(device)
+    folder = _folder(folder_or_uri)
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; expected a folder written by semanir.save")
@@ -78,7 +81,30 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
         raise ValueError(
             f"{folder / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {' '.join(str(error).split())[:400]}"
         ) from error
-    return model.to(device).eval()
+    try:
+        return model.to(target).eval()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises each, by the kind of device
+        raise ValueError(f"device {str(device)!r:.40} cannot be used here: {_first_line(error)}") from error
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r:.40} is unknown to torch: {_first_line(error)}") from error
+
+
+def _folder(folder_or_uri: str | Path) -> Path:
+    text = str(folder_or_uri)
+    if text.startswith(_URI_SCHEMES):
+        return _fetch(text)
+    if isinstance(folder_or_uri, str) and "://" in text:
+        scheme = text.partition("://")[0]
+        raise ValueError(
+            f"{text:.200}: {scheme}: is no scheme that models are loaded from; give a folder, or an address that "
+            f"begins with {', '.join(_URI_SCHEMES)}"
+        )
+    return Path(folder_or_uri)
 
 
 def _check_size(config: ModelConfig, weights: Path) -> None:
@@ -102,3 +128,7 @@ def _fetch(uri: str) -> Path:
         f"loading {uri} needs a package that fetches {scheme}: addresses (semanir-on-ray does); "
         "without one give a folder with model.safetensors and config.json"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

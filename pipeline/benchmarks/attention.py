@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: all that can run on the device")
-    parser.add_argument("--tokens", nargs="+", type=int, default=[64, 256, 1024, 4096], metavar="N")
-    parser.add_argument("--rounds", type=int, default=5, help="timed calls per backend; the median counts (default: 5)")
+    parser.add_argument("--tokens", nargs="+", type=at_least(1), default=[64, 256, 1024, 4096], metavar="N")
+    parser.add_argument(
+        "--rounds", type=at_least(1), default=5, help="timed calls per backend; the median counts (default: 5)"
+    )
     parser.add_argument(
         "--memory-limit", type=float, metavar="GIB", help="leave out what would need more (default: 4 on a CPU)"
     )

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="FOLDER", help="photographs to measure with (default: the built-in ones)")
     parser.add_argument("--s3", metavar="URI", help="also pack them there and measure from S3")
     parser.add_argument("--mosaic-python", metavar="PATH", help="a Python that has mosaicml-streaming; measured too")
-    parser.add_argument("--samples", type=int, default=256, help="per loader and round (default: 256)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in turn; the median counts (default: 5)")
+    parser.add_argument("--samples", type=at_least(1), default=256, help="per loader and round (default: 256)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds in turn; the median counts (default: 5)")
     parser.add_argument(
         "--gpu-tflops", type=float, default=300, metavar="N",
         help="training throughput of one H200 that is assumed (default: 300, 30%% of its dense bf16 peak of 989)",

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--models", nargs="+", default=["columnar_small", "ushape_base"], metavar="NAME")
     parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: mask, dense, and triton on a GPU")
-    parser.add_argument("--size", type=int, default=64, help="side of the square input in pixels (default: 64)")
-    parser.add_argument("--batch", type=int, default=1, help="images at once (default: 1)")
-    parser.add_argument("--window", type=int, help="window side in tokens (default: the published one)")
-    parser.add_argument("--k", type=int, help="kept keys (default: the published share of the window)")
-    parser.add_argument("--rounds", type=int, default=3, help="timed calls; the median counts (default: 3)")
+    parser.add_argument("--size", type=at_least(1), default=64, help="side of the square input in pixels (default: 64)")
+    parser.add_argument("--batch", type=at_least(1), default=1, help="images at once (default: 1)")
+    parser.add_argument("--window", type=at_least(1), help="window side in tokens (default: the published one)")
+    parser.add_argument("--k", type=at_least(1), help="kept keys (default: the published share of the window)")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="timed calls; the median counts (default: 3)")
 
 
 def run(options: argparse.Namespace) -> int:

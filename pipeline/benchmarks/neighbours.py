@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=600, help="training steps of each model (default: 600)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one pair of models per seed (default: 0)")
+    parser.add_argument("--steps", type=at_least(1), default=600, help="training steps of each model (default: 600)")
+    parser.add_argument(
+        "--seeds", nargs="+", type=at_least(0), default=[0], help="one pair of models per seed (default: 0)"
+    )
     parser.add_argument("--sigma", type=float, default=25.0, help="noise in 8-bit gray levels (default: 25)")
 
 

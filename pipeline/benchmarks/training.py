@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=40, help="timed steps of each kind in turn (default: 40)")
-    parser.add_argument("--steps", type=int, default=40, help="steps of the whole loop (default: 40)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one worker (default: 1)")
+    parser.add_argument("--rounds", type=at_least(1), default=40, help="timed steps of each kind in turn (default: 40)")
+    parser.add_argument("--steps", type=at_least(1), default=40, help="steps of the whole loop (default: 40)")
+    parser.add_argument("--threads", type=at_least(1), default=1, help="threads of one worker (default: 1)")
 
 
 def run(options: argparse.Namespace) -> int:

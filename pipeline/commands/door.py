@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.errors import UserError
+from pipeline.options import Parser
+
 # The folder that holds jobs/ and its configurations, in a clone and in an editable install.
 ROOT = Path(__file__).resolve().parents[2]
 BAD_INPUT = 2
@@ -45,21 +48,20 @@ def fill(parser: argparse.ArgumentParser, command: Command, root: Path = ROOT) -
 
 def run_alone(command: Command, arguments: Sequence[str] | None, root: Path = ROOT) -> int:
     """One command as a program of its own (``jobs/….py``); returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     fill(parser, command, root)
-    return run_parsed(parser.parse_args(arguments))
+    return run_parser(parser, arguments)
 
 
-def run_parsed(options: argparse.Namespace) -> int:
-    """Run the command that a parser chose; bad input becomes one line on stderr and status 2."""
-    from pipeline.errors import UserError
-
+def run_parser(parser: Parser, arguments: Sequence[str] | None) -> int:
+    """Run the command that the parser chooses; bad input becomes one line on stderr and status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal cannot show
     try:
+        options = parser.parse_args(arguments)
         return int(options.command_module.run(options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,8 +93,6 @@ def configuration(given: str | None, root: Path) -> Path:
 
     Raises UserError when none was given and neither place has one (an install without ``jobs/``).
     """
-    from pipeline.errors import UserError
-
     if given is not None:
         return Path(given)
     places = [folder / "jobs/configs/first_run.yaml" for folder in (root, Path.cwd())]

@@ -16,6 +16,8 @@ import argparse
 import os
 import sys
 
+from pipeline.options import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -27,17 +29,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--task", help="task name (default: what a registered model says)")
     add("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="e.g. sigma=25, quality=10")
     add("--dataset", help="the set's published name, e.g. Set5 (default: the last part of its address)")
-    add("--k", type=int, nargs="+", default=[], help="keys per token, one table row each (default: the model's)")
-    add("--tile", type=int, help="tile side in input pixels (default: about 256)")
-    add("--overlap", type=int, help="pixels that tiles share (default: 32)")
+    add(
+        "--k", type=at_least(1), nargs="+", default=[], help="keys per token, one table row each (default: the model's)"
+    )
+    add("--tile", type=at_least(1), help="tile side in input pixels (default: about 256)")
+    add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
     add("--self-ensemble", action="store_true", help="mean over eight flips and turns")
-    add("--pictures", type=int, default=4, help="draw the first so many images (default: 4)")
-    add("--key-maps", type=int, nargs=3, metavar=("IMAGE", "ROW", "COLUMN"), help="draw the keys that a pixel uses")
+    add("--pictures", type=at_least(0), default=4, help="draw the first so many images (default: 4)")
+    add(
+        "--key-maps",
+        type=at_least(0),
+        nargs=3,
+        metavar=("IMAGE", "ROW", "COLUMN"),
+        help="draw the keys that a pixel uses",
+    )
     add("--lpips", metavar="FILE", help="measure LPIPS too, with weights from a safetensors file, local or s3:// "
         "(pipeline/metrics/lpips.py says how to make it)")  # fmt: skip
     add("--protocol", default="benchmark", help="benchmark: as the single-task papers measure (default); all_in_one: "
         "color images as PromptIR and those after it do, beside their figures")  # fmt: skip
-    add("--workers", type=int, help="at most so many Ray tasks at once (default: all that fit)")
+    add("--workers", type=at_least(1), help="at most so many Ray tasks at once (default: all that fit)")
     add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
     add("--gpu", action="store_true", help="a GPU for each Ray task")
     add("--here", action="store_true", help="in this process, without Ray")

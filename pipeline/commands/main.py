@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from pipeline.commands import benchmark, door, evaluate, models, prepare, restore, train, tune
+from pipeline.options import Parser
 
 # In the order of `semanir --help`: first what a person with images needs, then what a trainer needs.
 COMMANDS: dict[str, door.Command] = {
@@ -21,10 +22,10 @@ COMMANDS: dict[str, door.Command] = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of ``semanir`` with a sub-command per entry of ``COMMANDS``."""
     kind = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="semanir", description="Restore images, and train the models that do.", epilog=door.EXIT_STATUS,
         formatter_class=kind, allow_abbrev=False,
     )  # fmt: skip
@@ -49,7 +50,7 @@ class ShowVersion(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` (default: the process's own) name; returns the exit status."""
-    return door.run_parsed(build_parser().parse_args(arguments))
+    return door.run_parser(build_parser(), arguments)
 
 
 if __name__ == "__main__":

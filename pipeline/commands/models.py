@@ -15,6 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline.options import at_least
+
 MODEL = "models:/name@alias, models:/name/version, runs:/run_id, or a folder"
 
 
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     rollback = actions.add_parser("rollback", help="make an older version champion, and withdraw what would beat it")
     rollback.add_argument("name", help="name of the model, e.g. semanir-denoising-color")
-    rollback.add_argument("version", type=int, help="the version that becomes champion")
+    rollback.add_argument("version", type=at_least(1), help="the version that becomes champion")
     rollback.set_defaults(act=_rollback)
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.options import at_least
+
 
 class ListDatasets(argparse.Action):
     """Print what is known of every public dataset, and stop."""
@@ -36,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", default="train", help="name of the split the folders make (default: train)")
     add("--degraded", help="folder of degraded partners, with the same file names")
     add("--codec", choices=("png", "webp", "original"), default="png", help="lossless, or as they are")
-    add("--sub-image", type=int, help="cut into squares of this many pixels (the field uses 480)")
-    add("--sub-image-step", type=int, default=240, help="distance between squares (default: 240)")
+    add("--sub-image", type=at_least(1), help="cut into squares of this many pixels (the field uses 480)")
+    add("--sub-image-step", type=at_least(1), default=240, help="distance between squares (default: 240)")
     add("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
     add("--max-skipped-share", type=float, default=0.01, help="fail when more images are corrupt (default: 0.01)")
-    add("--max-pixels", type=int, default=89_478_485, help="larger images cannot be used (default: 89,478,485)")
+    add("--max-pixels", type=at_least(1), default=89_478_485, help="larger images cannot be used (default: 89,478,485)")
     add("--replace", action="store_true", help="put this in the place of another dataset")
     add("--force", metavar="REASON", default="", help="push aside another packer that is lost for good; says why")
     add("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")

@@ -20,6 +20,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.options import at_least
+
 if TYPE_CHECKING:
     from pipeline.restoring.choice import Choice
 
@@ -33,15 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
     add("--strength", type=float, default=1.0, help="0 the input, 1 the restored picture, between: mixed (default: 1)")
     add("--as-mosaic", action="store_true", help="take every gray picture for a Bayer mosaic, whatever it looks like")
-    add("--k", type=int, help="keys per token, a knob of quality, in large windows of time (default: the model's)")
-    add("--tile", type=int, help="tile side in input pixels; 0: the whole image (default: ~256)")
-    add("--overlap", type=int, help="pixels that tiles share (default: 32)")
+    add(
+        "--k",
+        type=at_least(1),
+        help="keys per token, a knob of quality, in large windows of time (default: the model's)",
+    )
+    add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: ~256)")
+    add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--max-pixels", type=int, default=200_000_000, help="larger images are refused")
+    add("--max-pixels", type=at_least(1), default=200_000_000, help="larger images are refused")
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
     add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
-    add("--workers", type=int, help="with --on-ray: at most so many (default: all that fit)")
+    add("--workers", type=at_least(1), help="with --on-ray: at most so many (default: all that fit)")
 
 
 def run(options: argparse.Namespace) -> int:

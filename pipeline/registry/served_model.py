@@ -63,13 +63,13 @@ class ServedModel(PythonModel):
 
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.
         params: ``k`` keys per token, ``tile`` side of a tile in input pixels (0: the whole image at once),
-        ``overlap`` of neighboring tiles in input pixels. Raises ValueError naming what is wrong with the
+        ``overlap`` of neighboring tiles in input pixels; what is left out is as the model was registered, the
+        default of the signature too. Raises ValueError naming what is wrong with the
         input; black images alone are refused too, because floats in [0, 1] arrive as such by REST.
         """
         import torch
 
         images = np.asarray(model_input)
-        params = params or {}
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(f"got {images.dtype} of shape {images.shape}; wanted uint8 images (N, H, W, C)")
         if images.size and images.max() <= 1:
@@ -81,6 +81,8 @@ class ServedModel(PythonModel):
         if channels not in observed:
             wanted = " or ".join(str(count) for count in sorted(set(observed)))
             raise ValueError(f"got {channels} channels; this {self.task['task']} model takes {wanted}")
+        chosen = {name: self.task[name] for name in ("k", "tile", "overlap")} | (params or {})
+        k, tile = chosen["k"], chosen["tile"]
         restored = []
         for image in images:
             pixels = image.astype(np.float32) / 255
@@ -88,9 +90,8 @@ class ServedModel(PythonModel):
                 pixels = self.to_input(pixels)
             lq = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(self.device)
             with torch.inference_mode():
-                k, tile = params.get("k"), params.get("tile", 0)
                 if tile:
-                    output = self.restore_tiled(self.model, lq, tile, params.get("overlap", 0), k=k)
+                    output = self.restore_tiled(self.model, lq, tile, chosen["overlap"], k=k)
                 else:
                     output = self.model(lq, k=k)
             levels = output[0].float().clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -18,7 +18,7 @@ from pipeline.restoring.picture import Picture, Pixels, UnusableImageError
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.base import Bounds
 from semanir.config import check_k
-from semanir.tiling import DEFAULT_OVERLAP, default_tile, tile_grid
+from semanir.tiling import DEFAULT_OVERLAP, check_tile, default_tile, tile_grid
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,14 @@ class Restorer:
                 f"strength {strength:g}: {folder} enlarges and does not say its task, so there is nothing of its size "
                 "to mix with; leave it out, or take a registered model"
             )
-        grid = tile_grid(model)
-        least = overlap + grid
         self.tile = default_tile(model, overlap) if tile is None else tile
         self.overlap = overlap
         self.progress: Callable[[int, int], None] | None = None
         """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
-        if overlap < 0 or 0 < self.tile < least or self.tile < 0:
-            raise UserError(
-                f"tile {self.tile} with overlap {overlap}: this model takes tiles of at least {least} pixels "
-                f"(its grid of {grid}, plus the overlap), or 0 for the whole image at once"
-            )
+        try:
+            check_tile(self.tile or default_tile(model, overlap), overlap, tile_grid(model))
+        except ValueError as error:
+            raise UserError(f"{error}" + ("" if tile is None else "; tile 0 takes the whole image at once")) from None
 
     def _set_input(self, folder: Path, record: dict[str, Any]) -> None:
         """How observed channels become the network's, where the two differ. Raises UserError for an unknown task."""

@@ -18,7 +18,7 @@ from pipeline.settings import Settings
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
 from semanir.config import ModelConfig, check_k
-from semanir.tiling import DEFAULT_OVERLAP
+from semanir.tiling import DEFAULT_OVERLAP, check_tile, config_grid
 
 METRICS_VERSION = 1  # raise it whenever a figure would change
 
@@ -165,14 +165,10 @@ def _check_model(config: ModelConfig, task: Task, ks: Sequence[int], tile: int |
             f"the model takes {found[0]} channels to {found[1]} at scale {found[2]}; {task.name} needs {wanted[0]} to "
             f"{wanted[1]} at scale {wanted[2]}: choose another --task or model"
         )
-    grid = config.window_size * config.size_multiple
-    if overlap < 0 or (tile is not None and tile - overlap < grid):
-        raise UserError(
-            f"tile {tile} with overlap {overlap}: this model takes tiles of at least {max(overlap, 0) + grid} pixels "
-            f"(its grid of {grid}, plus the overlap)"
-        )
-    for k in ks:
-        try:
+    grid = config_grid(config)
+    try:
+        check_tile(overlap + grid if tile is None else tile, overlap, grid)
+        for k in ks:
             check_k(k, config.window_size)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+    except ValueError as error:
+        raise UserError(str(error)) from None

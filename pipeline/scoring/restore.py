@@ -1,7 +1,10 @@
-"""An array restored by a model: the one way from a network input to an image in [0, 1].
+"""An array restored by a model: how every figure is made, from a network input to an image in [0, 1].
 
-(A registered model carries a second writing of it, ``pipeline.registry.served_model``: that file runs where nothing of
-this package is installed.)
+Three others call the model, and all four cut and blend with ``semanir.tiling``:
+``pipeline.restoring.restorer`` keeps what lies outside [0, 1] until it has mixed by strength, says how many tiles are
+done, and takes an image whole where a person asks for it; ``pipeline.serving.tiles`` puts tiles of several images into
+one batch for a GPU; ``pipeline.registry.served_model`` travels with a registered model and runs where nothing of this
+package is installed.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ def restore_image(
     improve example-based single image super resolution", CVPR 2016).
     """
     device = next(model.parameters()).device
-    side = default_tile(model) if tile is None else tile
+    side = default_tile(model, overlap) if tile is None else tile
     x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device)
 
     def restore(view: Tensor) -> Tensor:

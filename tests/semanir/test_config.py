@@ -6,7 +6,9 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import semanir
 
@@ -61,3 +63,18 @@ def test_levels() -> None:
     assert semanir.model_config("ushape_tiny").levels == 2
     assert semanir.model_config("ushape_tiny", depths=(1,)).levels == 1
     assert semanir.model_config("columnar_base").size_multiple == 1
+
+
+@pytest.mark.parametrize("k", ["a", 2.5, True, float("nan"), [3]])
+def test_a_k_of_another_type_is_refused_at_every_call(k: Any) -> None:
+    model = semanir.create_model("ushape_tiny")
+    with pytest.raises(ValueError, match="k must be a whole number, got"):
+        model(torch.rand(1, 3, 8, 8), k=k)
+    with pytest.raises(ValueError, match="k must be a whole number, got"):
+        semanir.describe(model, 8, 8, k)
+
+
+def test_an_integer_of_numpy_is_a_k() -> None:
+    model, image = semanir.create_model("ushape_tiny").eval(), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(model(image, k=np.int64(4)), model(image, k=4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -49,3 +51,9 @@ def test_backend_does_not_show() -> None:
         semanir.describe(semanir.create_model("columnar_tiny", attention=name), 8, 8) for name in ("triton", "mask")
     ]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(-1, 4), (4, 0), (4, 2.5), (True, 4), ("8", 8)])
+def test_a_size_that_no_image_has_is_refused(height: Any, width: Any) -> None:
+    with pytest.raises(ValueError, match="must be a whole number of pixels, 1 or more, got"):
+        semanir.describe(semanir.create_model("columnar_tiny"), height, width)

@@ -62,3 +62,16 @@ def test_an_address_that_nobody_fetches(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("semanir.weights.SOURCES", "semanir.no-such-group")  # as if semanir stood alone
     with pytest.raises(ModuleNotFoundError, match="models:/semanir-jpeg-gray@champion needs a package"):
         semanir.load("models:/semanir-jpeg-gray@champion")
+
+
+@pytest.mark.parametrize("address", ["s3://a/b", "https://a/b"])
+def test_an_address_of_another_scheme_names_those_that_are_known(address: str) -> None:
+    with pytest.raises(ValueError, match=f"{address}: .* is no scheme .* models:, runs:, shipped:"):
+        semanir.load(address)
+
+
+@pytest.mark.parametrize("device", ["tpu", "abacus:1", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_value_error(device: str, tmp_path: Path) -> None:
+    folder = semanir.save(semanir.create_model("ushape_tiny"), tmp_path)
+    with pytest.raises(ValueError, match=f"device '{device}' "):
+        semanir.load(folder, device=device)

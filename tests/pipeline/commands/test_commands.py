@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,3 +105,54 @@ def test_the_overlap_that_a_help_names_is_the_one_taken(name: str) -> None:
     parser = argparse.ArgumentParser()
     importlib.import_module(f"pipeline.commands.{name}").add_arguments(parser)
     assert f"pixels that tiles share (default: {DEFAULT_OVERLAP})" in " ".join(parser.format_help().split())
+
+
+def whole_number_options(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words before each value that its option reads as a whole number, of all commands below a parser."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                yield from whole_number_options(sub, (*words, name))
+        elif action.type is not None and action.type not in (float, Path):
+            yield (*words, *action.option_strings)
+
+
+OPTIONS = sorted(whole_number_options(main.build_parser()))
+
+
+def test_the_options_of_whole_numbers_are_found() -> None:
+    assert {("restore", "--max-pixels"), ("evaluate", "--k"), ("models", "rollback")} <= set(OPTIONS)
+    assert len(OPTIONS) > 25
+
+
+@pytest.mark.parametrize("words", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize(("value", "said"), [("-5", "-5 is below "), ("2.5", "'2.5' is no whole number")])
+def test_a_number_below_the_limit_is_refused_by_the_parser(
+    words: tuple[str, ...], value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = ("a-model",) if words[-1] == "rollback" else ()
+    values = [value] * (3 if words[-1] == "--key-maps" else 1)
+    assert main.main([*words, *name, *values]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: argument {'version' if name else words[-1]}: {said}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("restore", "x", "--nosuch"),
+        ("models", "list", "--nosuch"),
+        ("models", "rollback", "name", "1", "--nosuch"),
+        ("prepare", "x", "--output", "y", "--nosuch"),
+        ("benchmark", "attention", "--nosuch"),
+    ],
+)
+def test_an_unknown_option_shows_the_usage_of_its_own_command(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = " ".join(("semanir", *words[: 2 if words[0] in ("models", "benchmark") else 1]))
+    assert main.main(words) == 2
+    usage, _, error = capsys.readouterr().err.partition("error: ")
+    assert usage.startswith(f"usage: {command} ")
+    assert error == f"unrecognized arguments: --nosuch; see {command} --help\n"

@@ -96,3 +96,8 @@ def test_training_scores_as_the_tables_do(model_folder: Callable[..., Path], cle
     lq, gt = observe(NOISE, SIGMA, clean, None, index=5, key="a")
     assert score.psnr_db == measure(restore_image(model, lq, 7), gt, Yardstick(NOISE.convention))["psnr_db"]
     assert (score.index, score.key, score.method, score.k) == (5, "a", "restored", 7)
+
+
+def test_an_overlap_above_the_usual_tile_gets_a_tile_that_holds_it(model_folder: Callable[..., Path]) -> None:
+    model, image = semanir.load(model_folder()), np.full((16, 12, 3), 0.5, np.float32)
+    np.testing.assert_array_equal(restore_image(model, image, overlap=300), restore_image(model, image))
