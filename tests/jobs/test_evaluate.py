@@ -110,7 +110,7 @@ def test_bad_input_is_one_line_and_nothing_is_measured(
         ([model, "--images", packed, "--task", "weather"], "weather needs 3 to 3 at scale 1"),
         ([model, "--images", str(tmp_path / "empty"), *sr], "holds no manifest.parquet"),
         ([model, "--images", str(images), *sr], "holds no manifest.parquet"),
-        ([model, "--images", packed, *sr, "--k", "0"], "k is 0"),
+        ([model, "--images", packed, *sr, "--k", "0"], "--k: 0 is below 1"),
         ([model, "--images", packed, *sr, "--set", "sigma=25"], "unknown key 'sigma'"),
         ([model, "--images", packed, *sr, "--key-maps", "2", "0", "0"], "image 2 of --key-maps does not exist"),
         ([model, "--images", packed, *sr, "--key-maps", "0", "18", "0"], "pixel 18,0 is outside"),
