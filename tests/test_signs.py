@@ -114,11 +114,11 @@ def test_every_file_that_contributing_names_exists() -> None:
 
 
 BRITISH = re.compile(
-    r"(?i)\b(?:neighbour\w*|centre[ds]?|centring|modell(?:ed|ing)|towards|afterwards|(?:up|down)wards|learnt|spelt|grey"
+    r"(?i)\b(?:neighbour\w*|licence\w*|centre[ds]?|centring|modell(?:ed|ing)|towards|afterwards|(?:up|down)wards|learnt|spelt|grey"
     r"|(?:behavi|col|fav|hon)our\w*|\w*(?:initial|normal|optim|quant|raster|serial|synchron|util|vector|visual)is"
     r"(?:e|ed|es|ing|ation)s?)\b"
 )
-NO_PROSE = re.compile(r"^```.*?^```$|`+[^`\n]+`+|benchmark\.py neighbours", re.MULTILINE | re.DOTALL)
+NO_PROSE = re.compile(r"^```.*?^```$|`+[^`\n]+`+", re.MULTILINE | re.DOTALL)
 SOURCES = sorted(
     path for folder in ("semanir", "pipeline", "jobs", "infra", "tests") for path in (ROOT / folder).rglob("*.py")
 )

@@ -18,7 +18,7 @@ import importlib
 SUBCOMMANDS = {
     "attention": "pipeline.benchmarks.attention",
     "model": "pipeline.benchmarks.model",
-    "neighbours": "pipeline.benchmarks.neighbours",
+    "neighbors": "pipeline.benchmarks.neighbors",
     "loader": "pipeline.benchmarks.loader",
     "training": "pipeline.benchmarks.training",
     "gpu": "pipeline.benchmarks.gpu_report",

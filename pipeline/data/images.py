@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.data.png import decode_plain_png, plain_png_shape
-from pipeline.images.levels import Levels, UnsupportedImageError, UnusableImageError, check_pixels
+from pipeline.images.levels import Levels, UnusableImageError, check_pixels
 from pipeline.images.read import decode
 
 # A quarter of a gigabyte as RGB: Pillow's own limit for "decompression bombs".
@@ -20,14 +20,6 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm",
 )  # fmt: skip
 Codec = Literal["png", "webp"]
-
-
-class BadImage(ValueError):
-    """The bytes are no image that can be used; the message says why."""
-
-
-class UnsupportedImage(BadImage):
-    """A sound file, as far as is known, of a kind that is not read: pages, floating-point samples."""
 
 
 def decode_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: int | None = None) -> Levels:
@@ -42,8 +34,8 @@ def decode_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS, rows: i
         rows: how many rows from the top are enough. Where that saves time, only those are returned.
 
     Raises:
-        BadImage: not an image, cut short, of an unknown kind, or of more than ``max_pixels`` pixels
-            (checked before any pixel is decoded).
+        UnusableImageError: not an image, cut short, or of more than ``max_pixels`` pixels (checked before any pixel
+            is decoded); UnsupportedImageError, one of those, for a sound file of a kind that is not read.
     """
     return decode_noted(data, max_pixels, rows)[0]
 
@@ -54,7 +46,7 @@ def decode_noted(
     """As ``decode_image``, with what was assumed of the file or left out of it.
 
     Raises:
-        BadImage: as ``decode_image``.
+        UnusableImageError: as ``decode_image``.
     """
     try:
         shape = plain_png_shape(data)
@@ -62,12 +54,8 @@ def decode_noted(
             check_pixels(shape[1], shape[0], max_pixels)
             return decode_plain_png(data, shape, rows), ()
         decoded = decode(data, max_pixels, FORMATS, accept_cmyk=True)
-    except UnsupportedImageError as error:
-        raise UnsupportedImage(str(error)) from error
-    except UnusableImageError as error:
-        raise BadImage(str(error)) from error
     except ValueError as error:
-        raise BadImage(f"damaged or not an image ({error})") from error
+        raise UnusableImageError(f"damaged or not an image ({error})") from error
     channels = decoded.levels.shape[2]
     levels: Any = decoded.levels[:, :, : channels - 1] if channels in (2, 4) else decoded.levels
     notes = (*decoded.notes, "transparency is dropped") if channels in (2, 4) else decoded.notes

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.faults import DamagedSample, Fault, FaultKind
-from pipeline.data.images import MAX_PIXELS, BadImage, decode_image
+from pipeline.data.images import MAX_PIXELS, decode_image
 from pipeline.data.manifest import Row
 from pipeline.data.members import plain_members
+from pipeline.images.levels import UnusableImageError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 MEMBERS = ("clean", "degraded")
@@ -90,7 +91,7 @@ class SpanReader:
                 images[name] = decode_image(content, self.max_pixels, rows)
         except tarfile.TarError as error:
             raise self.damaged("corrupt_member", row.key, f"no readable tar: {error}") from error
-        except BadImage as error:
+        except UnusableImageError as error:
             raise self.damaged("corrupt_member", row.key, str(error)) from error
         wanted = {"clean", "degraded"} if row.degraded else {"clean"}
         if set(images) != wanted:

@@ -21,7 +21,7 @@ class ModelCard:
     setting: str
     """The degradation, in words: "Gaussian noise, sigma 25"."""
     trained_on: str
-    """The training images, in words, with their licence where known."""
+    """The training images, in words, with their license where known."""
     protocol: str
     """How the figures were measured: images, setting, channel, border. Only equal protocols are compared."""
     baseline: str
@@ -37,7 +37,7 @@ class ModelCard:
     """Of configuration and data: equal fingerprints would train equal models."""
     limits: tuple[str, ...] = ()
     """What it was not trained for, in sentences."""
-    licence: str = "Apache-2.0"
+    license: str = "Apache-2.0"
     """Of the weights."""
     config_uri: str | None = None
     """Where the full configuration is, when not in the MLflow run itself."""
@@ -108,8 +108,8 @@ class ModelCard:
             *(() if self.harm is None else harm_section(self.harm)),
             "## Limits",
             *(f"- {limit}" for limit in self.limits or ("None stated.",)),
-            "## Licence",
-            self.licence,
+            "## License",
+            self.license,
         ]
         return "\n".join(lines) + "\n"
 

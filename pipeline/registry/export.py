@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def export(folder: Path, path: Path, form: str = "onnx", *, overwrite: bool = Fa
     """Write the model in ``folder`` (pulled, shipped, or written by ``semanir.save``) to ``path``.
 
     The file is run in ONNX Runtime beside the model and refused when it differs; nothing is left of it then. Task,
-    card, licence and the digest of the weights travel inside, where the folder has them.
+    card, license and the digest of the weights travel inside, where the folder has them.
 
     Raises UserError for an unknown format, an unreadable folder, an existing file, a missing package, or a file that
     does not restore as the model does; AlteredModelError for a sealed folder that was altered.
@@ -98,7 +99,7 @@ def check_file(path: Path) -> dict[str, str]:
 
 
 def describe_folder(folder: Path) -> dict[str, str]:
-    """What a file says of itself: digest of the weights always; task, card and licence where the folder is sealed.
+    """What a file says of itself: digest of the weights always; task, card and license where the folder is sealed.
 
     Raises UserError when the folder holds no model; AlteredModelError when it is sealed and was altered.
     """
@@ -114,7 +115,7 @@ def describe_folder(folder: Path) -> dict[str, str]:
     card = folder / sealed.CARD_FILE
     if card.is_file():
         text = card.read_text(encoding="utf-8")
-        described |= {"model_card": text, "licence": _licence(text)}
+        described |= {"model_card": text, "license": _license(text)}
     return described
 
 
@@ -136,7 +137,7 @@ def _run(path: Path) -> Restore:
         raise UserError("checking an export needs onnxruntime: pip install 'semanir-on-ray[export]'") from None
 
 
-def _licence(card: str) -> str:
-    """The line below the card's heading ``## Licence``."""
-    _, _, below = card.partition("## Licence\n")
-    return below.strip().splitlines()[0] if below.strip() else "not stated"
+def _license(card: str) -> str:
+    """The line below the card's heading ``## License``; cards of versions before 0.2 spell it ``## Licence``."""
+    stated = re.search(r"^## Licen[cs]e\n+(.+)", card, re.MULTILINE)
+    return stated[1].strip() if stated else "not stated"

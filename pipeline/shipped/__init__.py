@@ -1,4 +1,4 @@
-"""The models that come with the package: small, blind, made only of photographs under free licences.
+"""The models that come with the package: small, blind, made only of photographs under free licenses.
 
 ``semanir.load("shipped:photo")`` finds them by the entry point in pyproject.toml. Nothing here needs
 Ray, MLflow or DeepSpeed.

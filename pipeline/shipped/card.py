@@ -57,11 +57,11 @@ class ShippedCard:
             "## Limits",
             *(f"- {limit}" for limit in p.limits),
             "## Photographs",
-            "| file | author | licence | source |",
+            "| file | author | license | source |",
             "|---|---|---|---|",
-            *(f"| {photo.file} | {photo.author} | {photo.licence} | {photo.source} |" for photo in p.photographs),
-            "## Licence",
-            f"{p.licence}. {p.licence_reason}",
+            *(f"| {photo.file} | {photo.author} | {photo.license} | {photo.source} |" for photo in p.photographs),
+            "## License",
+            f"{p.license}. {p.license_reason}",
         ]
         return "\n".join(lines) + "\n"
 

@@ -16,7 +16,7 @@ class PhotographCredit(Settings):
 
     file: str
     author: str
-    licence: str = Field(description="SPDX identifier, or 'public domain'")
+    license: str = Field(description="SPDX identifier, or 'public domain'")
     source: str = Field(description="package that holds it")
 
 
@@ -51,8 +51,8 @@ class Provenance(Settings):
     git_commit: str
     data_fingerprint: str
     photographs: Annotated[tuple[PhotographCredit, ...], Field(min_length=1)]
-    licence: str = "Apache-2.0"
-    licence_reason: str
+    license: str = "Apache-2.0"
+    license_reason: str
     harm_protocol: str
     harm: tuple[HarmPoint, ...]
     limits: tuple[str, ...]

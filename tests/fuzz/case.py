@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.data.faults import DamagedSample
-from pipeline.data.images import BadImage
 from pipeline.errors import UserError
 from pipeline.images.levels import UnusableImageError
 from pipeline.registry import AlteredModelError
 from pipeline.training.proof import Damaged, Unfinished
 
-OURS = (UserError, AlteredModelError, UnusableImageError, BadImage, DamagedSample, Damaged, Unfinished)
+OURS = (UserError, AlteredModelError, UnusableImageError, DamagedSample, Damaged, Unfinished)
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ import pytest
 import torch
 
 import semanir
-from pipeline.benchmarks import neighbours_run
+from pipeline.benchmarks import neighbors_run
 
 
 @pytest.mark.slow
 def test_tiles_cost_less_than_a_twentieth_of_a_decibel() -> None:
     """Tiles of 96 with the default overlap of 32 pixels of `jobs/restore.py`, on held-out photographs."""
-    model = neighbours_run.train_model(neighbours_run.photographs("train"), (0.25,), steps=300, sigma=25.0, seed=0)
-    images, gains = neighbours_run.photographs("test"), {}
-    noisy = neighbours_run.held_out_psnr(lambda x, k: x, images, 16, 25.0)  # type: ignore[arg-type]
-    gains["whole"] = neighbours_run.held_out_psnr(model, images, 16, 25.0) - noisy
+    model = neighbors_run.train_model(neighbors_run.photographs("train"), (0.25,), steps=300, sigma=25.0, seed=0)
+    images, gains = neighbors_run.photographs("test"), {}
+    noisy = neighbors_run.held_out_psnr(lambda x, k: x, images, 16, 25.0)  # type: ignore[arg-type]
+    gains["whole"] = neighbors_run.held_out_psnr(model, images, 16, 25.0) - noisy
     with torch.no_grad():
-        tiled = neighbours_run.held_out_psnr(
+        tiled = neighbors_run.held_out_psnr(
             lambda x, k: semanir.restore_tiled(model, x, tile=96, overlap=32, k=k),  # type: ignore[arg-type]
             images, 16, 25.0,
         )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The built-in photographs: natural images with a free licence inside the scikit-image and scikit-learn wheels.
+"""The built-in photographs: natural images with a free license inside the scikit-image and scikit-learn wheels.
 
-Nothing is downloaded. Licences as the wheels state them (docstrings of ``skimage.data``; the README beside
+Nothing is downloaded. Licenses as the wheels state them (docstrings of ``skimage.data``; the README beside
 scikit-learn's images): Creative Commons CC0 or public domain for all of scikit-image's seven, CC BY 2.0 for
 scikit-learn's two, whose photographers must be credited wherever the images are shown.
 """

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.data.images import MAX_PIXELS, BadImage, UnsupportedImage, decode_noted, encode_image
+from pipeline.data.images import MAX_PIXELS, decode_noted, encode_image
 from pipeline.data.packing.sources import Source
-from pipeline.images.levels import UnusableImageError
+from pipeline.images.levels import UnsupportedImageError, UnusableImageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,9 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
         if source.degraded is not None:
             raw["degraded"] = source.degraded.read()
         decoded = {name: decode_noted(data, settings.max_pixels) for name, data in raw.items()}
-    except UnsupportedImage as error:
+    except UnsupportedImageError as error:
         return Skipped(str(source.clean), str(error), corrupt=False)
-    except (BadImage, UnusableImageError) as error:
+    except UnusableImageError as error:
         return Skipped(str(source.clean), str(error))
     images = {name: levels for name, (levels, _) in decoded.items()}
     notes = tuple(note for _, own in decoded.values() for note in own)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.data.images import BadImage, decode_image, encode_image, to_float
+from pipeline.data.images import decode_image, encode_image, to_float
+from pipeline.images.levels import UnusableImageError
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -52,7 +53,7 @@ def test_a_rotated_photograph_is_turned_upright():
 def test_a_huge_image_is_refused_before_it_is_decoded():
     small_file = encoded(Image.new("L", (5_000, 5_000)))
     assert len(small_file) < 100_000
-    with pytest.raises(BadImage, match="5000x5000 is more than 1,000,000 pixels"):
+    with pytest.raises(UnusableImageError, match="5000x5000 is more than 1,000,000 pixels"):
         decode_image(small_file, max_pixels=1_000_000)
 
 
@@ -60,5 +61,5 @@ def test_a_huge_image_is_refused_before_it_is_decoded():
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_broken_files_are_bad_images(damage, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    with pytest.raises(BadImage, match="damaged or not an image"):
+    with pytest.raises(UnusableImageError, match="damaged or not an image"):
         decode_image(damage(encoded(Image.fromarray(noise), kind)))

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from pipeline.data.images import BadImage, decode_image, encode_image
+from pipeline.data.images import decode_image, encode_image
 from pipeline.data.png import decode_plain_png, plain_png_shape
+from pipeline.images.levels import UnusableImageError
 
 
 def photo_like(height: int, width: int, channels: int) -> np.ndarray:
@@ -86,5 +87,5 @@ def test_a_damaged_plain_file_is_a_bad_image():
     data = bytearray(encode_image(photo_like(60, 60, 3)))
     data[len(data) // 2] ^= 1
     assert plain_png_shape(bytes(data)) is not None
-    with pytest.raises(BadImage, match=r"damaged or not an image \(damaged PNG"):
+    with pytest.raises(UnusableImageError, match=r"damaged or not an image \(damaged PNG"):
         decode_image(bytes(data))

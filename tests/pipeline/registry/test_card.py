@@ -24,7 +24,7 @@ Held-out PSNR 25.00 dB, input 25.00 dB, gain +0.00 dB over 2 images. Worst first
 Nine photographs. 3 optimizer steps. Data data0, code commit0.
 ## Limits
 - Only Gaussian noise.
-## Licence
+## License
 Apache-2.0
 """
 

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.usefixtures("tracking")
-def test_a_registered_model_carries_task_card_licence_and_digest(
+def test_a_registered_model_carries_task_card_license_and_digest(
     folder: Path,
     make_card: Callable[..., ModelCard],
     new_run: Callable[[], str],
@@ -42,7 +42,7 @@ def test_a_registered_model_carries_task_card_licence_and_digest(
     texts = check_file(file)
     weights = (pull(uri) / "model.safetensors").read_bytes()
     assert texts["weights_sha256"] == hashlib.sha256(weights).hexdigest()
-    assert (texts["task"], texts["licence"]) == ("denoising_color", "Apache-2.0")
+    assert (texts["task"], texts["license"]) == ("denoising_color", "Apache-2.0")
     assert texts["model_card"].startswith("# SemanIR, denoising_color")
     assert main(["models", "export", uri, "--output", str(file)]) == 2
     assert "denoising.onnx exists; give --overwrite" in capsys.readouterr().err
@@ -51,6 +51,12 @@ def test_a_registered_model_carries_task_card_licence_and_digest(
     (pulled / "model_card.md").write_text("A better card.")
     with pytest.raises(AlteredModelError, match=r"model_card\.md was altered"):
         export.export(pulled, tmp_path / "other.onnx")
+
+
+def test_the_license_is_found_under_the_heading_of_older_cards_too() -> None:
+    assert export._license("# A\n\n## Licence\n\nMIT\n\n## Use\n") == "MIT"
+    assert export._license("# A\n\n## License\nApache-2.0. All allow it.") == "Apache-2.0. All allow it."
+    assert export._license("# A\n") == "not stated"
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -33,8 +33,8 @@ PROVENANCE = Provenance(
     task="demosaicking", setting="an RGGB mosaic", bounds={}, recipe="jobs/configs/shipped/ushape.yaml",
     command="python jobs/train_all_tasks.py", overrides=("training.steps=10",), steps=10, recipe_steps=100, batch=8,
     patch=48, hours=0.5, machine="one core", git_commit="0" * 40, data_fingerprint="ab",
-    photographs=(PhotographCredit(file="a.png", author="A. Nobody", licence="CC0-1.0", source="nowhere"),),
-    licence_reason="All of them allow it.", harm_protocol="Nothing was measured.", harm=HARM, limits=("Young.",),
+    photographs=(PhotographCredit(file="a.png", author="A. Nobody", license="CC0-1.0", source="nowhere"),),
+    license_reason="All of them allow it.", harm_protocol="Nothing was measured.", harm=HARM, limits=("Young.",),
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_what_comes_with_the_package_is_small_credited_and_loads(name: str) -> N
     assert provenance.task == name
     assert name in TASKS
     free = {"CC0-1.0", "public domain", "CC-BY-2.0", "CC-BY-4.0", "BSD-3-Clause"}
-    assert {photograph.licence for photograph in provenance.photographs} <= free
+    assert {photograph.license for photograph in provenance.photographs} <= free
     known = {row["file"] for row in csv.DictReader(PHOTOGRAPHS.open(encoding="utf-8")) if row["use"] == "train"}
     assert {photograph.file for photograph in provenance.photographs} <= known
     assert provenance.limits

@@ -112,7 +112,7 @@ def test_published_sizes_fit_the_limits(name: str) -> None:
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     model, path = make("ushape"), tmp_path / "model.onnx"
-    to_onnx(model, path, {"task": "denoising_color", "licence": "Apache-2.0"})
+    to_onnx(model, path, {"task": "denoising_color", "license": "Apache-2.0"})
     texts = read_onnx_metadata(path)
     assert texts["task"] == "denoising_color"
     assert '"window_size": 8' in texts["semanir_config"]

@@ -11,7 +11,7 @@ RESIDE = Dataset(
     name="reside",
     title="RESIDE (OTS to train, SOTS outdoor to test)",
     credit="B. Li et al., Benchmarking single-image dehazing and beyond, IEEE TIP 28(1), 2019",
-    licence="none found: read its page before use",
+    license="none found: read its page before use",
     download=(
         "OTS and SOTS from sites.google.com/view/reside-dehaze-datasets/reside-v0; unpack into OTS/ and SOTS/ of one"
         " folder, or as the all-in-one papers do into Dehaze/original, Dehaze/synthetic/part1 … and dehaze/input,"
@@ -42,7 +42,7 @@ RAIN100L = Dataset(
     name="rain100l",
     title="Rain100L (with its training set)",
     credit="W. Yang et al., Deep joint rain detection and removal from a single image, CVPR 2017",
-    licence="none found: read its page before use",
+    license="none found: read its page before use",
     download=(
         "Train100L and Rain100L, linked from INSTALL.md of github.com/va1shn9v/PromptIR; unpack into Derain/rainy,"
         " Derain/gt and Rain100L/input, Rain100L/target of one folder (RainTrainL/ and Rain100L/rainy in other copies)"
@@ -71,7 +71,7 @@ LOL = Dataset(
     name="lol",
     title="LOL (version 1)",
     credit="C. Wei et al., Deep Retinex decomposition for low-light enhancement, BMVC 2018",
-    licence="none found: read its page before use",
+    license="none found: read its page before use",
     download="LOLdataset.zip from daooshee.github.io/BMVC2018website; unpack it",
     seen="our485 and eval15 with low/, high/ in several public loaders; counts by their names; terms: not verified",
     splits=tuple(

@@ -12,12 +12,12 @@ _COLLECTIONS = "also in the usual collections of test sets for restoration (e.g.
 
 def _test_set(
     name: str, title: str, samples: int, pattern: str, expected: str, credit: str, source: str, seen: str,
-    licence: str = _NONE_FOUND,
+    license: str = _NONE_FOUND,
 ) -> Dataset:  # fmt: skip
     split = Split(name="test", samples=samples, expected=expected, clean=rf"(?P<name>{pattern})")
     download = f"{source}; {_COLLECTIONS}"
     return Dataset(
-        name=name, title=title, credit=credit, licence=licence, download=download, seen=seen, splits=(split,)
+        name=name, title=title, credit=credit, license=license, download=download, seen=seen, splits=(split,)
     )
 
 

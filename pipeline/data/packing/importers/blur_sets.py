@@ -8,14 +8,14 @@ GOPRO = Dataset(
     name="gopro",
     title="GoPro (GOPRO_Large)",
     credit="S. Nah et al., Deep multi-scale convolutional neural network for dynamic scene deblurring, CVPR 2017",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     download=(
         "GOPRO_Large.zip from seungjunnah.github.io/Datasets/gopro; unpack it. The benchmark uses the blur/ folders,"
         " not blur_gamma/"
     ),
     seen=(
         "terms (\"GOPRO dataset is released under CC BY 4.0 license\") quoted from that page in a public survey of"
-        " licences; counts and layout in the README of github.com/SeungjunNah/DeepDeblur_release; blur/ as the"
+        " licenses; counts and layout in the README of github.com/SeungjunNah/DeepDeblur_release; blur/ as the"
         " benchmark: not verified"
     ),
     splits=tuple(
@@ -33,7 +33,7 @@ HIDE = Dataset(
     name="hide",
     title="HIDE",
     credit="Z. Shen et al., Human-aware motion deblurring, ICCV 2019",
-    licence="none stated by its authors",
+    license="none stated by its authors",
     download="HIDE_dataset.zip, linked from github.com/joanshen0508/HA_deblur; unpack it",
     seen="archive and 6397/2025 in that README, which states no terms; layout in several public loaders",
     splits=(

@@ -42,7 +42,7 @@ class Dataset:
     """A dataset: what it is, under which terms, where it comes from, and its splits.
 
     credit: whom to cite; goes into the manifest.
-    licence: as its publishers state it, in short: read theirs before use.
+    license: as its publishers state it, in short: read theirs before use.
     download: what to fetch from where, and what to unpack.
     seen: where terms, counts, place and layout were read, and what of them was found nowhere ("not verified").
     """
@@ -50,14 +50,14 @@ class Dataset:
     name: str
     title: str
     credit: str
-    licence: str
+    license: str
     download: str
     seen: str
     splits: tuple[Split, ...]
 
     def describe(self) -> str:
         """All of it as text."""
-        lines = [f"{self.name}: {self.title}", f"  cite: {self.credit}", f"  licence: {self.licence}"]
+        lines = [f"{self.name}: {self.title}", f"  cite: {self.credit}", f"  license: {self.license}"]
         lines += [f"  download: {self.download}", f"  seen: {self.seen}"]
         lines += [f"  {split.name}: {split.samples} samples, {split.expected}" for split in self.splits]
         return "\n".join(lines)

@@ -8,7 +8,7 @@ DIV2K = Dataset(
     name="div2k",
     title="DIV2K",
     credit="E. Agustsson, R. Timofte, NTIRE 2017 challenge on single image super-resolution, CVPRW 2017",
-    licence="academic research purpose only; the copyright of the photographs belongs to their owners",
+    license="academic research purpose only; the copyright of the photographs belongs to their owners",
     download=(
         "DIV2K_train_HR.zip and DIV2K_valid_HR.zip (high resolution images) from data.vision.ee.ethz.ch/cvl/DIV2K;"
         " unpack both into one folder"
@@ -33,7 +33,7 @@ FLICKR2K = Dataset(
     name="flickr2k",
     title="Flickr2K",
     credit="B. Lim et al., Enhanced deep residual networks for single image super-resolution, CVPRW 2017",
-    licence="none stated for the set; the photographs belong to their owners on Flickr: research use",
+    license="none stated for the set; the photographs belong to their owners on Flickr: research use",
     download="Flickr2K.tar, linked from the README of github.com/limbee/NTIRE2017; unpack it",
     seen=(
         "archive and folder in that README, which states no terms; 2650 in BasicSR's docs/DatasetPreparation.md and"
@@ -51,7 +51,7 @@ BSDS500 = Dataset(
     name="bsds500",
     title="BSDS500, its train and test images",
     credit="P. Arbelaez et al., Contour detection and hierarchical image segmentation, PAMI 33(5), 2011",
-    licence="non-commercial research and education",
+    license="non-commercial research and education",
     download=(
         "BSR_bsds500.tgz from the Berkeley Segmentation Data Set page; unpack it. Its val images are left out: they"
         " are the test set BSD100, and CBSD68 is part of them"
@@ -73,7 +73,7 @@ WED = Dataset(
     name="wed",
     title="WED, the Waterloo Exploration Database",
     credit="K. Ma et al., Waterloo Exploration Database, IEEE Trans. Image Processing 26(2), 2017",
-    licence="none found: read the database's page before use",
+    license="none found: read the database's page before use",
     download="exploration_database_and_code.rar from ece.uwaterloo.ca/~k29ma/exploration; unpack it",
     seen=(
         "archive and 4744 in SwinIR's README; page and pristine_images/*.bmp in a loader for TensorFlow Datasets (some"

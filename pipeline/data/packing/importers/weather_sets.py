@@ -8,7 +8,7 @@ SNOW100K = Dataset(
     name="snow100k",
     title="Snow100K",
     credit="Y.-F. Liu et al., DesnowNet: context-aware deep network for snow removal, IEEE TIP 27(6), 2018",
-    licence="none found: read its page before use",
+    license="none found: read its page before use",
     download=(
         "Snow100K-training.tar.gz and Snow100K-testset.tar.gz from sites.google.com/view/yunfuliu/desnownet;"
         " unpack both into one folder; where its links have expired, as people report since 2024, ask the authors. The"
@@ -44,7 +44,7 @@ OUTDOOR_RAIN = Dataset(
     name="outdoor_rain",
     title="Outdoor-Rain",
     credit="R. Li, L.-F. Cheong, R. T. Tan, Heavy rain image restoration, CVPR 2019",
-    licence="none stated by its authors",
+    license="none stated by its authors",
     download=(
         "the training set, linked from github.com/liruoteng/HeavyRainRemoval, and Test1, which only an older README of"
         " github.com/jeya-maria-jose/TransWeather links (commit 33e677e); unpack into one folder. Of its 9000 training"
@@ -75,7 +75,7 @@ RAINDROP = Dataset(
     name="raindrop",
     title="RainDrop",
     credit="R. Qian et al., Attentive generative adversarial network for raindrop removal, CVPR 2018",
-    licence="none stated by its authors",
+    license="none stated by its authors",
     download="train.zip, test_a.zip and test_b.zip, linked from github.com/rui1996/DeRaindrop; unpack into one folder",
     seen=(
         "place and 861 in that README, which states no terms, counts 239 in test_b and calls test_a a part of it; the"
@@ -95,7 +95,7 @@ ALLWEATHER = Dataset(
     name="allweather",
     title="AllWeather",
     credit="J. M. J. Valanarasu et al., TransWeather, CVPR 2022; drawn from Snow100K, Outdoor-Rain and RainDrop",
-    licence="none stated by its authors; those of the three sets it is drawn from hold",
+    license="none stated by its authors; those of the three sets it is drawn from hold",
     download="the training data linked from github.com/jeya-maria-jose/TransWeather; unpack it",
     seen=(
         "place, 18,069 and input/ beside gt/ in that README; a person counted 8250 pairs of Outdoor-Rain, 9001 of"

@@ -76,4 +76,4 @@ def test_the_known_datasets_are_listed_with_their_terms(capsys):
         main(["--list-datasets"])
     said = capsys.readouterr().out
     assert "gopro: GoPro (GOPRO_Large)" in said
-    assert said.count("licence: ") == 24
+    assert said.count("license: ") == 24

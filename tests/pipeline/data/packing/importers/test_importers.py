@@ -176,4 +176,4 @@ def test_an_unknown_name_lists_the_known():
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_says_its_terms_and_where_it_comes_from(name):
     text = get_dataset(name).describe()
-    assert all(part in text for part in ("cite: ", "licence: ", "download: ", "seen: ", "samples"))
+    assert all(part in text for part in ("cite: ", "license: ", "download: ", "seen: ", "samples"))

@@ -1,4 +1,4 @@
-"""What ``jobs/benchmark.py neighbours`` does: train two models alike, measure both with fewer and fewer keys."""
+"""What ``jobs/benchmark.py neighbors`` does: train two models alike, measure both with fewer and fewer keys."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PATCH, BATCH, LEARNING_RATE, WARMUP_SHARE, CLIP = 48, 4, 2e-3, 0.1, 0.5
 CROP = 256  # of each held-out photograph, from its center
 
 
-def run_neighbours(options: argparse.Namespace) -> int:
+def run_neighbors(options: argparse.Namespace) -> int:
     """Returns 0. The rows hold one PSNR per model, seed and k."""
     if options.steps < 1:
         raise UserError(f"--steps {options.steps}: at least 1 is needed")
     provenance = machine("cpu", ("torch", "numpy"))
-    file = RowFile("neighbours", options.output, provenance)
+    file = RowFile("neighbors", options.output, provenance)
     train, held_out = photographs("train"), photographs("test")
     for seed in options.seeds:
         for name, shares in (("semanir, random k", RANDOM_SHARES), ("twin, k = N", (1.0,))):

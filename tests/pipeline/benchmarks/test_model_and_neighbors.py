@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jobs import benchmark
-from pipeline.benchmarks import neighbours_run
+from pipeline.benchmarks import neighbors_run
 from pipeline.benchmarks.table import format_table
 
 
@@ -37,10 +37,10 @@ def test_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("error: unknown model 'swinir'; known models: columnar_base")
 
 
-def test_neighbours_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(neighbours_run, "CROP", 48)
+def test_neighbors_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(neighbors_run, "CROP", 48)
     output = tmp_path / "rows.jsonl"
-    assert benchmark.main(["neighbours", "--steps", "2", "--output", str(output)]) == 0
+    assert benchmark.main(["neighbors", "--steps", "2", "--output", str(output)]) == 0
     rows = read(output)
     assert [(row["model"], row["k"]) for row in rows] == [
         (model, k) for model in ("semanir, random k", "twin, k = N") for k in (64, 32, 16, 8)
@@ -51,9 +51,9 @@ def test_neighbours_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_both_models_see_the_same_data_and_start_alike() -> None:
     images = [np.random.default_rng(0).random((60, 70, 3), dtype=np.float32)]
-    first, again = (next(neighbours_run.batches(images, 25.0, np.random.default_rng([0, 0]))) for _ in range(2))
+    first, again = (next(neighbors_run.batches(images, 25.0, np.random.default_rng([0, 0]))) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    starts = [neighbours_run.train_model(images, shares, 0, 25.0, seed=3) for shares in ((0.5,), (1.0,))]
+    starts = [neighbors_run.train_model(images, shares, 0, 25.0, seed=3) for shares in ((0.5,), (1.0,))]
     for a, b in zip(starts[0].parameters(), starts[1].parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -1,6 +1,6 @@
 """What fewer neighbors cost: a tiny SemanIR against a SwinIR-style twin (the same code keeping all N keys).
 
-    python jobs/benchmark.py neighbours                    # about three minutes on two cores
+    python jobs/benchmark.py neighbors                    # about three minutes on two cores
 
 Both are trained alike on the built-in photographs (color denoising, noise of 25 gray levels): same weights at the
 start, same patches and noise, same number of steps. SemanIR draws k at random in every step, as the paper trains it,
@@ -23,6 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from pipeline.benchmarks.neighbours_run import run_neighbours
+    from pipeline.benchmarks.neighbors_run import run_neighbors
 
-    return run_neighbours(options)
+    return run_neighbors(options)
