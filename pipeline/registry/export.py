@@ -1,4 +1,4 @@
-"""A model for other programs: ONNX files, checked before they are given out.
+"""A model for other programs: files of the formats below, each run beside the model before it is given out.
 
 The one function behind ``semanir models export`` and whatever publishes files for other runtimes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +18,25 @@ from torch import Tensor
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.registry import sealed
+from pipeline.registry import darktable, sealed
 from pipeline.registry.parity import EXACT, HALF, Parity, Restore, fault, in_onnxruntime
 from semanir.export import read_onnx_metadata, to_onnx
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write a model: ``write(model, path, metadata)``, and how far its output may be from the model's."""
+    """One way to write a model: ``write(model, path, metadata)``.
+
+    run: the written file as a function. limit: how far its output may be from the model's. read: the texts inside it.
+    any_k: whether the file takes k; else it keeps the model's own.
+    """
 
     about: str
     write: Callable[[semanir.SemanIR, Path, dict[str, str]], None]
+    run: Callable[[Path], Restore]
     limit: Parity
+    read: Callable[[Path], dict[str, str]]
+    any_k: bool = True
 
 
 def _float16(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
@@ -36,8 +44,24 @@ def _float16(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> No
 
 
 FORMATS = {
-    "onnx": Format("ONNX, float32: any batch, size and k", to_onnx, EXACT),
-    "onnx-float16": Format("ONNX with float16 weights and arithmetic: half the bytes", _float16, HALF),
+    "onnx": Format(
+        "float32, any batch, size and k; for ONNX Runtime, OpenVINO, browsers",
+        to_onnx,
+        in_onnxruntime,
+        EXACT,
+        read_onnx_metadata,
+    ),
+    "onnx-float16": Format(
+        "ONNX with float16 weights and arithmetic: half the bytes", _float16, in_onnxruntime, HALF, read_onnx_metadata
+    ),
+    "darktable": Format(
+        "a .dtmodel package for darktable's neural restore, k fixed",
+        darktable.write,
+        darktable.run,
+        EXACT,
+        darktable.read_metadata,
+        any_k=False,
+    ),
 }
 
 
@@ -53,7 +77,7 @@ class Exported:
 def export(folder: Path, path: Path, form: str = "onnx", *, overwrite: bool = False) -> Exported:
     """Write the model in ``folder`` (pulled, shipped, or written by ``semanir.save``) to ``path``.
 
-    The file is run in ONNX Runtime beside the model and refused when it differs; nothing is left of it then. Task,
+    The file is run in its runtime beside the model and refused when it differs; nothing is left of it then. Task,
     card, license and the digest of the weights travel inside, where the folder has them.
 
     Raises UserError for an unknown format, an unreadable folder, an existing file, a missing package, or a file that
@@ -72,7 +96,9 @@ def export(folder: Path, path: Path, form: str = "onnx", *, overwrite: bool = Fa
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         chosen.write(model, unfinished, metadata)
-        problem = fault(_run(unfinished), model, check_images(folder, model), chosen.limit)
+        own, most = model.config.k, model.config.window_size**2
+        ks = sorted({1, own, most}) if chosen.any_k else [own]
+        problem = fault(_run(chosen, unfinished), model, check_images(folder, model), chosen.limit, ks)
         if problem:
             raise UserError(f"{path.name} was not written as {form}: {problem}")
         os.replace(unfinished, path)
@@ -92,8 +118,9 @@ def find_format(name: str) -> Format:
 
 def check_file(path: Path) -> dict[str, str]:
     """The texts inside a file that :func:`export` wrote. Raises UserError when it is another or was altered."""
+    form = "darktable" if zipfile.is_zipfile(path) else "onnx"
     try:
-        return read_onnx_metadata(path)
+        return FORMATS[form].read(path)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(str(error)) from None
 
@@ -130,9 +157,9 @@ def check_images(folder: Path, model: semanir.SemanIR) -> list[Tensor]:
     return images
 
 
-def _run(path: Path) -> Restore:
+def _run(form: Format, path: Path) -> Restore:
     try:
-        return in_onnxruntime(path)
+        return form.run(path)
     except ModuleNotFoundError:
         raise UserError("checking an export needs onnxruntime: pip install 'semanir-on-ray[export]'") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,12 @@ EXACT = Parity(least_psnr=60.0)
 HALF = Parity(least_psnr=45.0)
 
 
-def fault(exported: Restore, model: semanir.SemanIR, images: Iterator[Tensor] | list[Tensor], limit: Parity) -> str:
-    """What is wrong with the exported file, in words; empty when every image is within the limit at three k."""
-    most = model.config.window_size**2
+def fault(
+    exported: Restore, model: semanir.SemanIR, images: Iterator[Tensor] | list[Tensor], limit: Parity, ks: Iterable[int]
+) -> str:
+    """What is wrong with the exported file, in words; empty when every image is within the limit at every k."""
     for image in images:
-        for k in sorted({1, model.config.k, most}):
+        for k in ks:
             with torch.inference_mode():
                 expected = model(image, k)
             found = exported(image, k)
@@ -65,8 +66,8 @@ def psnr(found: Tensor, expected: Tensor) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def in_onnxruntime(path: Path, threads: int | None = None, fixed_k: int | None = None) -> Restore:
-    """The file in ONNX Runtime, on the CPU."""
+def in_onnxruntime(path: Path, threads: int | None = None) -> Restore:
+    """The file in ONNX Runtime, on the CPU. A file without the input k keeps its own."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -74,27 +75,30 @@ def in_onnxruntime(path: Path, threads: int | None = None, fixed_k: int | None =
     options.intra_op_num_threads = threads or torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
+    names = [found.name for found in session.get_inputs()]
+
     def restore(image: Tensor, k: int) -> Tensor:
-        return torch.from_numpy(session.run(None, _inputs(image, k, fixed_k))[0])
+        return torch.from_numpy(session.run(None, dict(zip(names, _inputs(image, k), strict=False)))[0])
 
     return restore
 
 
-def in_openvino(path: Path, threads: int | None = None, fixed_k: int | None = None) -> Restore:
-    """The file in OpenVINO, on the CPU, in float32 (its own choice is bfloat16 where the processor has it)."""
+def in_openvino(path: Path, threads: int | None = None) -> Restore:
+    """As :func:`in_onnxruntime`, in OpenVINO, in float32 (its own choice is bfloat16 where the processor has it)."""
     import openvino
 
     options = {"INFERENCE_NUM_THREADS": threads or torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(str(path), "CPU", options).create_infer_request()
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    request, count = compiled.create_infer_request(), len(compiled.inputs)
 
     def restore(image: Tensor, k: int) -> Tensor:
-        return torch.from_numpy(request.infer(_inputs(image, k, fixed_k))[0].copy())
+        return torch.from_numpy(request.infer(_inputs(image, k)[:count])[0].copy())
 
     return restore
 
 
-def _inputs(image: Tensor, k: int, fixed_k: int | None) -> dict[str, Any]:
+def _inputs(image: Tensor, k: int) -> list[Any]:
+    """In the order in which every exported file has them."""
     import numpy
 
-    inputs = {"image": image.contiguous().numpy()}
-    return inputs if fixed_k is not None else {**inputs, "k": numpy.array(k, dtype=numpy.int64)}
+    return [image.contiguous().numpy(), numpy.array(k, dtype=numpy.int64)]

@@ -32,6 +32,7 @@ def to_onnx(
     *,
     fixed_k: int | None = None,
     half: bool = False,
+    names: tuple[str, str] = ("image", "restored"),
 ) -> None:
     """Write ``model`` as one ONNX file.
 
@@ -43,11 +44,12 @@ def to_onnx(
     metadata: names and texts kept in the file, beside the model's configuration and a seal over all of the file.
     fixed_k: leave the input ``k`` out and always keep that many, for programs that know images only.
     half: weights and arithmetic in float16 (similarities stay float32); input and output stay float32.
+    names: of the image and of the output, where a program asks for its own.
 
     Raises ValueError for metadata that is not text or takes a name of its own, or a k that the model does not allow;
     RuntimeError when the package ``onnx`` is missing.
     """
-    proto = build(model, metadata or {}, fixed_k=fixed_k, half=half)
+    proto = build(model, metadata or {}, fixed_k=fixed_k, half=half, names=names)
     content = proto.SerializeToString(deterministic=True)
     if len(content) > _LARGEST_BYTES:
         raise ValueError(f"the file would have {len(content)} bytes, but ONNX without external data ends at 2 GiB")
@@ -61,7 +63,12 @@ def to_onnx(
 
 
 def build(
-    model: SemanIR, metadata: Mapping[str, str], *, fixed_k: int | None = None, half: bool = False
+    model: SemanIR,
+    metadata: Mapping[str, str],
+    *,
+    fixed_k: int | None = None,
+    half: bool = False,
+    names: tuple[str, str] = ("image", "restored"),
 ) -> onnx.ModelProto:
     """As :func:`to_onnx`, in memory."""
     import json
@@ -79,20 +86,20 @@ def build(
 
     graph = Graph(torch.float16 if half else torch.float32)
     with torch.no_grad():
-        image, k = Value(graph, "image"), Value(graph, "k")
+        image, k = Value(graph, names[0]), Value(graph, "k")
         keys = graph.ints(fixed_k) if fixed_k is not None else graph.reshape(graph.op("Max", k, 1), 1)
         first = graph.op("Cast", image, to=torch.float16) if half else image
         out = network(graph, model, first, keys)
         graph.ops("Cast", 1, out, to=torch.float32)
     last = graph.nodes[-1]
-    graph.nodes[-1] = type(last)(last.kind, last.name, last.inputs, ("restored",), last.attributes)
+    graph.nodes[-1] = type(last)(last.kind, last.name, last.inputs, names[1:], last.attributes)
 
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    inputs = [helper.make_tensor_value_info("image", float32, ["batch", config.in_channels, "height", "width"])]
+    inputs = [helper.make_tensor_value_info(names[0], float32, ["batch", config.in_channels, "height", "width"])]
     if fixed_k is None:
         inputs.append(helper.make_tensor_value_info("k", onnx.TensorProto.INT64, []))
     sizes = ["height", "width"] if config.upscale == 1 else [f"{config.upscale}*{axis}" for axis in ("height", "width")]
-    outputs = [helper.make_tensor_value_info("restored", float32, ["batch", config.out_channels, *sizes])]
+    outputs = [helper.make_tensor_value_info(names[1], float32, ["batch", config.out_channels, *sizes])]
     proto = helper.make_model(
         helper.make_graph(nodes_of(graph), "semanir", inputs, outputs, tensors_of(graph)),
         opset_imports=[helper.make_opsetid("", OPSET)],

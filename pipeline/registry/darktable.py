@@ -1,0 +1,96 @@
+"""A package for darktable (5.6 and later): ``preferences → AI → import from file…`` installs it for "neural restore".
+
+The contract is that of darktable's own packages: a zip archive with one folder, named as the model is known, which
+holds ``config.json`` and one ONNX file whose only input is an sRGB image, float32 (1, 3, H, W) in [0, 1]
+(https://github.com/darktable-org/darktable/blob/master/src/ai/README.md; the files' names for enlarging models:
+``dt_restore_load_upscale_x2`` in src/ai/restore.c; ``input_sizes``: the model.yaml files of darktable-ai).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import semanir
+from pipeline.errors import UserError
+from pipeline.registry.parity import Restore, in_onnxruntime
+from semanir.export import read_onnx_metadata, to_onnx
+
+CONFIG = "config.json"
+# By enlargement: what darktable calls the task, and the file that it looks for.
+TASKS = {1: ("denoise", "model.onnx"), 2: ("upscale", "model_x2.onnx"), 4: ("upscale", "model_x4.onnx")}
+# The side of darktable's tiles. All scores of a layer are in memory at once: its own 2048 would need gigabytes.
+TILE = 256
+# Far more than the published sizes have.
+_LARGEST_BYTES = 1 << 30
+# The earliest that a zip archive can state: the same model gives the same bytes on every day.
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
+    """Write the package. Raises UserError for a model that takes or gives anything but RGB of its task's size."""
+    config = model.config
+    if (config.in_channels, config.out_channels) != (3, 3) or config.upscale not in TASKS or _observes_less(metadata):
+        raise UserError(
+            f"darktable hands over RGB and takes RGB of 1, 2 or 4 times the size; this model takes "
+            f"{config.in_channels} channels to {config.out_channels} at scale {config.upscale}"
+            + (", from a mosaic" if _observes_less(metadata) else "")
+        )
+    task, file = TASKS[config.upscale]
+    ours = metadata.get("task", "")
+    name = "-".join(word for word in (task, "semanir", ours.replace("_", "-")) if word)
+    sizes = {"input_sizes": [TILE]}
+    described = {
+        "id": name,
+        "name": f"{task} semanir {ours.replace('_', ' ')}".strip(),
+        "description": json.loads(metadata["task_record"])["setting"] if "task_record" in metadata else "",
+        "task": task,
+        "backend": "onnx",
+        "version": f"1.0+{metadata['weights_sha256'][:12]}",
+        "arch": "semanir",
+        "tiling": True,
+        "num_inputs": 1,
+        "type": "single" if config.upscale == 1 else "multi",
+        "attributes": sizes if config.upscale == 1 else {file.removesuffix(".onnx"): sizes},
+        "model_card": {"license": metadata.get("license", "not stated")},
+    }
+    with TemporaryDirectory() as scratch, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+        graph = Path(scratch) / file
+        to_onnx(model, graph, metadata, fixed_k=config.k, names=("input", "output"))
+        for member, content in ((CONFIG, json.dumps(described, indent=1).encode()), (file, graph.read_bytes())):
+            package.writestr(zipfile.ZipInfo(f"{name}/{member}", _DATE), content, zipfile.ZIP_DEFLATED)
+
+
+def run(path: Path) -> Restore:
+    """The model of the package in ONNX Runtime, which is darktable's own."""
+    with TemporaryDirectory() as scratch:
+        return in_onnxruntime(_unpack(path, Path(scratch)))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts inside the package's ONNX file. Raises ValueError for another file, or one altered since."""
+    with TemporaryDirectory() as scratch:
+        return read_onnx_metadata(_unpack(path, Path(scratch)))
+
+
+def _observes_less(metadata: dict[str, str]) -> bool:
+    """Whether something must be done to a picture before the network can take it."""
+    return bool(json.loads(metadata.get("task_record", "{}")).get("to_input"))
+
+
+def _unpack(path: Path, folder: Path) -> Path:
+    files = {file for _, file in TASKS.values()}
+    try:
+        with zipfile.ZipFile(path) as package:
+            found = [member for member in package.infolist() if member.filename.rpartition("/")[2] in files]
+            if len(found) != 1 or found[0].file_size > _LARGEST_BYTES:
+                raise ValueError(
+                    f"{path} is no package for darktable: it holds {len(found)} models, 1 of 1 GiB is allowed"
+                )
+            target = folder / "model.onnx"
+            target.write_bytes(package.read(found[0]))
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{path} is no package for darktable: {error}") from None
+    return target
