@@ -73,7 +73,7 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     if not isinstance(values, dict):
         raise ValueError(f"{folder / CONFIG_FILE} must hold a JSON object, got {type(values).__name__}")
     config = ModelConfig.from_dict(values)
-    _check_size(config, folder / WEIGHTS_FILE)
+    check_size(config, (folder / WEIGHTS_FILE).stat().st_size, str(folder / WEIGHTS_FILE))
     model = build_model(config)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=True)
@@ -107,14 +107,17 @@ def _folder(folder_or_uri: str | Path) -> Path:
     return Path(folder_or_uri)
 
 
-def _check_size(config: ModelConfig, weights: Path) -> None:
-    """Refuse a configuration of a model far larger than its weights, before the model takes its memory."""
+def check_size(config: ModelConfig, size: int, where: str) -> None:
+    """Before a model takes its memory: ValueError for a configuration of a far larger one than its weights.
+
+    size: of the weights, in bytes. where: what holds them, for the message.
+    """
     # Each layer's query, key, value and output projections alone are 4 C² numbers, of two bytes at least.
     layers = sum(depth * width**2 for depth, width in zip(config.depths, config.widths, strict=True))
-    least, size = 8 * layers, weights.stat().st_size
+    least = 8 * layers
     if size < least:
         raise ValueError(
-            f"{weights} does not fit its {CONFIG_FILE}: {sum(config.depths)} layers with embed_dim {config.embed_dim} "
+            f"{where} does not fit its {CONFIG_FILE}: {sum(config.depths)} layers with embed_dim {config.embed_dim} "
             f"take {least} bytes at least, it has {size}"
         )
 

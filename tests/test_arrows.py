@@ -30,8 +30,8 @@ DOORS = {
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/deepspeed_internals.py"),
 }
 # NumPy is optional there: it makes the dictionary's build on a CPU faster, and torch alone builds the same one.
-SEMANIR_MAY_IMPORT = {"torch", "triton", "safetensors", "numpy", "onnx"}
-SEMANIR_LAZY_ONLY = {"safetensors", "numpy", "onnx"}
+SEMANIR_MAY_IMPORT = {"torch", "triton", "safetensors", "numpy", "onnx", "spandrel"}
+SEMANIR_LAZY_ONLY = {"safetensors", "numpy", "onnx", "spandrel"}
 
 
 def module_name(file: str) -> str:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     export = actions.add_parser("export", help="write one file for other programs, checked against the model")
     export.add_argument("model", help=MODEL)
-    export.add_argument("--format", default="onnx", help="onnx, onnx-float16, darktable (default: onnx)")
+    export.add_argument("--format", default="onnx", help="onnx, onnx-float16, darktable, spandrel (default: onnx)")
     export.add_argument("--output", type=Path, required=True, help="the file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the file when it exists")
     export.set_defaults(act=_export)

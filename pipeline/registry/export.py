@@ -1,4 +1,4 @@
-"""A model for other programs: files of the formats below, each run beside the model before it is given out.
+"""A model for other programs: files of several formats, each run beside the model before it is given out.
 
 The one function behind ``semanir models export`` and whatever publishes files for other runtimes.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,51 +16,9 @@ from torch import Tensor
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.registry import darktable, sealed
-from pipeline.registry.parity import EXACT, HALF, Parity, Restore, fault, in_onnxruntime
-from semanir.export import read_onnx_metadata, to_onnx
-
-
-@dataclass(frozen=True)
-class Format:
-    """One way to write a model: ``write(model, path, metadata)``.
-
-    run: the written file as a function. limit: how far its output may be from the model's. read: the texts inside it.
-    any_k: whether the file takes k; else it keeps the model's own.
-    """
-
-    about: str
-    write: Callable[[semanir.SemanIR, Path, dict[str, str]], None]
-    run: Callable[[Path], Restore]
-    limit: Parity
-    read: Callable[[Path], dict[str, str]]
-    any_k: bool = True
-
-
-def _float16(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
-    to_onnx(model, path, metadata, half=True)
-
-
-FORMATS = {
-    "onnx": Format(
-        "float32, any batch, size and k; for ONNX Runtime, OpenVINO, browsers",
-        to_onnx,
-        in_onnxruntime,
-        EXACT,
-        read_onnx_metadata,
-    ),
-    "onnx-float16": Format(
-        "ONNX with float16 weights and arithmetic: half the bytes", _float16, in_onnxruntime, HALF, read_onnx_metadata
-    ),
-    "darktable": Format(
-        "a .dtmodel package for darktable's neural restore, k fixed",
-        darktable.write,
-        darktable.run,
-        EXACT,
-        darktable.read_metadata,
-        any_k=False,
-    ),
-}
+from pipeline.registry import sealed
+from pipeline.registry.formats import FORMATS, Format, find_format, form_of
+from pipeline.registry.parity import Restore, fault
 
 
 @dataclass(frozen=True)
@@ -109,18 +65,10 @@ def export(folder: Path, path: Path, form: str = "onnx", *, overwrite: bool = Fa
     return Exported(path, path.stat().st_size, f"at least {chosen.limit.least_psnr:g} dB from the model's own output")
 
 
-def find_format(name: str) -> Format:
-    """Raises UserError, listing what exists, for an unknown name."""
-    if name not in FORMATS:
-        raise UserError(f"unknown format {name!r}; known formats: {', '.join(FORMATS)}")
-    return FORMATS[name]
-
-
 def check_file(path: Path) -> dict[str, str]:
     """The texts inside a file that :func:`export` wrote. Raises UserError when it is another or was altered."""
-    form = "darktable" if zipfile.is_zipfile(path) else "onnx"
     try:
-        return FORMATS[form].read(path)
+        return FORMATS[form_of(path)].read(path)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(str(error)) from None
 
