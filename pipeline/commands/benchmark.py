@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "model": "pipeline.benchmarks.model",
     "neighbors": "pipeline.benchmarks.neighbors",
     "loader": "pipeline.benchmarks.loader",
+    "restore": "pipeline.benchmarks.restoring",
     "training": "pipeline.benchmarks.training",
     "gpu": "pipeline.benchmarks.gpu_report",
 }

@@ -1,0 +1,50 @@
+"""The benchmark of restoring a large photograph, on a small one, through its job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs import benchmark
+from pipeline.benchmarks import restoring_run
+
+
+def test_every_way_is_compared_and_timed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "rows.jsonl"
+    arguments = ["--models", "ushape_tiny", "--megapixels", "0.07", "--rounds", "1", "--runtimes", "onnxruntime"]
+    assert benchmark.main(["restore", *arguments, "--output", str(output)]) == 0
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["way"] for row in rows] == ["tiles in turn", "side by side", "onnxruntime"]
+    assert all(row["status"] == "ok" and row["image"] == "216 x 324" for row in rows)
+    assert rows[0]["ratio"] == 1
+    assert all(0 < row["share_of_limit"] < 1 for row in rows)
+    assert "convolution: " in capsys.readouterr().out
+
+
+def test_a_way_that_differs_ends_with_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = restoring_run.restore_tiled
+    monkeypatch.setattr(restoring_run, "restore_tiled", lambda *arguments: right(*arguments) + 0.01)
+    assert benchmark.main(["restore", "--models", "ushape_tiny", "--megapixels", "0.01", "--rounds", "1"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--megapixels", "0"], "--megapixels 0: wanted more than 0"),
+        (["--megapixels", "nan"], "--megapixels nan: wanted"),
+        (["--runtimes", "tvm"], "unknown 'tvm'; known: onnxruntime, openvino"),
+        (["--models", "swinir"], "unknown model 'swinir'"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["restore", "--rounds", "1", "--megapixels", "0.01", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_photograph_has_the_size_and_no_new_values() -> None:
+    image = restoring_run.photograph(1.0)
+    assert tuple(image.shape) == (1, 3, 816, 1224)
+    assert float(image.min()) >= 0
+    assert float(image.max()) <= 1
