@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -18,11 +16,10 @@ from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import make_patch_sampler
 from pipeline.data.shard_cache import CacheSettings
 from pipeline.data.stream import StreamSettings
-from pipeline.errors import UserError, first_line
-from pipeline.shipped import is_shipped, locate
-from pipeline.storage.fetch import fetch_folder
+from pipeline.errors import UserError
 from pipeline.tasks import TASKS
 from pipeline.training.context import WorkerContext
+from pipeline.training.initial import load_initial
 from pipeline.training.phases import training_phases
 
 
@@ -89,26 +86,6 @@ class TrainingPlan:
             ),
             loader_workers=data.loader_workers,
         )
-
-
-def load_initial(model: semanir.SemanIR, uri: str) -> None:
-    """Copy the weights in the folder ``uri`` into ``model``: a fine-tuning run's start.
-
-    A convolution of another scale has another shape, so weights must match in name and shape one by one.
-
-    Raises:
-        UserError: nothing there, or the weights are another model's.
-    """
-    with TemporaryDirectory() as folder:
-        place = locate(uri) if is_shipped(uri) else fetch_folder(uri, Path(folder) / "weights")
-        try:
-            given = semanir.load(place)
-        except (ValueError, FileNotFoundError) as error:
-            raise UserError(f"model.init {uri}: {first_line(error)}") from None
-    try:
-        model.load_state_dict(given.state_dict())
-    except RuntimeError as error:
-        raise UserError(f"model.init {uri}: not this model's weights ({str(error).splitlines()[-1].strip()})") from None
 
 
 def model_config(config: RunConfig) -> semanir.ModelConfig:

@@ -18,7 +18,7 @@ from pipeline.shipped.card import ShippedCard, missed
 from pipeline.shipped.locate import MODELS
 from pipeline.shipped.provenance import HarmPoint, PhotographCredit, Provenance
 from pipeline.tasks import TASKS
-from pipeline.training.training_plan import load_initial
+from pipeline.training.initial import load_initial
 
 MOST_BYTES, MOST_TOGETHER = 3_000_000, 20_000_000
 PHOTOGRAPHS = MODELS.parent / "photographs.csv"
