@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
     )  # fmt: skip
     console.print(results_table(outcome.results, sweep.macs_size))
+    console.print(f"plots and trials: {outcome.page}", highlight=False, soft_wrap=True)
     if outcome.winner_yaml is None:
         print("error: no trial finished; the table says why", file=sys.stderr)
         return 1

@@ -12,17 +12,33 @@ from pipeline.evaluation.key_maps import KeyMaps
 from pipeline.scoring.harm import Harm
 from pipeline.scoring.record import MOST_DB
 
+LEAST_SPAN_DB = 0.2  # of PSNR that the curve's axis shows: less would make noise look like a result
+MAPPED_KEYS = (0.9, 0.1, 0.1)  # red
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_curve(points: Sequence[tuple[int, float]], baselines: Sequence[tuple[str, float]], title: str) -> bytes:
-    """Mean PSNR (dB) against k, the baselines as horizontal lines."""
+    """Mean PSNR (dB) against k, the baselines as horizontal lines.
+
+    The curve fills the picture: of a baseline that is so far from it that the line would flatten the curve, the legend
+    alone tells the figure.
+    """
     figure = _figure(6.0, 4.0)
     axes = figure.subplots()
-    axes.plot([k for k, _ in points], [psnr for _, psnr in points], marker="o", label="restored")
+    psnrs = [psnr for _, psnr in points]
+    axes.plot([k for k, _ in points], psnrs, marker="o", label="restored")
+    span = max(max(psnrs) - min(psnrs), LEAST_SPAN_DB)
+    near = {name: psnr for name, psnr in baselines if min(psnrs) - span <= psnr <= max(psnrs) + span}
     for number, (name, psnr) in enumerate(baselines):
-        axes.axhline(psnr, linestyle="--", color=f"C{number + 1}", label=name)
+        if name in near:
+            axes.axhline(psnr, linestyle="--", color=f"C{number + 1}", label=f"{name}, {psnr:.2f} dB")
+        else:
+            side = "below" if psnr < min(psnrs) else "above"
+            axes.plot([], [], linestyle="none", label=f"{name}, {psnr:.2f} dB ({side} what is shown)")
+    shown = [*psnrs, *near.values()]
+    axes.set_ylim(min(shown) - span / 4, max(shown) + span / 4)
     axes.set_xscale("log", base=2)
     axes.set_xticks([k for k, _ in points], labels=[str(k) for k, _ in points])
     axes.set_xlabel("k (keys per token)")
@@ -59,10 +75,20 @@ def draw_harm(harm: Harm, title: str) -> bytes:
     return _png(figure)
 
 
-def draw_key_maps(maps: KeyMaps) -> bytes:
+def draw_key_maps(maps: KeyMaps, title: str) -> bytes:
     """A row per stage, a column per k: the keys (red) of the marked pixel's token (cross) over the dimmed input."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     rows, columns = len(maps.stages), len(maps.ks)
-    figure = _figure(2.4 * columns + 0.6, 2.5 * rows)
+    figure = _figure(max(2.4 * columns + 0.6, 4.8), 2.5 * rows + 0.9)
+    figure.suptitle(title, fontsize=9, wrap=True)
+    cross = Line2D([], [], color="cyan", marker="+", markersize=9, markeredgewidth=2, linestyle="none")
+    keys_of = Patch(color=MAPPED_KEYS, alpha=0.65)
+    figure.legend(
+        [cross, keys_of], ["the pixel", "the keys that its token attends to"],
+        loc="outside lower center", ncols=2, fontsize=8,
+    )  # fmt: skip
     grid = figure.subplots(rows, columns, squeeze=False)
     gray = np.clip(maps.image.mean(axis=2), 0, 1)
     y, x = maps.pixel
@@ -73,7 +99,7 @@ def draw_key_maps(maps: KeyMaps) -> bytes:
             # A deeper stage has fewer, larger tokens: each covers a square of pixels.
             square = np.ones((maps.scales[row], maps.scales[row]), dtype=bool)
             keys = np.kron(kept, square)[: gray.shape[0], : gray.shape[1]]
-            shade[keys] = 0.35 * shade[keys] + 0.65 * np.array([0.9, 0.1, 0.1])
+            shade[keys] = 0.35 * shade[keys] + 0.65 * np.array(MAPPED_KEYS)
             axes.imshow(shade, interpolation="nearest")
             axes.plot(x, y, marker="+", color="cyan", markersize=9, markeredgewidth=2)
             axes.set_xlim(max(x - maps.reach, 0) - 0.5, min(x + maps.reach, gray.shape[1]) - 0.5)

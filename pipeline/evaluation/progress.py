@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.wording import counted
+
 PLAIN_EVERY_S = 10.0
 
 
@@ -25,6 +27,6 @@ def show(console: Console, title: str, total: int) -> Iterator[Callable[[int], N
             progress.update(bar, completed=done)
             if not console.is_terminal and (done == total or time.monotonic() - printed_at >= PLAIN_EVERY_S):
                 printed_at = time.monotonic()
-                console.print(f"{title}: {done}/{total} images", highlight=False, markup=False)
+                console.print(f"{title}: {done}/{counted(total, 'image')}", highlight=False, markup=False)
 
         yield update

@@ -48,7 +48,8 @@ def key_maps_picture(plan: Plan, weights: Weights, index: int, pixel: tuple[int,
     clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
     lq, _ = observe(task, plan.resolved_setting, clean, degraded, index=index, key=key)
     maps = key_maps(build(weights, "cpu"), task.to_input(lq), pixel, plan.ks)
-    return f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png", draw_key_maps(maps)
+    title = f"Keys per stage and k: {task.title}, {key} of {plan.dataset}, row {pixel[0]}, column {pixel[1]}"
+    return f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png", draw_key_maps(maps, title)
 
 
 def copy_to(folder: Path, output: Storage, keys: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from pipeline.registry.harm_tag import harm_section
 from pipeline.scoring.harm import Harm
 from pipeline.scoring.record import MOST_DB, RESTORED, Score, by_image, mean_psnr
 from pipeline.tasks.base import Bounds
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class ModelCard:
             "## Figures",
             f"Protocol: {self.protocol}",
             f"Held-out PSNR {self.restored_psnr:.2f} dB, {self.baseline} {self.baseline_psnr:.2f} dB, "
-            f"gain {gain:+.2f} dB over {len(pairs)} images. Worst first:",
+            f"gain {gain:+.2f} dB over {counted(len(pairs), 'image')}. Worst first:",
             f"| image | {self.baseline} (dB) | restored (dB) | gain (dB) |",
             "|---|---|---|---|",
             *(
@@ -102,7 +103,7 @@ class ModelCard:
             lines.append(f"{len(worst_first) - len(shown)} better images are in the model's model_card.md.")
         lines += [
             "## Training",
-            f"{self.trained_on} {self.steps} optimizer steps. "
+            f"{self.trained_on} {counted(self.steps, 'optimizer step')}. "
             f"Data {self.data_fingerprint}, code {self.git_commit}"
             + (f", configuration {self.config_uri}." if self.config_uri else "."),
             *(() if self.harm is None else harm_section(self.harm)),

@@ -89,6 +89,14 @@ def without_credentials(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def run_page(experiment_id: str, run_id: str) -> str:
+    """The address of a run's page; of a store without pages (a database, a folder) the store and the run's id."""
+    uri = without_credentials(tracking_uri()).rstrip("/")
+    if not uri.startswith(("http://", "https://")):
+        return f"MLflow run {run_id} in {uri}"
+    return f"{uri}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
     """Hide MLflow's advice on type hints and models from code while saving; errors still raise."""

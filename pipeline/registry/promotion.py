@@ -74,6 +74,26 @@ def best_version(versions: Sequence[ModelVersion], champion: int | None) -> int 
     return max(rivals, key=lambda number: (float(rivals[number].tags[METRIC_TAG]), number == champion, -number))
 
 
+def why_not_champion(versions: Sequence[ModelVersion], champion: int | None, version: int) -> str:
+    """In a few words why ``version`` is not the champion that stands; "" when it is, or when none does."""
+    known = {int(v.version): v.tags for v in versions}
+    if champion is None or champion == version or champion not in known or version not in known:
+        return ""
+    tags, best = known[version], known[champion]
+    if METRIC_TAG not in best:
+        return f"version {champion} was made champion by hand, without figures to compare with"
+    if WITHDRAWN_TAG in tags:
+        return f"withdrawn: {tags[WITHDRAWN_TAG]}"
+    if METRIC_TAG not in tags:
+        return "it has no figures to compare with"
+    if tags.get(PROTOCOL_TAG) != best.get(PROTOCOL_TAG):
+        return f"measured on other images or settings than champion v{champion}"
+    gain = float(tags[METRIC_TAG]) - float(best[METRIC_TAG])
+    if gain > 0 and harms_more(read_harm(tags), read_harm(best)):
+        return f"{gain:.2f} dB above champion v{champion}, but harms some images more"
+    return f"{-gain:.2f} dB below champion v{champion}" if gain < 0 else f"no better than champion v{champion}"
+
+
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Every version of a model, oldest first; empty when the model does not exist."""
     found: list[ModelVersion] = []

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.metrics.catalog import PSNR
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard
 from pipeline.registry.client import connect, quiet_mlflow
+from pipeline.registry.figure_tags import figure_tags, read_figures
 from pipeline.registry.harm_tag import HARM_TAG
-from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, all_versions, settle
+from pipeline.registry.promotion import (
+    CHALLENGER,
+    CHAMPION,
+    METRIC_TAG,
+    PROTOCOL_TAG,
+    all_versions,
+    settle,
+    why_not_champion,
+)
 from pipeline.registry.seal import seal
-from pipeline.scoring.record import RESTORED, Score
+from pipeline.scoring.record import Score
 from pipeline.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -37,7 +42,6 @@ FINGERPRINT_TAG = "fingerprint"
 # MLflow hands a model made from code over through a global variable: two threads could swap theirs.
 _MLFLOW_SAVING = threading.Lock()
 BASELINE_TAG = "held_out_baseline_psnr_db"
-FIGURES_TAG = "held_out_figures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class Registered:
     """A version in the registry. ``alias``: "champion", "challenger" or "" for one that is neither.
 
     run_ended: whether the run that made it came to its end, and did not die between this version and that.
+    reason: why it is not the champion, in a few words; "" for the champion.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Registered:
     run_id: str
     scores: tuple[Score, ...]
     run_ended: bool = True
+    reason: str = ""
 
     @property
     def uri(self) -> str:
@@ -131,7 +137,7 @@ def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCa
         PROTOCOL_TAG: card.protocol,
         WEIGHTS_TAG: digests[sealed.WEIGHTS_FILE],
         RUN_TAG: run_id,
-        FIGURES_TAG: _figures(card),
+        **figure_tags(card),
         **_metrics(card),
         **({} if card.harm is None else {HARM_TAG: card.harm.encode()}),
     }
@@ -217,29 +223,6 @@ def _metrics(card: ModelCard) -> dict[str, float]:
     return {METRIC_TAG: card.restored_psnr, BASELINE_TAG: card.baseline_psnr, **card.extra_metrics}
 
 
-def _figures(card: ModelCard) -> str:
-    """The held-out figures as a tag keeps them: [key, baseline's PSNR, restored PSNR] of each image, in dB."""
-    pairs = [(scores[card.baseline], scores[RESTORED]) for scores in card.images]
-    return json.dumps([[after.key, before.psnr_db, after.psnr_db] for before, after in pairs])
-
-
-def _scores(version: ModelVersion) -> Iterator[Score]:
-    """What ``_figures`` wrote; the baseline is the first of the version's task."""
-    try:
-        stored = json.loads(version.tags.get(FIGURES_TAG, "[]"))
-        figures = [(str(key), float(before), float(after)) for key, before, after in stored]
-    except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{version.name} version {version.version}: the tag {FIGURES_TAG} holds no figures of images ({error}); "
-            "delete the tag"
-        ) from None
-    task = TASKS.get(version.tags.get("task", ""))
-    baseline = next(iter(task.baselines)) if task else "input"
-    for index, (key, before, after) in enumerate(figures):
-        yield Score(index, key, baseline, None, {PSNR: before})
-        yield Score(index, key, RESTORED, None, {PSNR: after})
-
-
 def signature(task: dict[str, Any]) -> ModelSignature:
     """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; parameters k, tile, overlap."""
     from mlflow.models import ModelSignature
@@ -272,15 +255,17 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 def _registered(client: MlflowClient, version: ModelVersion) -> Registered:
     aliases = client.get_registered_model(version.name).aliases
+    champion = int(aliases[CHAMPION]) if CHAMPION in aliases else None
     held = [alias for alias, number in aliases.items() if int(number) == int(version.version)]
     run_id = version.tags.get(RUN_TAG, version.run_id or "")
     return Registered(
         name=version.name,
         version=int(version.version),
-        alias=next((alias for alias in ("champion", "challenger") if alias in held), ""),
+        alias=next((alias for alias in (CHAMPION, CHALLENGER) if alias in held), ""),
         run_id=run_id,
-        scores=tuple(_scores(version)),
+        scores=tuple(read_figures(version)),
         run_ended=_ended(client, run_id),
+        reason=why_not_champion(all_versions(client, version.name), champion, int(version.version)),
     )
 
 

@@ -15,7 +15,7 @@ import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.registry.client import connect
+from pipeline.registry.client import connect, run_page
 from pipeline.registry.patience import is_transient, patiently
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Tracker:
         self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
         parent: Tracker | None = None, deadline_s: float | None = None,
     ) -> None:  # fmt: skip
-        self._deadline_s = deadline_s
+        self._deadline_s, self._experiment_id = deadline_s, experiment_id
         self._client = patiently("opening a run", connect, deadline_s)
         if parent is not None:
             tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id}
@@ -55,6 +55,11 @@ class Tracker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_forever, name=f"mlflow-{run_name}", daemon=True)
         self._thread.start()
+
+    @property
+    def page(self) -> str:
+        """Where a person sees the run."""
+        return run_page(self._experiment_id, self.run_id)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Queue figures of one step; returns at once."""

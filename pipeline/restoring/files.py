@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.images.folders import find_images
 from pipeline.restoring.read import SUFFIXES
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _expand(text: str, output: Path, say: Callable[[str], None]) -> list[tuple[P
         raise UserError(f"input {text!r} matches no image file, and does not exist")
     others = sum(path.is_file() for path in matches) - len(images)
     if others:
-        say(f"left out of {text}: {others} files of other kinds")
+        say(f"left out of {text}: {counted(others, 'file')} of other kinds")
     return [(p, Path(p.name)) for p in images]
 
 

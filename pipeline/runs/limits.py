@@ -8,6 +8,7 @@ from pipeline.config import RunConfig
 from pipeline.tasks import TASKS
 from pipeline.tasks.base import Task
 from pipeline.tasks.settings import TaskSettings
+from pipeline.wording import counted
 
 FEW_IMAGES = 500  # DIV2K's 800 are the least that the field's papers train on
 
@@ -31,10 +32,13 @@ def stated_limits(config: RunConfig, image_counts: Sequence[int]) -> tuple[str, 
         lines.append("It saw no picture with nothing wrong: a clean picture may lose detail.")
     total = sum(image_counts)
     if total < FEW_IMAGES:
-        lines.append(f"It learned from {total} images; the field's papers train on {FEW_IMAGES} and far more.")
+        lines.append(
+            f"It learned from {counted(total, 'image')}; the field's papers train on {FEW_IMAGES} and far more."
+        )
     seen = config.training.steps * config.training.global_batch_size
     lines.append(
-        f"{config.training.steps} steps, {seen} patches of {config.data.patch_size} pixels; published models of these"
+        f"{counted(config.training.steps, 'step')}, {counted(seen, 'patch', 'patches')} of "
+        f"{config.data.patch_size} pixels; published models of these"
         " tasks see millions."
     )
     return tuple(lines)

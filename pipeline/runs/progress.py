@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipeline.wording import duration
+
 PLAIN_EVERY_S = 10.0
 
 
@@ -30,7 +32,7 @@ class _Line:
         if rate:
             parts.append(f"{rate:.1f} samples/s")
             left = (self.steps - self.step) * self.metrics["samples_per_step"] / rate
-            parts.append(f"ETA {int(left) // 60}:{int(left) % 60:02d}")
+            parts.append(f"{duration(left)} left")
         if "val_psnr" in self.metrics:
             parts.append(f"val {self.metrics['val_psnr']:.2f} dB")
         return "  ".join(parts)

@@ -30,6 +30,7 @@ from pipeline.tasks import TASKS
 from pipeline.training.context import Interrupted, SentFile
 from pipeline.training.launch import run_training
 from pipeline.training.worlds import allowed_worlds
+from pipeline.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class TaskRun:
         if (finished := self._finished) is not None:
             known = patiently("setting aliases", lambda: settle_again(finished), config.training.outage_deadline_s)
             self._progress.done(task, f"registered before as {_version(known)}; --retrain trains it again")
-            return Outcome(task, "registered before", version=_version(known), scores=known.scores)
+            return Outcome(task, _status("registered before", known), version=_version(known), scores=known.scores)
         with ExitStack() as room:
             # First come, first served; only then a run in MLflow, where a waiting one would look like a running one.
             share = room.enter_context(
@@ -139,8 +140,7 @@ class TaskRun:
             for result in results:
                 if result.picture is not None:
                     tracker.file(f"pictures/{result.key}.png", result.picture)
-            status = _status(trained.summary.skipped_samples)
-            outcome = Outcome(task, status, scores=tuple(score for result in results for score in result.scores))
+            outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
             tracker.log(config.training.steps, _means(outcome))
             card = self._card(outcome, harm)
             tracker.tag({"checkpoint": trained.checkpoint_uri})
@@ -152,7 +152,8 @@ class TaskRun:
                 config.training.outage_deadline_s,
             )
         tracker.tag({"model_version": _version(registered)})
-        return replace(outcome, version=_version(registered))
+        skipped = trained.summary.skipped_samples
+        return replace(outcome, version=_version(registered), status=_status(outcome.status, registered, skipped))
 
     def _card(self, outcome: Outcome, harm: Harm | None) -> ModelCard:
         config, task = self.config, TASKS[self.config.task]
@@ -162,7 +163,8 @@ class TaskRun:
             task=task.name,
             setting=f"{task.title}: {setting}" if setting else task.title,
             trained_on=" and ".join(
-                f"{manifest.num_samples} images of {manifest.uri}" + (f" (weight {weight})" if weight > 1 else "")
+                f"{counted(manifest.num_samples, 'image')} of {manifest.uri}"
+                + (f" (weight {weight})" if weight > 1 else "")
                 for manifest, weight in self._train_sets
             )
             + ".",
@@ -190,8 +192,9 @@ class TaskRun:
         }
 
 
-def _status(skipped_samples: int) -> str:
-    return f"trained; {skipped_samples} damaged samples skipped" if skipped_samples else "trained"
+def _status(what: str, registered: Registered, skipped_samples: int = 0) -> str:
+    skipped = f"{counted(skipped_samples, 'damaged sample')} skipped" if skipped_samples else ""
+    return "; ".join(filter(None, [what, skipped, registered.reason]))
 
 
 def _version(registered: Registered) -> str:

@@ -15,7 +15,7 @@ MAX_AREA = 600  # points², of the costliest model's circle
 LABEL_BOX = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
 
-def psnr_against_k(results: Sequence[TrialResult]) -> Figure:
+def psnr_against_k(results: Sequence[TrialResult], title: str) -> Figure:
     """PSNR (dB) over k, a line per depths, the circle's area proportional to MACs; the Pareto front is ringed."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -38,13 +38,13 @@ def psnr_against_k(results: Sequence[TrialResult]) -> Figure:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("k (kept keys per token)")
     axes.set_ylabel("best validation PSNR (dB)")
-    axes.set_title("Circle area: multiply-accumulates")
+    axes.set_title(f"{title}: PSNR against k (circle area: multiply-accumulates)", fontsize=9, wrap=True)
     axes.margins(0.15)
     axes.legend(fontsize="small", markerscale=0.5)
     return figure
 
 
-def parallel_coordinates(results: Sequence[TrialResult]) -> Figure:
+def parallel_coordinates(results: Sequence[TrialResult], title: str) -> Figure:
     """One vertical axis per varied path, then GMACs and PSNR; one line per finished trial, colored by PSNR."""
     shown = finished(results)
     paths = list(results[0].values) if results else []
@@ -63,6 +63,7 @@ def parallel_coordinates(results: Sequence[TrialResult]) -> Figure:
             axes.annotate(text, (number, height), fontsize=7, ha="center", va="center", bbox=LABEL_BOX)
     axes.set_xticks(range(len(columns)), list(columns))
     axes.set_yticks([])
+    axes.set_title(f"{title}: a line per trial, red the best PSNR, blue the worst", fontsize=9, wrap=True)
     axes.margins(0.08)
     return figure
 

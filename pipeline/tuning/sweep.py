@@ -21,6 +21,7 @@ from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Lease, sole_writer
+from pipeline.tasks import TASKS
 from pipeline.training.training_plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner
@@ -34,10 +35,11 @@ SNAPSHOT_EVERY_S = 2  # of Ray Tune's own state: a sweep killed in between asks 
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """All trials, and the configuration file with the winner's values (None when no trial finished)."""
+    """All trials, the configuration file with the winner's values (None: no trial finished), and MLflow's page."""
 
     results: tuple[TrialResult, ...]
     winner_yaml: str | None
+    page: str
 
 
 def run_sweep(
@@ -83,8 +85,8 @@ def _run(
             results = tuple(_result(sweep, job, grid[number]) for number in range(len(grid)))
             lease.check()  # the trials of a sweep that was taken over have failed for that reason
             watch.close(results)
-        outcome = SweepOutcome(results, _winner_yaml(document, sweep, results))
-        _record(outcome, parent)
+        outcome = SweepOutcome(results, _winner_yaml(document, sweep, results), parent.page)
+        _record(outcome, parent, f"{TASKS[sweep.task].title}, sweep {name}")
     except BaseException:
         parent.finish("FAILED")
         raise
@@ -156,13 +158,13 @@ def _winner_yaml(document: Mapping[str, Any], sweep: SweepSettings, results: Seq
     )
 
 
-def _record(outcome: SweepOutcome, parent: Tracker) -> None:
+def _record(outcome: SweepOutcome, parent: Tracker, title: str) -> None:
     parent.table("trials.json", result_rows(outcome.results))
     if outcome.winner_yaml is None:
         return
     parent.document("winner.yaml", outcome.winner_yaml)
-    parent.figure("psnr_against_k.png", psnr_against_k(outcome.results))
-    parent.figure("parallel_coordinates.png", parallel_coordinates(outcome.results))
+    parent.figure("psnr_against_k.png", psnr_against_k(outcome.results, title))
+    parent.figure("parallel_coordinates.png", parallel_coordinates(outcome.results, title))
     best = winner(outcome.results)
     assert best is not None
     parent.tag(

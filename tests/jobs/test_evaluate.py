@@ -152,8 +152,8 @@ def test_sets_with_missing_or_unequal_pairs_are_refused_when_packed(
     assert "holds no images" in capsys.readouterr().err
     Image.new("RGB", (40, 36)).save(degraded / "one.png")
     assert prepare(call) == 2
-    assert "1 images of" in (error := capsys.readouterr().err)
-    assert "have no partner, the first is 'two'" in error
+    assert "no partner for 1 image of" in (error := capsys.readouterr().err)
+    assert "the first is 'two'" in error
     Image.new("RGB", (40, 30)).save(degraded / "two.png")
     assert prepare(call) == 2
     assert "two.png: 40x36, but its degraded partner is 40x30" in (error := capsys.readouterr().err)

@@ -12,6 +12,7 @@ from pipeline.data.manifest import Manifest
 from pipeline.data.packing.encode import PackSettings
 from pipeline.data.packing.pack import EncodeAll, encode_here, pack_dataset
 from pipeline.data.packing.sources import Source
+from pipeline.wording import counted, data_size
 
 SHOWN_SKIPS = 20
 
@@ -52,15 +53,15 @@ def pack_with_progress(
         )
     summarize(manifest, console)
     for note, count in seen.most_common():
-        console.print(f"  of {count} images: {note}", markup=False)
+        console.print(f"  of {counted(count, 'image')}: {note}", markup=False)
     return manifest
 
 
 def summarize(manifest: Manifest, console: Console) -> None:
     """Print what a dataset holds, whom to credit and what was skipped."""
-    size = sum(shard.size for shard in manifest.shards) / 2**20
     console.print(
-        f"{manifest.uri}: {manifest.num_samples} samples in {len(manifest.shards)} shards, {size:.1f} MiB,"
+        f"{manifest.uri}: {counted(manifest.num_samples, 'sample')} in {counted(len(manifest.shards), 'shard')},"
+        f" {data_size(sum(shard.size for shard in manifest.shards))},"
         f" smallest side {min(manifest.min_height, manifest.min_width)} px",
         markup=False,
     )
@@ -70,4 +71,4 @@ def summarize(manifest: Manifest, console: Console) -> None:
     for source, reason in skipped[:SHOWN_SKIPS]:
         console.print(f"  skipped {source}: {reason}", markup=False)
     if len(skipped) > SHOWN_SKIPS:
-        console.print(f"  … and {len(skipped) - SHOWN_SKIPS} more skipped images, listed in the manifest")
+        console.print(f"  … and {len(skipped) - SHOWN_SKIPS} more skipped, listed in the manifest")

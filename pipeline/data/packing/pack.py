@@ -15,6 +15,7 @@ from pipeline.data.packing.sources import Source, check_unique, fingerprint
 from pipeline.errors import UserError
 from pipeline.storage import Storage, open_storage
 from pipeline.storage.lease import Lease, sole_writer
+from pipeline.wording import counted
 
 Progress = Callable[[Source], None]
 Noted = Callable[[Source, tuple[str, ...]], None]
@@ -80,7 +81,8 @@ def _finished(storage: Storage, output: str, mark: str, replace: bool) -> Manife
         return manifest
     if not replace:
         raise UserError(
-            f"{output!r} holds another dataset ({manifest.num_samples} samples); choose another output, or --replace it"
+            f"{output!r} holds another dataset ({counted(manifest.num_samples, 'sample')}); "
+            "choose another output, or --replace it"
         )
     return None
 
@@ -134,6 +136,7 @@ def credits_of(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
 
 def _too_many(latest: Skipped, corrupt: int, total: int, settings: PackSettings) -> UserError:
     return UserError(
-        f"{corrupt} of {total} images cannot be used, more than the allowed share {settings.max_skipped_share:g};"
-        f" the last is {latest.source}: {latest.reason}; mend them, or raise --max-skipped-share"
+        f"{corrupt} of {counted(total, 'image')} cannot be used, more than the allowed share "
+        f"{settings.max_skipped_share:g}; the last is "
+        f"{latest.source}: {latest.reason}; mend them, or raise --max-skipped-share"
     )

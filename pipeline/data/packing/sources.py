@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.images.read import read_file
 from pipeline.storage import open_storage
 from pipeline.storage.ranged_file import RangedFile
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def paired_sources(clean_uri: str, degraded_uri: str, say: Say = lambda line: No
     lonely = sorted({source.key for source in clean} ^ set(degraded))
     if lonely:
         raise UserError(
-            f"{len(lonely)} images of {clean_uri!r} and {degraded_uri!r} have no partner,"
+            f"no partner for {counted(len(lonely), 'image')} of {clean_uri!r} and {degraded_uri!r},"
             f" the first is {lonely[0]!r}; the two folders must hold the same names"
         )
     return [Source(source.key, source.clean, degraded[source.key]) for source in clean]

@@ -31,6 +31,7 @@ from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
 from pipeline.storage.lease import Lease, sole_writer
+from pipeline.wording import counted
 from semanir.tiling import DEFAULT_OVERLAP
 
 ASK_EVERY_S = 0.5
@@ -83,7 +84,10 @@ def _restore(
     parts, total = write_plan(output, with_known(names, read_record(output), settings))
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
-    console.print(f"restoring {total} images with {address} on up to {workers} {device} workers", markup=False)
+    console.print(
+        f"restoring {counted(total, 'image')} with {address} on up to {counted(workers, f'{device} worker')}",
+        markup=False,
+    )
     order = Order(
         source=request.source,
         output=request.output,

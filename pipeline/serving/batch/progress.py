@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.serving.batch.record import Outcome, Row
+from pipeline.wording import counted, duration
 
 LINE_EVERY_S = 10.0
 _OVER_S = 60.0  # the pace is that of the last minute
@@ -45,15 +46,9 @@ class Progress:
         """Done of all, by outcome, images per second and the time that is left at this pace."""
         (since, before), (now, done) = self._seen[0], self._seen[-1]
         pace = (done - before) / (now - since) if now > since else 0.0
-        left = f"{_clock(max(0, self.total - done) / pace)} left" if pace > 0 else "time left unknown"
+        left = f"{duration(max(0, self.total - done) / pace)} left" if pace > 0 else "time left unknown"
         counts = ", ".join(f"{self.counts[outcome]} {outcome}" for outcome in Outcome)
-        return f"{min(done, self.total)}/{self.total} images ({counts}), {pace:.2f} images/s, {left}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+        return f"{min(done, self.total)}/{counted(self.total, 'image')} ({counts}), {pace:.2f} images/s, {left}"
 
 
 def report(rows: Iterable[Row], console: Console, names: int = 3) -> Counter[str]:

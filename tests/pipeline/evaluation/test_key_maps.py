@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import semanir
 from pipeline.errors import UserError
+from pipeline.evaluation import figures
 from pipeline.evaluation.figures import draw_curve, draw_key_maps
 from pipeline.evaluation.key_maps import key_maps
 from pipeline.evaluation.pictures import Panel, busiest_crop, draw_panels
@@ -47,7 +49,7 @@ def test_every_stage_keeps_k_keys_also_at_the_border(model_folder: Callable[...,
     maps = key_maps(semanir.load(model_folder()), image, (44, 37), (3,))
     assert [row[0].sum() for row in maps.kept] == [3, 3, 3]
     assert [row[0].shape for row in maps.kept] == [(46, 38), (23, 19), (46, 38)]
-    assert Image.open(BytesIO(draw_key_maps(maps))).width > 100
+    assert Image.open(BytesIO(draw_key_maps(maps, "a title"))).width > 100
 
 
 def test_a_large_image_is_shown_around_the_pixel(model_folder: Callable[..., Path]) -> None:
@@ -75,3 +77,15 @@ def test_details_are_cut_where_there_is_texture() -> None:
 def test_a_curve_is_a_picture() -> None:
     drawn = Image.open(BytesIO(draw_curve([(4, 20.0), (16, 24.5)], [("input", 19.0)], "a title")))
     assert drawn.size == (720, 480)
+
+
+def test_a_baseline_far_from_the_curve_does_not_flatten_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "_png", lambda figure: drawn.append(figure) or b"")
+    draw_curve([(4, 24.0), (16, 24.5)], [("input", 19.0), ("malvar", 23.8)], "a title")
+    axes = drawn[0].axes[0]
+    low, high = axes.get_ylim()
+    assert high - low < 3 * 0.5
+    assert low < 23.8 < 24.5 < high
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["restored", "input, 19.00 dB (below what is shown)", "malvar, 23.80 dB"]

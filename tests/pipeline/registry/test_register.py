@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,9 +11,11 @@ import torch
 
 import semanir
 from pipeline.errors import UserError
+from pipeline.metrics.catalog import PSNR
 from pipeline.registry import AlteredModelError, ModelCard, find_registered, pull, register, rollback
 from pipeline.registry.client import connect
 from pipeline.registry.register import requirements
+from pipeline.scoring.record import Score
 
 Weights = Callable[..., Path]
 Card = Callable[..., ModelCard]
@@ -47,6 +50,15 @@ def test_a_version_carries_its_evidence(weights: Weights, make_card: Card, new_r
     assert metrics["held_out_ssim"] == 0.5
 
 
+def test_every_baseline_of_every_image_is_read_back(weights: Weights, make_card: Card, new_run: NewRun) -> None:
+    card = make_card("demosaicking")
+    malvar = [Score(index, key, "malvar", None, {PSNR: 21.5 + index}) for index, key in enumerate(("good", "bad"))]
+    scores = tuple(sorted([*card.scores, *malvar], key=lambda score: (score.index, score.method)))
+    registered = register(weights("demosaicking"), replace(card, scores=scores), run_id=new_run())
+    assert registered.scores == scores
+    assert find_registered("demosaicking", card.fingerprint)[-1].scores == scores
+
+
 def test_what_is_stored_holds_no_pickle_and_pinned_requirements(
     weights: Weights, make_card: Card, new_run: NewRun, tmp_path: Path
 ) -> None:
@@ -69,9 +81,12 @@ def test_a_resumed_job_registers_once(weights: Weights, make_card: Card, new_run
 
 
 def test_only_a_better_model_becomes_champion(weights: Weights, make_card: Card, new_run: NewRun) -> None:
+    reasons = []
+
     def add(seed: int, **card: float | str) -> str:
-        folder = weights("sr_x3", seed)
-        return register(folder, make_card("sr_x3", **card), run_id=new_run()).alias
+        registered = register(weights("sr_x3", seed), make_card("sr_x3", **card), run_id=new_run())
+        reasons.append(registered.reason)
+        return registered.alias
 
     name = "semanir-sr-x3"
     assert add(0, restored=30.0) == "champion"
@@ -83,6 +98,14 @@ def test_only_a_better_model_becomes_champion(weights: Weights, make_card: Card,
         "champion": 5,
         "challenger": 4,
     }
+
+    assert reasons == [
+        "",
+        "1.00 dB below champion v1",
+        "no better than champion v1",
+        "measured on other images or settings than champion v1",
+        "",
+    ]
 
     rollback(name, 2)
     assert pull(f"models:/{name}@champion") == pull(f"models:/{name}/2")

@@ -69,9 +69,10 @@ def test_table_and_rows_have_every_trial() -> None:
 def test_pictures_are_drawn(count: int, tmp_path: Path) -> None:
     results = [result(n, 30 + n % 5, 10**9 * (1 + n), k=4 << (n % 3), rate=1e-3 * (n + 1)) for n in range(count)]
     results.append(result(99, 20, 10**9, "stopped"))
-    for figure in (psnr_against_k(results), parallel_coordinates(results)):
+    for figure in (psnr_against_k(results, "a task"), parallel_coordinates(results, "a task")):
+        assert figure.axes[0].get_title().startswith("a task: ")
         figure.savefig(tmp_path / "figure.png")
         assert (tmp_path / "figure.png").stat().st_size > 5000
-    axes = psnr_against_k(results).axes[0]
+    axes = psnr_against_k(results, "a task").axes[0]
     drawn = [offset for collection in axes.collections[:-1] for offset in collection.get_offsets().tolist()]
     assert sorted(drawn) == sorted([r.k, r.psnr] for r in results if r.status == "finished")

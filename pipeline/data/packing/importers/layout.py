@@ -13,6 +13,7 @@ from pipeline.data.packing.listing import Say, list_images
 from pipeline.data.packing.sources import Location, Source, check_unique
 from pipeline.errors import UserError
 from pipeline.storage.base import Entry
+from pipeline.wording import counted
 
 SHOWN_FOLDERS = 6
 
@@ -59,7 +60,7 @@ class Dataset:
         """All of it as text."""
         lines = [f"{self.name}: {self.title}", f"  cite: {self.credit}", f"  license: {self.license}"]
         lines += [f"  download: {self.download}", f"  seen: {self.seen}"]
-        lines += [f"  {split.name}: {split.samples} samples, {split.expected}" for split in self.splits]
+        lines += [f"  {split.name}: {counted(split.samples, 'sample')}, {split.expected}" for split in self.splits]
         return "\n".join(lines)
 
 
@@ -88,7 +89,7 @@ def find_splits(
         count = len(found.get(split.name, ()))
         if count > split.samples or (0 < count < split.samples and not allow_incomplete):
             raise UserError(
-                f"{uri!r}: {split.name} of {dataset.title} has {count} samples, expected {split.samples}"
+                f"{uri!r}: {split.name} of {dataset.title} has {counted(count, 'sample')}, expected {split.samples}"
                 f" ({split.expected}); found {_summary(entries)};"
                 " complete the download, or pass --incomplete to take fewer"
             )
@@ -136,6 +137,6 @@ def _summary(entries: Sequence[Entry]) -> str:
     if not entries:
         return f"no images ({', '.join(SUFFIXES)})"
     folders = Counter(entry.key.rpartition("/")[0] or "." for entry in entries)
-    shown = [f"{count} images in {folder}/" for folder, count in sorted(folders.items())[:SHOWN_FOLDERS]]
+    shown = [f"{counted(count, 'image')} in {folder}/" for folder, count in sorted(folders.items())[:SHOWN_FOLDERS]]
     more = [f"and {len(folders) - SHOWN_FOLDERS} more folders"] if len(folders) > SHOWN_FOLDERS else []
     return ", ".join([*shown, *more])

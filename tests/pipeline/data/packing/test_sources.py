@@ -44,7 +44,7 @@ def test_two_files_with_one_key_are_refused(images):
 
 
 def test_a_pair_without_partner_is_named(images):
-    with pytest.raises(UserError, match=r"1 images of .* have no partner, the first is 'img002'"):
+    with pytest.raises(UserError, match=r"no partner for 1 image of .*, the first is 'img002'"):
         paired_sources(str(images(3)), str(images(2)))
 
 

@@ -1,0 +1,34 @@
+"""How numbers are said to people: durations with their unit, sizes, and counts with the noun they belong to."""
+
+from __future__ import annotations
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def duration(seconds: float) -> str:
+    """Two units at most, the larger first: ``45 s``, ``12 min 05 s``, ``3 h 20 min``, ``2 days 7 h``, ``25 days``."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE:02d} s"
+    if whole < _DAY:
+        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02d} min"
+    if whole < 10 * _DAY:
+        return f"{counted(whole // _DAY, 'day')} {whole % _DAY // _HOUR} h"
+    return counted(round(whole / _DAY), "day")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 shard``, ``2 shards``; ``plural`` where it is not the noun with an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def data_size(num_bytes: float) -> str:
+    """``512 bytes``, ``3.2 MiB``, ``1.5 GiB``: three digits at most before the point, in powers of 1024."""
+    if num_bytes < 1000:
+        return counted(round(num_bytes), "byte")
+    value, unit, larger = num_bytes / 1024, "KiB", ["TiB", "GiB", "MiB"]
+    while value >= 1000 and larger:
+        value, unit = value / 1024, larger.pop()
+    return f"{value:.1f} {unit}"
