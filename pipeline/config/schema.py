@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.fingerprint import Operational, fingerprint
+from pipeline.config.fingerprint import Operational, deviations, fingerprint
 from pipeline.settings.base import Settings
 from pipeline.tasks import TASKS
 from pipeline.workers import Workers, micro_batch_size, nearest_worlds
@@ -260,5 +260,17 @@ class RunConfig(Settings):
         return self
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that change when the resulting model would: cluster shape and cadence stay out."""
-        return fingerprint(self)
+        """Twelve hex digits that change when the resulting model would: cluster shape and cadence stay out.
+
+        What the task decides where nothing is said – its settings' defaults, its model, its loss – counts as a default
+        too, said or not.
+        """
+        task = TASKS[self.task]
+        setting = deviations(task.parse_settings(self.setting))
+        model = self.model.model_copy(update={"name": _unless(self.model.name, task.model)})
+        training = self.training.model_copy(update={"loss": _unless(self.training.loss, task.loss)})
+        return fingerprint(self.model_copy(update={"setting": setting, "model": model, "training": training}))
+
+
+def _unless(value: str | None, default: str) -> str | None:
+    return None if value == default else value

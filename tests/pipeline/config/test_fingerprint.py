@@ -17,6 +17,7 @@ from pipeline.config import Operational, RunConfig, Settings, TrainingSettings, 
 from pipeline.config.fingerprint import MEANING, is_operational
 from pipeline.errors import UserError
 from pipeline.settings.base import settings_in
+from pipeline.tasks import TASKS
 from pipeline.tuning.space import SweepSettings
 
 DEFAULTS = Path(__file__).with_name("defaults.json")
@@ -134,6 +135,25 @@ def test_a_default_written_out_is_the_default() -> None:
     assert RunConfig.model_validate_json(json.dumps(written)).fingerprint() == base.fingerprint()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_what_a_task_decides_is_a_default_said_or_not(task: str) -> None:
+    """Its settings, its model and its loss: written out they name the same run, in whatever form."""
+    values = {**VALUES, "task": task}
+    base = RunConfig.model_validate_json(json.dumps(values))
+    setting = TASKS[task].parse_settings().model_dump(mode="json")
+    said = laid(laid(values, ("model", "name"), TASKS[task].model), ("training", "loss"), TASKS[task].loss)
+    assert RunConfig.model_validate_json(json.dumps({**said, "setting": setting})).fingerprint() == base.fingerprint()
+
+
+def test_a_range_of_one_value_has_one_name() -> None:
+    names = {
+        RunConfig.model_validate_json(json.dumps({**VALUES, "setting": {"sigma": sigma}})).fingerprint()
+        for sigma in (25, 25.0, [25, 25], [25.0, 25])
+    }
+    assert len(names) == 1
+    assert names != {RunConfig.model_validate_json(json.dumps(VALUES)).fingerprint()}
+
+
 def test_a_phase_with_a_schedule_of_its_own_is_not_one_without() -> None:
     without = laid(VALUES, ("training", "phases", 0), {"steps": 8})
     base = RunConfig.model_validate_json(json.dumps(VALUES))
@@ -174,3 +194,14 @@ def test_no_default_changes_its_meaning_in_silence() -> None:
         if not field.is_required() and not is_operational(field)
     }
     assert {path: now.get(path, "gone") for path in known["defaults"]} == known["defaults"]
+    assert set(known["tasks"]) == set(TASKS), "a new task: write its defaults down too"
+    for name, task in TASKS.items():
+        decided = {"model": task.model, "loss": task.loss, "settings": task.parse_settings().model_dump(mode="json")}
+        assert kept(decided, known["tasks"][name]) == known["tasks"][name], name
+
+
+def kept(now: Any, known: Any) -> Any:
+    """Of what is now, the part that was known: a field of a later day has a name of its own for what is left out."""
+    if isinstance(known, dict) and isinstance(now, dict):
+        return {key: kept(now.get(key, "gone"), value) for key, value in known.items()}
+    return now
