@@ -77,13 +77,15 @@ def map_tasks(
 ) -> Iterator[tuple[int, Result]]:
     """Run ``function`` on every item as Ray tasks; yields ``(index, result)`` as they finish.
 
-    At most ``at_once`` tasks are in flight, and never more than twice what the cluster has room for, so a long list
-    costs no memory. An exception of the function is raised here, as itself.
+    At most ``at_once`` tasks are in flight, and never more than twice what the cluster has CPUs and GPUs for, so a long
+    list costs no memory. An exception of the function is raised here, as itself.
     """
     import ray
 
     remote = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(function)
-    room = 2 * max(1, int(min(total_resources()["CPU"], MOST_CPUS) // max(num_cpus, 1)))
+    total = total_resources()
+    fit = [min(total["CPU"], MOST_CPUS) // max(num_cpus, 1)] + ([total["GPU"] // num_gpus] if num_gpus else [])
+    room = 2 * max(1, int(min(fit)))
     room = room if at_once is None else min(room, at_once)
     waiting = list(enumerate(items))[::-1]
     running: dict[Any, int] = {}

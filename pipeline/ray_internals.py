@@ -1,9 +1,9 @@
-"""Ray's private parts, all of them: no other file of ours names one.
+"""Ray's private parts, all of them: no other file of ours imports one, or touches one that is not listed here.
 
 ``PRIVATE`` lists each name with the module that holds it, and is how it is reached: ``from pipeline.ray_internals
 import ResizeDecision`` imports it from there. ``ATTRIBUTES`` lists the private methods and attributes of Ray's classes
-that ours override, call or set. A test looks both up in the installed version, so a new one of Ray that renames any of
-them is seen before a cluster is.
+that ours override, call, read or set, where they do. A test looks both up in the installed version, so a new one of Ray
+that renames any of them is seen before a cluster is; another sees that no file reaches past the two lists.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ PRIVATE = {
     "RunningState": _STATES,
     "SchedulingState": _STATES,
     "TrainControllerState": _STATES,
+    # A worker's exception as it comes to the driver: ours is inside.
+    "UserExceptionWithTraceback": f"{_TRAIN}.exceptions",
     # Where Ray Train notes which checkpoints it knows; ours are found without it.
     "CHECKPOINT_MANAGER_SNAPSHOT_FILENAME": f"{_TRAIN}.constants",
 }
@@ -68,6 +70,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_requester_id",
         "_send_resource_request",
     ),
+    f"{_TRAIN}.exceptions:UserExceptionWithTraceback": ("_base_exc",),
     f"{_TRAIN}.execution.worker_group:WorkerGroupState": ("num_workers", "start_time"),
 }
 

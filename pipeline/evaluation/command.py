@@ -14,7 +14,7 @@ from rich.console import Console
 from pipeline.config import deep_merge, parse_override
 from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
-from pipeline.evaluation.measure import claim, run_plan
+from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.model_source import ModelSource, open_model
 from pipeline.evaluation.progress import show
 from pipeline.evaluation.summary import table
@@ -75,23 +75,20 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
         UserError: bad input, found before any image is measured where that is possible.
         AlteredModelError: the model is not what was registered.
     """
-    if request.experiment is not None:
-        check_tracking_server(tracking_uri())
     check_access(request.output)
-    source = None if is_baseline(request.model) else open_model(request.model)
+    source = open_registry(request)
     perceptual = None if request.lpips is None else read_lpips(request.lpips)
     plan = plan_request(request, source, perceptual)
     extra = {} if request.key_maps is None else dict([_key_maps(request.key_maps, plan, source)])
     output = open_storage(request.output)
-    claim(plan, output)
-    for key, picture in extra.items():
-        output.write(key, picture)
     console.print(plan.describe(), highlight=False, markup=False)
     weights = supply(source.weights if source else None, where.on_ray)
     metric = supply(perceptual, where.on_ray)
     with show(console, "evaluating", plan.num_images) as progress:
         scores = run_plan(plan, weights, output, where.mapper, device=where.device, lpips=metric, progress=progress)
     found, name = means(scores), source.uri if source else ""
+    for key, picture in extra.items():
+        output.write(key, picture)
     keys = write_results(plan, scores, found, name, output) + list(extra)
     if request.experiment is not None:
         with TemporaryDirectory() as folder:
@@ -99,6 +96,13 @@ def evaluate_model(request: Request, where: Where, console: Console) -> str:
             run_id = _log(request.experiment, plan, found, source, Path(folder))
         console.print(f"MLflow run {run_id} in experiment {request.experiment}", highlight=False, markup=False)
     return table(plan, found, name)
+
+
+def open_registry(request: Request) -> ModelSource | None:
+    """What the registry gives: an answer, if the results are to go there, and the model, unless it is a baseline."""
+    if request.experiment is not None:
+        check_tracking_server(tracking_uri())
+    return None if is_baseline(request.model) else open_model(request.model)
 
 
 def plan_request(request: Request, source: ModelSource | None, lpips: LpipsWeights | None = None) -> Plan:

@@ -11,12 +11,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipeline.errors import UserError
-from pipeline.evaluation.command import Request, Where, is_baseline, plan_request, shifted
+from pipeline.evaluation.command import Request, Where, open_registry, plan_request, shifted
 from pipeline.evaluation.figures import draw_harm
 from pipeline.evaluation.measure import run_plan
-from pipeline.evaluation.model_source import open_model
 from pipeline.evaluation.progress import show
-from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.harm_tag import tag_harm
 from pipeline.scoring.evaluate import supply
 from pipeline.scoring.harm import Harm, harm_point
@@ -47,12 +45,10 @@ def evaluate_harm(request: Request, where: Where, console: Console) -> str:
     Each strength is an evaluation of its own in ``strengths/``, so a killed run continues. Raises UserError and
     AlteredModelError as ``evaluate_model``.
     """
-    if request.experiment is not None:
-        check_tracking_server(tracking_uri())
-    if is_baseline(request.model):
-        raise UserError(f"--harm measures a model; {request.model} is a baseline")
     check_access(request.output)
-    source = open_model(request.model)
+    source = open_registry(request)
+    if source is None:
+        raise UserError(f"--harm measures a model; {request.model} is a baseline")
     plans = plan_harm(request, plan_request(request, source))
     output = open_storage(request.output)
     weights, first = supply(source.weights, where.on_ray), plans[0][1]

@@ -45,7 +45,7 @@ def write(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
     described = {
         "id": name,
         "name": f"{task} semanir {ours.replace('_', ' ')}".strip(),
-        "description": json.loads(metadata["task_record"])["setting"] if "task_record" in metadata else "",
+        "description": json.loads(metadata.get("task_record", "{}")).get("setting", ""),
         "task": task,
         "backend": "onnx",
         "version": f"1.0+{metadata['weights_sha256'][:12]}",

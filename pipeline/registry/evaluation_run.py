@@ -19,9 +19,10 @@ def log_evaluation(
 ) -> str:  # fmt: skip
     """Log an evaluation and all files in ``folder``; returns the run's id.
 
-    The same evaluation (by ``fingerprint`` and model) is logged into the same run again. Figures of a model become
-    metrics of its logged model too, with the set's name and digest, and a registered version gets a tag
-    ``evaluated_<fingerprint>`` that names the run.
+    The same evaluation (by ``fingerprint`` and model) is logged into the same run again. MLflow keeps a run's params as
+    they were first: one that differs now (the same images at another address) becomes a tag, ``last_<param>``. Figures
+    of a model become metrics of its logged model too, with the set's name and digest, and a registered version gets a
+    tag ``evaluated_<fingerprint>`` that names the run.
 
     Raises:
         UserError: MLFLOW_TRACKING_URI is not set, or no server answers there.
@@ -50,7 +51,11 @@ def log_evaluation(
         for mean in means
         for name, value in mean.values.items()
     ]  # fmt: skip
-    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+    first = run.data.params
+    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items() if key not in first])
+    for key, value in params.items():
+        if first.get(key, value) != value:
+            client.set_tag(run_id, f"last_{key}", value)
     for start in range(0, len(metrics), BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
     if model_id is not None:

@@ -112,7 +112,18 @@ def read_task(folder: Path) -> dict[str, Any]:
         isinstance(source, dict) and all(isinstance(source.get(key), str) for key in ("module", "function"))
     ):
         raise AlteredModelError(f"{path}: to_input is {source!r:.80}; expected a module and a function, or null")
+    # Records of earlier versions have neither.
+    if not isinstance(record.setdefault("setting", ""), str):
+        raise AlteredModelError(f"{path}: setting is {record['setting']!r:.40}; expected a text")
+    bounds = record.setdefault("bounds", {})
+    if not (isinstance(bounds, dict) and all(map(_is_range, bounds.values()))):
+        raise AlteredModelError(f"{path}: bounds is {bounds!r:.80}; expected pairs of numbers by name, least first")
     return record
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+    return numbers and len(value) == 2 and value[0] <= value[1]
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -71,8 +71,8 @@ class Restorer:
         if (folder / sealed.DIGESTS_FILE).is_file():
             sealed.check_probe(model, folder)
             record = sealed.read_task(folder)
-            self.task, self.setting = TASKS.get(record["task"]), str(record["setting"])
-            self.bounds = {name: (limits[0], limits[1]) for name, limits in record.get("bounds", {}).items()}
+            self.task, self.setting = TASKS.get(record["task"]), record["setting"]
+            self.bounds = {name: (limits[0], limits[1]) for name, limits in record["bounds"].items()}
             self._set_input(folder, record)
         try:
             if k is not None:

@@ -69,6 +69,9 @@ def run_fleet(
                     by_topic[topic].heard(step, metrics)
                     show_figures(topic, {"step": step, **metrics})
     if board.closed and any(isinstance(future.exception(), Interrupted) for future in futures):
+        for config, future in zip(configs, futures, strict=True):
+            if not isinstance(future.exception(), Interrupted):
+                _outcome(config, future, console)  # what failed before is said, and fails again at the next start
         raise Interrupted("stopped by SIGTERM; the same command continues")
     return [_outcome(config, future, console) for config, future in zip(configs, futures, strict=True)]
 

@@ -1,16 +1,23 @@
 """From pixels to figures: the one way in which images are observed, restored, measured and recorded.
 
-An evaluation walks through the house like this. A command (pipeline.commands.evaluate) states a request.
-pipeline.evaluation.command first asks what would be in vain later: whether MLflow answers (pipeline.registry) and the
-output can be written (pipeline.storage). It opens the model (pipeline.registry) and LPIPS's weights (pipeline.metrics),
-and makes a plan (scoring.plan), which it writes into the output, so that another evaluation's results are never mixed
-with its own. scoring.evaluate gives each image of the plan to a worker (pipeline.cluster), where pipeline.data reads
-it, its task degrades it (scoring.observe), semanir restores it (scoring.restore), pipeline.metrics measures it, and
-the drawing that the job carries makes its picture (pipeline.evaluation.pictures). Picture and scores (scoring.record,
-scoring.parquet) come back to pipeline.evaluation, which stores them image by image, then draws the table, and has
-pipeline.registry log all.
+An evaluation walks through the house like this, with pipeline.evaluation.command as its guide: once through each room
+on the way in, and out through the two doors that were opened first.
 
-Others enter later. The held-out images of a run (pipeline.runs.held_out) enter at scoring.plan, with a drawing of their
-own, and leave with the scores. Training's validation, by which a sweep compares its trials, enters at
-scoring.evaluate.score_restored: one image and PSNR alone, without plan or worker.
+1. pipeline.commands.evaluate states a request.
+2. pipeline.storage: the output can be written, which would be in vain to learn later.
+3. pipeline.registry: MLflow answers, and gives the model (scoring.weights holds it for the workers).
+4. pipeline.config: what the person overrode becomes the task's setting.
+5. scoring.plan: what is measured, by whose rules (scoring.protocol). It is written into the output, so that another
+   evaluation's results are never mixed with this one's. LPIPS has its weights by then, where it is asked for, and what
+   ``--key-maps`` asks for is drawn of one image.
+6. scoring.evaluate gives each image to a worker (pipeline.cluster). There pipeline.data reads it, its task degrades it
+   (scoring.observe), semanir restores it (scoring.restore), pipeline.metrics measures it, and the drawing that the job
+   carries makes its picture (pipeline.evaluation.pictures).
+7. Out again: picture and scores (scoring.record, scoring.parquet) are stored image by image, pipeline.evaluation draws
+   the table, and the registry logs all.
+
+``--harm`` (pipeline.evaluation.harm) makes a plan for each strength of a task's range (scoring.strengths) and walks
+steps 5 to 7 with each. Others enter later. The held-out images of a run (pipeline.runs.held_out) enter at scoring.plan,
+with a drawing of their own, and leave with the scores. Training's validation, by which a sweep compares its trials,
+enters at scoring.evaluate.score_restored: one image and PSNR alone, without plan or worker.
 """

@@ -98,7 +98,7 @@ class Lease:
                     return
                 self._owner = replace(self._owner, beat=self._owner.beat + 1)
                 self._storage.write(_key(self._number), _encode(self._owner))
-            except (StorageUnavailable, OSError) as error:
+            except Exception as error:
                 log.warning("lease of %s: no sign of life could be left (%s)", self._what, error)
 
     def _look(self) -> Owner | None:
@@ -140,8 +140,13 @@ def sole_writer(uri: str, what: str, force: str = "", deadline_s: float | None =
     lease = take(open_storage(uri, deadline_s), what, force)
     try:
         yield lease
-    finally:
-        lease.release()
+    except BaseException as error:
+        try:
+            lease.release()
+        except (StorageUnavailable, OSError) as failure:  # the block's own error is the one to hear of
+            error.add_note(f"its lease could not be given back ({failure}); it ends by itself after {TERM_S:g} s")
+        raise
+    lease.release()
 
 
 def take(storage: Storage, what: str, force: str = "", pause: Callable[[float], None] = time.sleep) -> Lease:

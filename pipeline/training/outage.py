@@ -7,6 +7,7 @@ from typing import Any
 import ray.train
 
 from pipeline.errors import UserError
+from pipeline.ray_internals import UserExceptionWithTraceback
 
 
 class EndOfPatience(ray.train.UserCallback):
@@ -34,8 +35,5 @@ def user_error(error: ray.train.TrainingFailedError) -> UserError | None:
 
 def _cause(failure: BaseException) -> BaseException:
     """The worker's own exception: Ray wraps it for the traceback, and once more on its way here."""
-    for name in ("cause", "_base_exc"):
-        inner = getattr(failure, name, None)
-        if isinstance(inner, BaseException):
-            return _cause(inner)
-    return failure
+    inner = failure._base_exc if isinstance(failure, UserExceptionWithTraceback) else getattr(failure, "cause", None)
+    return _cause(inner) if isinstance(inner, BaseException) else failure

@@ -120,7 +120,7 @@ def test_other_files_on_record_are_proven_too(folder: Path, inside: str) -> None
 
 def test_a_task_record_of_another_format_is_refused(folder: Path) -> None:
     (folder / "task.json").write_text(json.dumps(TASK))
-    assert sealed.read_task(folder) == TASK
+    assert sealed.read_task(folder) == {**TASK, "setting": "", "bounds": {}}  # as records of today have them
     for text, said in (('{"format": 2}', "has format 2; this code reads format 1"), ("{}", "has format None")):
         (folder / "task.json").write_text(text)
         with pytest.raises(AlteredModelError, match=said):
@@ -135,6 +135,11 @@ def test_a_task_record_of_another_format_is_refused(folder: Path) -> None:
         ({"observed_channels": 10**9}, "observed_channels is 1000000000"),
         ({"upscale": True}, "upscale is True"),
         ({"to_input": {"module": "os"}}, "to_input is"),
+        ({"setting": 3}, "setting is 3; expected a text"),
+        ({"bounds": []}, "bounds is"),
+        ({"bounds": {"sigma": [5, 1]}}, "bounds is"),
+        ({"bounds": {"sigma": ["a", "b"]}}, "bounds is"),
+        ({"bounds": {"sigma": [1]}}, "bounds is"),
     ],
     ids=lambda value: str(value)[:30],
 )
