@@ -13,7 +13,6 @@ found an unexplained difference, 2 bad input.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from pipeline.options import at_least
@@ -72,7 +71,6 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.scoring.evaluate import map_here, map_on_ray
     from semanir.tiling import DEFAULT_OVERLAP
 
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     console = Console(width=None if sys.stdout.isatty() else 120)
     device = "cuda" if options.gpu else "cpu"
     problems: list[str] = []

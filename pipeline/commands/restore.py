@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         help="keys per token, a knob of quality, in large windows of time (default: the model's)",
     )
-    add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: ~256)")
+    add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: about 256)")
     add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")

@@ -11,7 +11,6 @@ saving (the same command continues).
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from pipeline.commands.door import configuration
@@ -38,9 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the tasks; returns the exit status. Raises UserError on bad input."""
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from rich.console import Console
 
     from pipeline.config import read_config, resolve

@@ -10,7 +10,6 @@ did, 2 bad input.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from pipeline.commands.door import configuration
@@ -33,8 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the sweep; returns the exit status. Raises UserError on bad input."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from rich.console import Console
 
     from pipeline.addresses import absolute, check_output

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import UserError
+from pipeline.registry.environment import set_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +25,7 @@ class TrackingServerSilent(UserError):
     """The MLflow server does not answer, or not as one that works: it may be starting."""
 
 
+METRICS_PER_REQUEST = 500  # MLflow's own limit is 1000
 MAX_DESCRIPTION = 5000  # characters; the width of MLflow's column on PostgreSQL and MySQL
 
 
@@ -33,13 +35,7 @@ def connect() -> MlflowClient:
     Raises UserError when the variable is not set, TrackingServerSilent when the server does not answer. Pickles stay
     switched off in this process and those it starts.
     """
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # MLflow's own retries go on for minutes, know no deadline, and repeat what must not be done twice: making a version
-    # when only the answer was lost. See pipeline.registry.patience.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    set_environment()
     uri = tracking_uri()
     check_tracking_server(uri)
     import mlflow

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.registry.client import connect
+from pipeline.registry.client import METRICS_PER_REQUEST, connect
 from pipeline.registry.pull import Located
 from pipeline.scoring.record import Mean
 
 EVALUATION_TAG = "semanir.evaluation"
-BATCH = 500  # metrics per request; MLflow's own limit is 1000
 
 
 def log_evaluation(
@@ -56,8 +55,8 @@ def log_evaluation(
     for key, value in params.items():
         if first.get(key, value) != value:
             client.set_tag(run_id, f"last_{key}", value)
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    for start in range(0, len(metrics), METRICS_PER_REQUEST):
+        client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_REQUEST])
     if model_id is not None:
         client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
     client.log_artifacts(run_id, str(folder))

@@ -15,14 +15,13 @@ import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.registry.client import connect, run_page
+from pipeline.registry.client import METRICS_PER_REQUEST, connect, run_page
 from pipeline.registry.patience import is_transient, patiently
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow.entities import Run
 
-BATCH = 500  # metrics per request; MLflow's own limit is 1000
 FLUSH_EVERY_S = 2.0
 RUN_NAME_TAG = "semanir.run_name"
 T = TypeVar("T")
@@ -149,12 +148,12 @@ class Tracker:
 
     def _send_queued(self) -> None:
         with self._lock:
-            batch = self._queue[:BATCH]
+            batch = self._queue[:METRICS_PER_REQUEST]
         while batch:
             self._client.log_batch(self.run_id, metrics=batch, synchronous=True)
             with self._lock:
                 del self._queue[: len(batch)]
-                batch = self._queue[:BATCH]
+                batch = self._queue[:METRICS_PER_REQUEST]
         while self._files:
             name, content = self._files[0]
             with TemporaryDirectory() as scratch:

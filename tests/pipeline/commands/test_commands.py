@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import dataclasses
 import re
 import subprocess
 import sys
@@ -15,7 +15,7 @@ import pytest
 import semanir
 from pipeline.commands import door, main
 from pipeline.errors import UserError
-from semanir.tiling import DEFAULT_OVERLAP
+from semanir.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = {"torch", "numpy", "ray", "mlflow", "deepspeed", "pydantic", "rich", "PIL", "boto3", "pyarrow"}
@@ -99,14 +99,6 @@ def test_the_version_stands_in_one_place(capsys: pytest.CaptureFixture[str]) -> 
     assert semanir.__version__ not in re.findall(r'^version = "(.*)"', project, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["restore", "evaluate"])
-def test_the_overlap_that_a_help_names_is_the_one_taken(name: str) -> None:
-    """Without a heavy import a help cannot ask for it."""
-    parser = argparse.ArgumentParser()
-    importlib.import_module(f"pipeline.commands.{name}").add_arguments(parser)
-    assert f"pixels that tiles share (default: {DEFAULT_OVERLAP})" in " ".join(parser.format_help().split())
-
-
 def whole_number_options(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The words before each value that its option reads as a whole number, of all commands below a parser."""
     for action in parser._actions:
@@ -115,6 +107,27 @@ def whole_number_options(parser: argparse.ArgumentParser, words: tuple[str, ...]
                 yield from whole_number_options(sub, (*words, name))
         elif action.type is not None and action.type not in (float, Path):
             yield (*words, *action.option_strings)
+
+
+def test_a_help_text_and_a_default_say_what_the_library_does() -> None:
+    """The parsers may not import the library that owns these values, so they state them a second time."""
+    from pipeline.evaluation.command import Request
+
+    defaults = {field.name: field.default for field in dataclasses.fields(Request)}
+    for command in ("evaluate", "restore"):
+        help_text = {action.dest: action.help or "" for action in command_parser(command)._actions}
+        assert f"(default: {DEFAULT_OVERLAP})" in help_text["overlap"]
+        assert f"about {DEFAULT_TILE}" in help_text["tile"]
+    parser = command_parser("evaluate")
+    assert {name: parser.get_default(name) for name in ("pictures", "protocol")} == {
+        name: defaults[name] for name in ("pictures", "protocol")
+    }
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    found = next(a for a in main.build_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices[name]
+    assert isinstance(found, argparse.ArgumentParser)
+    return found
 
 
 OPTIONS = sorted(whole_number_options(main.build_parser()))
