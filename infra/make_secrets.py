@@ -2,6 +2,7 @@
 
     postgres_password     PostgreSQL's user mlflow
     ray_token             Ray's token
+    serve_token           what clients of the restoring service send
     s3_identities         SeaweedFS: a key for each policy of infra/s3, and one for the administrator
     s3-train.env, s3-mlflow.env, s3-prepare.env    the same keys, as the AWS tools' variables
     mlflow-server.env     the MLflow server's databases, first user and session key
@@ -72,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.folder.chmod(0o700)
 
     password = write(options.folder / "postgres_password", secrets.token_urlsafe(24))
-    write(options.folder / "ray_token", secrets.token_hex(32))
+    for name in ("ray_token", "serve_token"):
+        write(options.folder / name, secrets.token_hex(32))
     identities = json.loads(write(options.folder / "s3_identities", json.dumps(s3_identities(), indent=1)))
     for policy in ("train", "mlflow", "prepare"):
         write(options.folder / f"s3-{policy}.env", env_file(key_of(identities, policy)))

@@ -18,6 +18,7 @@ Result = TypeVar("Result")
 
 ASK_EVERY_S = 1.0
 ANSWER_S = 10.0  # the board is one small actor beside the driver
+STARTS = 3
 MOST_CPUS = 4096  # an autoscaler may name no limit
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
@@ -42,16 +43,42 @@ def connect() -> None:
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
 
 
+# Ray's figures for Prometheus are served to every machine, whatever the address of the node.
+_ON_LOOPBACK = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_enable_metrics_collection": "0",
+    "DASHBOARD_METRIC_PORT": "-1",
+    "AUTOSCALER_METRIC_PORT": "-1",
+}
+
+
 @contextmanager
-def own_cluster(cpus: int) -> Iterator[None]:
-    """A cluster of this process alone, on loopback, while the block runs: for measurements."""
+def own_cluster(cpus: int, gpus: int | None = None) -> Iterator[None]:
+    """A cluster of this process alone, on loopback, while the block runs. gpus: None: what the machine has.
+
+    Ray reads where it may listen when it is imported, so it must not have been before. It waits 30 seconds for its own
+    node, which a busy machine exceeds; so it is started up to three times.
+
+    Raises:
+        UserError: it did not start.
+    """
+    os.environ.update(_ON_LOOPBACK)
     import ray
 
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
-    ray.init(
-        address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        _node_ip_address="127.0.0.1",
-    )  # fmt: skip
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
+                logging_level=logging.CRITICAL, _node_ip_address="127.0.0.1",
+            )  # fmt: skip
+            break
+        except Exception as error:  # Ray's own class for it
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            if not left:
+                raise UserError(f"no Ray cluster could be started on this machine: {first_line(error)}") from None
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ import yaml
 from PIL import Image
 
 import semanir
-from pipeline.commands import benchmark, door, evaluate, prepare, restore, train, tune
+from pipeline.commands import benchmark, door, evaluate, prepare, restore, serve, train, tune
 from pipeline.commands.main import build_parser
 from pipeline.config import read_config, resolve
 from pipeline.errors import UserError
@@ -35,6 +35,7 @@ JOBS: dict[str, door.Command] = {
     "train_all_tasks": train,
     "tune": tune,
     "benchmark": benchmark,
+    "serve": serve,
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -179,10 +180,14 @@ def test_every_block_of_the_readme_runs_as_written(stack: Stack, trained: str, t
         pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / folder / ("a.tif" if folder == "scans" else "a.png"))
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
-    own = [block for block in blocks(ROOT / "README.md") if "photos/" in block or "holiday/" in block]
-    assert len(own) >= 2
+    Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(tmp_path / "photo.jpg")
+    wanted = ("photos/", "holiday/", "semanir serve")
+    own = [block for block in blocks(ROOT / "README.md") if any(word in block for word in wanted)]
+    assert len(own) >= 3
     for block in own:
         text = block.replace(". .stack/env", "true")
+        if "serve &" in text:
+            text = f"trap 'kill $!; wait' EXIT\n{text}test -s restored.jpg\n"
         text = re.sub(r" --set training\.steps=\d+", SHORT, text)
         done = subprocess.run(
             ["bash", "-euc", text],

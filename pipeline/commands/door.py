@@ -28,6 +28,7 @@ EXIT_STATUS = """Exit status:
 # What only `pip install '.[train]'` brings; the install without it restores images.
 TRAIN_ONLY = {"boto3", "botocore", "deepspeed", "h5py", "matplotlib", "mlflow", "optuna", "psutil", "pyarrow", "ray"}
 TRAIN_ONLY |= {"pywt", "skimage", "sklearn", "webdataset"}
+SERVE_ONLY = {"fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"}  # and '.[serve]'
 
 
 class Command(Protocol):
@@ -75,9 +76,10 @@ def run_parser(parser: Parser, arguments: Sequence[str] | None) -> int:
         return FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in TRAIN_ONLY:
+        extra = "train" if package in TRAIN_ONLY else "serve" if package in SERVE_ONLY else ""
+        if not extra:
             raise
-        print(f"error: this needs the package {package}: pip install 'semanir-on-ray[train]'", file=sys.stderr)
+        print(f"error: this needs the package {package}: pip install 'semanir-on-ray[{extra}]'", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from pipeline.commands import benchmark, door, evaluate, models, prepare, restore, train, tune
+from pipeline.commands import benchmark, door, evaluate, models, prepare, restore, serve, train, tune
 from pipeline.options import Parser
 
 # In the order of `semanir --help`: first what a person with images needs, then what a trainer needs.
 COMMANDS: dict[str, door.Command] = {
     "restore": restore,
+    "serve": serve,
     "models": models,
     "prepare": prepare,
     "train": train,

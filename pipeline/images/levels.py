@@ -21,6 +21,10 @@ class UnsupportedImageError(UnusableImageError):
     """The file is sound for all that is known, but of a kind that is not read: no sign of damage."""
 
 
+class TooManyPixelsError(UnusableImageError):
+    """The file states more pixels than are decoded; nothing of it was."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """A part of a file beside its pixels, byte for byte: a PNG or WebP chunk by name, a JPEG segment as ``APPn``."""
@@ -48,10 +52,10 @@ class Decoded:
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Raises UnusableImageError for more than ``max_pixels`` pixels, or none."""
+    """Raises TooManyPixelsError for more than ``max_pixels`` pixels, UnusableImageError for none."""
     if width < 1 or height < 1:
         raise UnusableImageError(f"damaged: it states a size of {width}x{height} pixels")
     if width * height > max_pixels:
-        raise UnusableImageError(
+        raise TooManyPixelsError(
             f"{width}x{height} is more than {max_pixels:,} pixels; raise --max-pixels if memory allows"
         )

@@ -39,3 +39,8 @@ def tag_harm(name: str, version: int, harm: Harm) -> None:
     section = "\n".join(harm_section(harm))
     if len(known) + len(section) + 2 <= MAX_DESCRIPTION:
         client.update_model_version(name, number, description=f"{known}\n{section}\n")
+
+
+def harm_of(name: str, version: str) -> Harm | None:
+    """The curve of a registered version. Raises UserError when the MLflow server does not answer."""
+    return read_harm(connect().get_model_version(name, version).tags)

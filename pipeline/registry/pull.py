@@ -41,8 +41,7 @@ def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
         return shipped.locate(text)
     if not text.startswith(("models:", "runs:")):
         return _local(text)
-    located = locate(text)
-    return _fetch(connect(), located.model_id, located.weights, Path(cache) if cache else default_cache())
+    return pull_located(locate(text), cache)
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,14 @@ def locate(uri: str) -> Located:
     if match := _RUN.fullmatch(uri):
         return Located(_logged_model(client, match["run"]))
     raise UserError(f"model URI {uri!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a folder")
+
+
+def pull_located(located: Located, cache: str | Path | None = None) -> Path:
+    """The folder of a model that ``locate`` found; what this machine has already is not asked of the server again.
+
+    Raises as ``pull``.
+    """
+    return _fetch(located.model_id, located.weights, Path(cache) if cache else default_cache())
 
 
 def default_cache() -> Path:
@@ -128,11 +135,12 @@ def _logged_model(client: MlflowClient, run_id: str) -> str:
     return str(outputs[-1].model_id)
 
 
-def _fetch(client: MlflowClient, model_id: str, weights: str | None, cache: Path) -> Path:
-    import mlflow
-
+def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
     target = cache / model_id
     if not target.exists():
+        client = connect()
+        import mlflow
+
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as scratch:
             place = mlflow.artifacts.download_artifacts(

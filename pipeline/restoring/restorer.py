@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,8 +61,9 @@ class Restorer:
             model = semanir.load(folder)
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"model in {folder}: {error}") from None
-        self.config, self.k = model.config, k
-        self.strength, self.as_mosaic = strength, as_mosaic
+        self.config, self._folder = model.config, folder
+        self.progress: Callable[[int, int], None] | None = None
+        """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
         self.to_input: Callable[[Pixels], Pixels] | None = None
         self.task: Task | None = None
         self.setting = ""
@@ -75,24 +77,44 @@ class Restorer:
             self.bounds = {name: (limits[0], limits[1]) for name, limits in record["bounds"].items()}
             self._set_input(folder, record)
         try:
-            if k is not None:
-                check_k(k, model.config.window_size)
             self.model = model.to(pick_device(device))
-        except (ValueError, RuntimeError) as error:
+        except RuntimeError as error:
             raise UserError(first_line(error)) from None
+        self._set_options(k, tile, overlap, strength, as_mosaic)
+
+    def with_options(
+        self,
+        *,
+        k: int | None = None,
+        tile: int | None = None,
+        overlap: int = DEFAULT_OVERLAP,
+        strength: float = 1.0,
+        as_mosaic: bool = False,
+    ) -> Restorer:
+        """The same loaded model under other arguments, which mean and raise what they do in the constructor."""
+        other = copy.copy(self)
+        other.progress = None
+        other._set_options(k, tile, overlap, strength, as_mosaic)
+        return other
+
+    def _set_options(self, k: int | None, tile: int | None, overlap: int, strength: float, as_mosaic: bool) -> None:
+        self.k, self.strength, self.as_mosaic = k, strength, as_mosaic
+        if k is not None:
+            try:
+                check_k(k, self.config.window_size)
+            except ValueError as error:
+                raise UserError(first_line(error)) from None
         if not 0 <= strength <= 1:
             raise UserError(f"strength {strength:g}: wanted 0 (the input) to 1 (the restored picture)")
-        if strength < 1 and model.config.upscale > 1 and self.task is None:
+        if strength < 1 and self.config.upscale > 1 and self.task is None:
             raise UserError(
-                f"strength {strength:g}: {folder} enlarges and does not say its task, so there is nothing of its size "
-                "to mix with; leave it out, or take a registered model"
+                f"strength {strength:g}: {self._folder} enlarges and does not say its task, so there is nothing of its "
+                "size to mix with; leave it out, or take a registered model"
             )
-        self.tile = default_tile(model, overlap) if tile is None else tile
+        self.tile = default_tile(self.model, overlap) if tile is None else tile
         self.overlap = overlap
-        self.progress: Callable[[int, int], None] | None = None
-        """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
         try:
-            check_tile(self.tile or default_tile(model, overlap), overlap, tile_grid(model))
+            check_tile(self.tile or default_tile(self.model, overlap), overlap, tile_grid(self.model))
         except ValueError as error:
             raise UserError(f"{error}" + ("" if tile is None else "; tile 0 takes the whole image at once")) from None
 

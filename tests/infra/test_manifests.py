@@ -12,6 +12,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
+from ray.serve.schema import ServeDeploySchema
 
 from infra.local.layout import PROJECT_ROOT
+from pipeline.errors import UserError
+from pipeline.serving.service.settings import ServeSettings
+from pipeline.settings import parse_settings
 
 INFRA = PROJECT_ROOT / "infra"
 KUBERNETES = "1.34"
@@ -81,6 +86,25 @@ def check_kuberay(document: Mapping[str, Any]) -> None:
         kubernetes_validate.validate(template, KUBERNETES, strict=True)
 
 
+def check_service(document: Mapping[str, Any]) -> None:
+    """A RayService: its cluster as KubeRay's schema has it, its applications as Ray Serve's own schema."""
+    spec = document["spec"]
+    known = {
+        "serveConfigV2",
+        "rayClusterConfig",
+        "serviceUnhealthySecondThreshold",
+        "deploymentUnhealthySecondThreshold",
+    }
+    assert set(spec) <= known
+    check_kuberay({"kind": "RayCluster", "spec": spec["rayClusterConfig"]})
+    config = ServeDeploySchema.model_validate(yaml.safe_load(spec["serveConfigV2"]))
+    for application in config.applications:
+        module, _, name = application.import_path.partition(":")
+        assert callable(getattr(import_module(module), name))
+        values = {**application.args, "models": {"a": "x"}, "token_sha256": "0" * 64}
+        assert parse_settings(ServeSettings, values, "args").host == config.http_options.host
+
+
 def pods(node: Any) -> Iterator[dict[str, Any]]:
     """Every pod spec in a document."""
     if isinstance(node, dict):
@@ -107,6 +131,21 @@ def test_ray_manifests_are_kuberay(path: Path) -> None:
     assert found
     for document in found:
         check_kuberay(document)
+
+
+@pytest.mark.parametrize("path", sorted((INFRA / "k8s/services").glob("*.yaml")), ids=lambda path: path.stem)
+def test_services_are_kuberay_and_ray_serve(path: Path) -> None:
+    service, *others = documents(path.read_text())
+    check_service(service)
+    assert {other["kind"] for other in others} == {"NetworkPolicy"}
+    wrong = yaml.safe_load(
+        path.read_text().partition("\n---")[0].replace("max_pixels: 25000000", "max_pixel: 25000000")
+    )
+    with pytest.raises(UserError, match=r"unknown key 'limits\.max_pixel'"):
+        check_service(wrong)
+    wrong = yaml.safe_load(path.read_text().partition("\n---")[0].replace("route_prefix", "prefix_route"))
+    with pytest.raises(ValueError, match="prefix_route"):
+        check_service(wrong)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.serving.batch.record import read_record
 from pipeline.storage import open_storage
-from tests.pipeline.serving.batch.conftest import make_images
+from tests.pipeline.serving.conftest import make_images
 
 RUN = Path(__file__).parent / "restore_run.py"
 IMAGES = int(os.environ.get("SEMANIR_RESTORED_IMAGES", "5000"))

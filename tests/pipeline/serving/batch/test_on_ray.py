@@ -20,7 +20,7 @@ from pipeline.serving.batch.on_ray import Request, restore_on_ray
 from pipeline.serving.batch.record import read_record
 from pipeline.storage import open_storage
 from pipeline.storage.lease import take
-from tests.pipeline.serving.batch.conftest import make_images
+from tests.pipeline.serving.conftest import make_images
 
 COUNT = 200
 

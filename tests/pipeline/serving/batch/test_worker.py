@@ -23,7 +23,7 @@ from pipeline.serving.batch.record import Row
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import open_storage
 from pipeline.storage.lease import HeldElsewhere, take
-from tests.pipeline.serving.batch.conftest import make_images
+from tests.pipeline.serving.conftest import make_images
 
 
 class Ears:

@@ -1,0 +1,88 @@
+"""Serve models over HTTP, with a page to look at: those that come with the package, or registered ones.
+
+    semanir serve
+    semanir serve denoising_color deblurring --port 8080
+    semanir serve models:/semanir-denoising-color@champion --replicas 4
+    curl --data-binary @photo.jpg http://127.0.0.1:8000/v1/restore/unified_color?strength=0.7 -o restored.jpg
+
+A task's name means its registered champion: when the alias moves, the new version is loaded beside the old one, proves
+itself by its probe, and takes over. Without RAY_ADDRESS a cluster of this machine alone is started. Only this machine
+is answered unless --host says otherwise, and then a token is needed (SEMANIR_SERVE_TOKEN, or --token-file).
+Exit status: 0 stopped by ctrl-C or SIGTERM after the requests at work; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from pipeline.options import at_least
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL", help="tasks (their registered champions), models:/name@alias, "
+        "models:/name/version, shipped:task, or folders (default: all that come with the package)")  # fmt: skip
+    add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
+    add("--port", type=at_least(1), default=8000, help="(default: 8000)")
+    add("--every-node", action="store_true", help="listen on every node of the cluster, not on the head alone")
+    add(
+        "--replicas",
+        type=at_least(1),
+        help="of each model, at most; 1 is kept when idle (default: one per CPU, or GPU)",
+    )
+    add("--cpus", type=float, default=1.0, help="of a replica (default: 1)")
+    add("--gpus", type=float, default=0.0, help="of a replica; 0.5 lets two share one (default: 0)")
+    add("--max-bytes", type=at_least(1024), default=64 << 20, help="of a file (default: 64 MiB)")
+    add(
+        "--max-pixels",
+        type=at_least(1),
+        default=25_000_000,
+        help="of a picture, as sent and as answered (default: 25000000)",
+    )
+    add("--max-seconds", type=float, default=300.0, help="of a request, waiting included (default: 300)")
+    add(
+        "--queue",
+        type=at_least(1),
+        default=64,
+        help="requests of a model inside at once; more are told to wait (default: 64)",
+    )
+    add("--follow-every", type=float, default=10.0, help="seconds between looks at where aliases point (default: 10)")
+    add("--token-file", metavar="FILE", help="the token that clients must send (default: SEMANIR_SERVE_TOKEN)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop; returns the exit status. Raises UserError on bad input."""
+    from contextlib import nullcontext
+
+    from pipeline import shipped
+    from pipeline.cluster import connect, own_cluster, total_resources
+    from pipeline.serving.service.access import token_digest
+    from pipeline.serving.service.launch import check_port, fill, find_models
+    from pipeline.serving.service.launch import run as serve
+    from pipeline.serving.service.settings import ServeSettings
+    from pipeline.settings import parse_settings
+
+    limits = {"max_bytes": options.max_bytes, "max_pixels": options.max_pixels, "seconds": options.max_seconds}
+    words = options.models or [shipped.SCHEME + name for name in shipped.names()]
+    values = {
+        "host": options.host,
+        "port": options.port,
+        "every_node": options.every_node,
+        "models": find_models(words),
+        "limits": {**limits, "queue": options.queue},
+        "replicas": {"most": options.replicas or 1, "cpus": options.cpus, "gpus": options.gpus},
+        "follow_every_s": options.follow_every,
+        "token_sha256": token_digest(options.token_file),
+    }
+    settings = parse_settings(ServeSettings, values, "semanir serve")
+    check_port(settings)
+    given = bool(os.environ.get("RAY_ADDRESS"))
+    with nullcontext() if given else own_cluster(os.cpu_count() or 1):
+        if given:
+            connect()
+        if options.replicas is None:
+            settings = fill(settings, total_resources())
+        serve(settings, lambda line: print(line, flush=True))
+    return 0

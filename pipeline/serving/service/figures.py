@@ -1,0 +1,32 @@
+"""What Prometheus may ask of a service: requests by outcome, and their seconds."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
+
+
+class Figures:
+    """Of one process; Ray exports its own, of replicas and queues, on each node's metrics port."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        labels = ("model", "status")
+        self._requests = Counter("semanir_serve_requests", "Requests by answer.", labels, registry=self._registry)
+        self._seconds = Histogram(
+            "semanir_serve_seconds", "From a request's first byte to its answer.", ("model",),
+            buckets=_SECONDS, registry=self._registry,
+        )  # fmt: skip
+        self._inside = Gauge("semanir_serve_inside", "Waiting or at work.", ("model",), registry=self._registry)
+
+    def count(self, model: str, status: int, seconds: float, inside: int) -> None:
+        """One request is answered. model: a name that exists, so that strangers cannot make figures."""
+        self._requests.labels(model, str(status)).inc()
+        self._seconds.labels(model).observe(seconds)
+        self._inside.labels(model).set(inside)
+
+    def text(self) -> bytes:
+        """In Prometheus' format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,105 @@
+"""`jobs/serve.py` in a process of its own, and a client that keeps its connection."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[4]
+START_S, STOP_S = 420.0, 120.0
+
+
+@dataclass(frozen=True)
+class Got:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running service. process: of `jobs/serve.py`, whose children are Ray's."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, target: str, body: bytes | None = None, timeout: float = 120, **headers: str) -> Got:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, target, body, {k.replace("_", "-"): v for k, v in headers.items()})
+            response = connection.getresponse()
+            named = {name.lower(): value for name, value in response.getheaders()}
+            return Got(response.status, named, response.read())
+        finally:
+            connection.close()
+
+    def replicas(self, name: str) -> list[psutil.Process]:
+        """The processes of a model's replicas."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                line = " ".join(child.cmdline())
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            if "ray::ServeReplica" in line and f":{name}" in line:
+                found.append(child)
+        return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def service(*words: str, env: Mapping[str, str] | None = None) -> Iterator[Live]:
+    """It serves while the block runs, and must then end by itself, with status 0."""
+    port = free_port()
+    command = [sys.executable, "jobs/serve.py", *words, "--port", str(port)]
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SEMANIR_SERVE"))}
+    given |= {"PYTHONUNBUFFERED": "1", "RAY_worker_niceness": "0", **(env or {})}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=log, stderr=log, start_new_session=True)
+
+        def printed() -> str:
+            log.seek(0)
+            return log.read().decode(errors="replace")
+
+        try:
+            waited = threading.Event()
+            for _ in range(int(START_S / 0.1)):
+                if "serving " in printed():
+                    break
+                assert process.poll() is None, printed()
+                waited.wait(0.1)
+            assert "ctrl-C stops" in printed(), printed()
+            yield Live(port, process)
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(STOP_S)
+            assert status == 0, printed()
+            assert "stopping: requests at work are finished first" in printed()
+        finally:
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+                process.wait()

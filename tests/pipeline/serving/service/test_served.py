@@ -1,0 +1,80 @@
+"""The real thing: `jobs/serve.py` on a Ray cluster of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from pipeline.restoring.read import read_picture
+from pipeline.restoring.restorer import Restorer
+from pipeline.restoring.write import encode
+from tests.pipeline.serving.service.conftest import TOKEN, picture
+from tests.pipeline.serving.service.live import Live, service
+
+
+@pytest.fixture(scope="module")
+def live(tiny_model: Path) -> Iterator[Live]:
+    options = ("--replicas", "2", "--max-pixels", "40000", "--max-bytes", "300000")
+    with service(str(tiny_model), "shipped:unified_color", *options, env={"SEMANIR_SERVE_TOKEN": TOKEN}) as running:
+        yield running
+
+
+def test_a_service_from_its_first_request_to_its_last(live: Live, tiny_model: Path) -> None:
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert live.ask("GET", "/healthz").json == {"status": "ok"}
+    assert live.ask("GET", "/v1/models").status == 401
+    assert live.ask("POST", "/v1/restore/tiny", picture()).status == 401
+
+    restorer = Restorer(tiny_model, k=3, device="cpu")
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
+        data = picture(kind, 40)
+        got = live.ask("POST", "/v1/restore/tiny?k=3", data, **bearer)
+        assert (got.status, got.headers["content-type"]) == (200, f"image/{kind.lower()}"), got.body
+        assert got.body == encode(restorer.restore(read_picture(data)))
+        assert got.headers["semanir-model"] == str(tiny_model)
+    large = picture(side=190)
+    tiles = live.ask("POST", "/v1/restore/tiny?tile=64", large, **bearer)  # enough for two replicas to share
+    assert tiles.body == encode(Restorer(tiny_model, tile=64, device="cpu").restore(read_picture(large)))
+
+    shipped = live.ask("POST", "/v1/restore/unified_color?strength=0.5&format=webp", picture(side=48), **bearer)
+    assert Image.open(BytesIO(shipped.body)).format == "WEBP"
+
+    for status, target, body in (
+        (400, "/v1/restore/tiny?k=0", picture()),
+        (400, "/v1/restore/tiny?k=99", picture()),
+        (404, "/v1/restore/none", picture()),
+        (413, "/v1/restore/tiny", bytes(300_001)),
+        (413, "/v1/restore/tiny", picture(side=201, mode="L")),
+        (422, "/v1/restore/tiny", b"<html></html>"),
+    ):
+        got = live.ask("POST", target, body, **bearer)
+        assert got.status == status, got.body
+        assert got.body.endswith(b"\n")
+        assert json.loads(got.body)["error"]
+
+    models = {entry["name"]: entry for entry in live.ask("GET", "/v1/models", **bearer).json["models"]}
+    assert set(models) == {"tiny", "unified_color"}
+    assert models["unified_color"]["harm"]
+    assert "## Limits" in models["unified_color"]["card"]
+    keys = live.ask("POST", "/v1/keys/tiny?y=3&x=4", picture(), **bearer).json
+    assert keys["stages"][0]["keys"]
+    counted = live.ask("GET", "/metrics", **bearer).body.decode()
+    assert 'semanir_serve_requests_total{model="tiny",status="200"} 6.0' in counted
+    page = live.ask("GET", "/", **bearer)
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_only_this_machine_is_listened_to(live: Live) -> None:
+    listened = set()
+    for process in [live.process, *psutil.Process(live.process.pid).children(recursive=True)]:
+        for one in psutil.Process(process.pid).net_connections("inet"):
+            if one.status == psutil.CONN_LISTEN:
+                listened.add((one.laddr.ip, one.laddr.port))
+    assert ("127.0.0.1", live.port) in listened
+    assert {ip for ip, _ in listened} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listened
