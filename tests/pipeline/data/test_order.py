@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pipeline.data.order import SampleOrder, sample_generator, weight_cycle
 
 PINNED_FIRST_EPOCH = [(0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 0), (1, 1), (1, 3), (0, 2)]
+# Positions 2, 1 and 0 before 300,012,345, of 100,000 shards with 1,000 samples each.
+PINNED_LATE = {2: (51171, 6), 1: (57623, 829), 0: (52704, 744)}
 PINNED_WORD = 11038707185330290059
 
 shard_tables = st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any)
@@ -52,11 +54,15 @@ def test_a_block_is_contiguous_in_each_shard(order):
         assert sorted(rows) == list(range(min(rows), min(rows) + len(rows)))
 
 
-@given(orders, st.integers(0, 10**15))
-@settings(max_examples=50, deadline=None)
-def test_any_position_is_found_without_the_ones_before(order, position):
-    fresh = SampleOrder(order.samples_per_shard, order.seed, order.streams, order.block_size)
-    assert order.place(position) == fresh.place(position)
+@given(orders, st.lists(st.integers(0, 10**15), min_size=1, max_size=8), st.integers(0, 10**15))
+@settings(max_examples=100, deadline=None)
+def test_a_position_is_found_alike_whatever_was_looked_up_before(order, earlier, position):
+    earlier += [position + step * order.num_samples for step in (-2, -1, 1, 2) if position >= 2 * order.num_samples]
+    found = {at: order.place(at) for at in [*earlier, position]}
+    for at in reversed(found):
+        assert order.place(at) == found[at], "asked again, backwards"
+        fresh = SampleOrder(order.samples_per_shard, order.seed, order.streams, order.block_size)
+        assert fresh.place(at) == found[at], "an order that is asked this alone"
 
 
 def test_epochs_and_seeds_differ():
@@ -121,9 +127,9 @@ def test_a_hundred_million_samples_need_only_the_shard_table():
     order = SampleOrder(np.full(100_000, 1_000), 0, 1_024, 64)
     assert order.num_samples == 10**8
     late = 10**8 * 3 + 12_345
-    # Found from the position alone: a second order that never looked at an earlier one agrees.
-    fresh = SampleOrder(np.full(100_000, 1_000), 0, 1_024, 64)
-    assert [order.place(late - n) for n in range(3)] == [fresh.place(late - n) for n in (0, 1, 2)]
+    for epoch in (0, 7, 2, 4, 1):  # an order that has been elsewhere, later epochs first
+        order.place(10**8 * epoch + 12_345)
+    assert {n: cells(order, late - n, 1)[0] for n in (2, 1, 0)} == PINNED_LATE
     assert order.place(late) != order.place(late - 10**8), "every epoch has an order of its own"
     held = sum(array.nbytes for array in vars(order.epoch(3)).values())
     assert held < 2_000_000

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.data.faults import DamagedSample
 from pipeline.data.reader import DatasetReader
-from pipeline.data.shard_cache import ABANDONED_S, CacheSettings, ShardCache
+from pipeline.data.shard_cache import CacheSettings, ShardCache
 from pipeline.storage import StorageUnavailable, open_storage
 
 
@@ -94,7 +94,7 @@ def test_what_a_dead_process_left_gives_its_room_back(manifest, tmp_path):
     left = tmp_path / "cache" / manifest.digest[:16] / "shard-000002.tar.part"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x" * shard.size)
-    long_ago = time.time() - 2 * ABANDONED_S
+    long_ago = time.time() - 601  # ten minutes without growing
     os.utime(left, (long_ago, long_ago))
     cache.read_range(shard.name, 0, 10)
     cache.wait()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator, Philox
 
-from pipeline.degradations.sensor import GAMMA, sensor_noise
+from pipeline.degradations.sensor import sensor_noise
 from pipeline.degradations.sharpen import unsharp_mask
 from tests.pipeline.degradations.test_bayer import slow_malvar
 
@@ -17,7 +17,7 @@ def noise_of(gray: float, shot: float, mosaicked: float = 0.0) -> np.ndarray:
     """What is added to a flat image, in linear light (H, W, 3)."""
     flat = np.full((96, 96, 3), gray, np.float32)
     noisy = sensor_noise(flat, Generator(Philox(key=3)), (shot, shot), mosaicked)
-    return noisy.astype(np.float64) ** GAMMA - gray**GAMMA
+    return noisy.astype(np.float64) ** 2.2 - gray**2.2
 
 
 def by_hand(image: np.ndarray, rng: Generator, shot: tuple[float, float], share: float) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_sharpening_is_its_formula_with_a_gaussian_out_to_three_deviations() -> 
 
 def test_variance_is_shot_times_light_plus_read():
     dark, bright = noise_of(0.5, 1e-3), noise_of(0.8, 1e-3)
-    slope = (bright.var() - dark.var()) / (0.8**GAMMA - 0.5**GAMMA)
+    slope = (bright.var() - dark.var()) / (0.8**2.2 - 0.5**2.2)
     assert slope == pytest.approx(1e-3, rel=0.1)
     assert noise_of(0.5, 1e-3).mean() == pytest.approx(0, abs=1e-3)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch.nn.functional import smooth_l1_loss
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import conv2d, max_pool2d
 
 from pipeline.errors import UserError
 from pipeline.training.losses import LOSSES, check_loss, get_loss
-from pipeline.training.perceptual import PERCEPTUAL_WEIGHT, Vgg16Features
 
 SHAPES = [(0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128), (10, 256, 128), (12, 256, 256), (14, 256, 256)]
 
@@ -29,21 +29,41 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_loss_is_smooth_l1_plus_features(vgg_file: Path) -> None:
-    from safetensors.torch import load_file
+def vgg16_taps(image: Tensor, weights: dict[str, Tensor]) -> list[Tensor]:
+    """relu1_2, relu2_2 and relu3_3 of images in [0, 1], written again: configuration D of VGG (ICLR 2015), and the
+    statistics of ImageNet that torchvision documents for its weights.
+    """
+    mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    x = torch.stack([(image[:, c] - mean[c]) / deviation[c] for c in range(3)], dim=1)
+    taps = []
+    for index, _, _ in SHAPES:
+        x = max_pool2d(x, 2) if index in (5, 10) else x
+        weight, bias = (weights[f"features.{index}.{part}"] for part in ("weight", "bias"))
+        x = conv2d(x, weight, bias, padding=1).clamp_min(0)
+        if index in (2, 7, 14):
+            taps.append(x)
+    return taps
 
+
+def smooth_l1(difference: Tensor) -> Tensor:
+    """Huber's loss with a threshold of 1 (Girshick, Fast R-CNN, ICCV 2015, eq. 3)."""
+    size = difference.abs()
+    return torch.where(size < 1, 0.5 * size**2, size - 0.5).mean()
+
+
+def test_the_loss_is_smooth_l1_plus_features(vgg_file: Path) -> None:
+    """TransWeather (Valanarasu et al., CVPR 2022), section 3.4: smooth L1 + 0.04 · perceptual loss."""
     loss = get_loss("smooth_l1_vgg", str(vgg_file))
     generator = torch.Generator().manual_seed(1)
     gt = torch.rand(2, 3, 16, 16, generator=generator)
     restored = (gt + 0.1 * torch.randn(gt.shape, generator=generator)).requires_grad_()
     assert loss(gt, gt).item() == 0
     value = loss(restored, gt)
-    vgg = Vgg16Features(load_file(vgg_file))
-    taps = [(a - b).square().mean() for a, b in zip(vgg(restored), vgg(gt), strict=True)]
-    assert [tuple(tap.shape) for tap in vgg(gt)] == [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4)]
-    assert all(tap.min() >= 0 for tap in vgg(gt))  # after the ReLU
-    expected = smooth_l1_loss(restored, gt) + PERCEPTUAL_WEIGHT * sum(taps) / 3
-    torch.testing.assert_close(value, expected)
+    weights = load_file(vgg_file)
+    pairs = list(zip(vgg16_taps(restored, weights), vgg16_taps(gt, weights), strict=True))
+    assert [tuple(truth.shape) for _, truth in pairs] == [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4)]
+    features = sum(((mine - truth) ** 2).mean() for mine, truth in pairs) / 3
+    torch.testing.assert_close(value, smooth_l1(restored - gt) + 0.04 * features)
     value.backward()
     assert restored.grad is not None
     assert restored.grad.abs().sum() > 0

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import semanir
 from pipeline.registry.export import export
-from pipeline.registry.parity import HALF, in_onnxruntime, in_openvino, psnr
+from pipeline.registry.parity import in_onnxruntime, in_openvino, psnr
 from pipeline.shipped.locate import locate, names
 
 # In dB.
@@ -71,4 +71,4 @@ def test_float16_shifts_no_color(name: str, tmp_path: Path) -> None:
             expected = model(noisy)
         found = run(noisy, model.config.k)
         assert bool(found.isfinite().all())
-        assert float((found - expected).mean((0, 2, 3)).abs().max()) <= HALF.largest_shift
+        assert float((found - expected).mean((0, 2, 3)).abs().max()) <= 0.25 / 255  # a quarter of a level
