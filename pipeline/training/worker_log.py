@@ -25,7 +25,8 @@ class WorkerLog:
     """The lines of one worker.
 
     Attributes:
-        step: the last step that is done; whoever moves on sets it.
+        step: the last step that is done, set by the loop as it moves on. Kept here and not given to each line, because
+            the last one, :meth:`ends`, is written where an exception has left the loop and its step behind.
     """
 
     def __init__(self, context: WorkerContext) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,31 @@ def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dic
 
 def moments_of(engine: Engine) -> list[Any]:
     return [part.tolist() for name in ("exp_avg", "exp_avg_sq") for part in engine.moment_tensors(name)]
+
+
+def run_reads(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """Per case and step, what the host read: until the last micro-batch was queued, and then until all ranks agreed."""
+    return {name: [*read_in_steps(case, context)] for name, case in job["cases"].items()}
+
+
+def read_in_steps(case: dict[str, Any], context: PlainContext) -> Iterator[dict[str, list[str]]]:
+    """The engine's steps on one model, counted; ``peek``: by a loss that looks at its own value."""
+    from tests.pipeline.training.host_reads import counted_reads
+
+    settings = TrainingSettings(**case["settings"])
+    engine, plain = Engine(small_net(), settings, context), get_loss("charbonnier")
+
+    def loss(restored: torch.Tensor, gt: torch.Tensor) -> torch.Tensor:
+        value = plain(restored, gt)
+        return value * (2 if value.item() < 0 else 1) if case.get("peek") else value
+
+    for step in range(settings.steps):
+        lq, gt = (part.split(settings.micro_batch(1)) for part in global_batch(step, settings.global_batch_size))
+        at: list[int] = []
+        with counted_reads() as reads:
+            engine.step(list(zip(lq, gt, strict=True)), loss, 1e-3, None, lambda part: at.append(len(reads)))  # noqa: B023
+        *_, queued, agreed, _ = at  # after the last micro-batch's gradient, after the agreement, after the step
+        yield {"queued": reads[:queued], "agreed": reads[queued:agreed]}
 
 
 def run_phases(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
@@ -213,6 +239,7 @@ def run_rank(path: Path, rank: int) -> None:
     context = PlainContext(Path(job["folder"]) / "checkpoints", rank, world_size)
     kinds = {
         "engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop, "matrix": run_matrix,
+        "reads": run_reads,
     }  # fmt: skip
     result = kinds[job["kind"]](job, context)
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
