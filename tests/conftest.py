@@ -20,6 +20,9 @@ from infra.local.lifecycle import PARTS
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
+# Ray gives its workers way to all else by default; beside the tests of the other process, and beside its own processes
+# that are not workers, they would starve. Here, for all: clusters of the tests' own have this process's environment.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 # The literal job, cut to 30 steps of one task.
 SHORT_TRAINING = [
@@ -101,8 +104,7 @@ def unclaimed_environ() -> dict[str, str]:
     """This process's environment without anything that would make a part of the stack the user's own."""
     claims = {name for names in environment.CLAIMS.values() for name in names}
     own = environment.without_ours(os.environ)
-    # Ray gives its workers way to all else by default; beside the tests of the other process they would starve.
-    return {name: value for name, value in own.items() if name not in claims} | {"RAY_worker_niceness": "0"}
+    return {name: value for name, value in own.items() if name not in claims}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-Fault = Literal["refused", "lost", "stalled", "killed", "killed_after"]
+Fault = Literal["refused", "lost", "stalled", "killed", "killed_after", "halted"]
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length"}  # the host is: S3 signs it
 
 
@@ -19,7 +19,7 @@ class FaultyProxy:
 
     refused: the connection breaks before the server hears of the call. lost: the server does its work, the answer never
     comes. stalled: so too, and the connection stays open. killed, killed_after: ``kill`` is called before or after the
-    server did its work, and no answer comes.
+    server did its work, and no answer comes. halted: ``kill`` is called before, and the call goes on its way.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -80,8 +80,10 @@ class FaultyProxy:
             if fault == "killed":
                 kill()
             return _break(client)
+        if harmed and fault == "halted":
+            kill()
         status, headers, length, answer = self._ask(client, body)
-        if harmed:
+        if harmed and fault != "halted":
             if fault == "killed_after":
                 kill()
             if fault == "stalled":

@@ -17,6 +17,7 @@ from pipeline.cluster import Board, own_cluster
 from pipeline.config import RunConfig, resolve
 from pipeline.data.packing.builtin import builtin_sources
 from pipeline.data.packing.pack import pack_dataset
+from pipeline.training.context import Figures
 from pipeline.training.launch import on_workers, run_training
 
 WORK = ("forward", "backward", "step")  # of a step; all else is the pipeline's own
@@ -37,7 +38,8 @@ def run_training_benchmark(options: argparse.Namespace) -> int:
             for config in (one, two)
         )
         run_training(one, "loop", board)
-        loop = [metrics for _, (_, metrics) in board.collect() if "samples_per_second" in metrics][-1]
+        told = (notice.metrics for _, notice in board.collect() if isinstance(notice, Figures))
+        loop = [metrics for metrics in told if "samples_per_second" in metrics][-1]
     names = {"bare": "bare PyTorch", "engine": "Ray Train + DeepSpeed", "streamed": "the same, batches streamed"}
     for key, case in names.items():
         step_ms = statistics.median(times[key])

@@ -34,10 +34,10 @@ def import_carried(code: Path, module: str) -> ModuleType:
     private = f"carried_{tree_digest(root)[:16]}"
     with _lock:
         if private not in sys.modules:
-            parent = ModuleType(private, f"Source carried by a registered model ({root}).")
-            parent.__path__ = [str(root)]
-            sys.modules[private] = parent
-            sys.meta_path.insert(0, _CarriedFinder(private, root, packages))
+            sys.modules[private] = ModuleType(private, "Source carried by a registered model.")
+            sys.meta_path.insert(0, _CarriedFinder(private, packages))
+        # The newest copy of equal trees: the one that came first may be gone when a module is imported late.
+        sys.modules[private].__path__ = [str(root)]
     return importlib.import_module(f"{private}.{module}")
 
 
@@ -52,10 +52,10 @@ def tree_digest(root: Path) -> str:
 
 
 class _CarriedFinder:
-    """Finds ``<private>.a.b`` as ``root/a/b.py`` or ``root/a/b/__init__.py``, and nothing else."""
+    """Finds ``<private>.a.b`` as ``a/b.py`` or ``a/b/__init__.py`` where ``<private>`` lies, and nothing else."""
 
-    def __init__(self, private: str, root: Path, packages: frozenset[str]) -> None:
-        self.private, self.root, self.packages = private, root, packages
+    def __init__(self, private: str, packages: frozenset[str]) -> None:
+        self.private, self.packages = private, packages
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -63,7 +63,8 @@ class _CarriedFinder:
         private, _, rest = fullname.partition(".")
         if private != self.private or not rest:
             return None
-        stem = self.root.joinpath(*rest.split("."))
+        (root,) = sys.modules[private].__path__
+        stem = Path(root).joinpath(*rest.split("."))
         is_package = stem.is_dir()
         file = stem / "__init__.py" if is_package else stem.with_suffix(".py")
         if not file.is_file():

@@ -22,7 +22,8 @@ class TrackingUnavailable(UserError):
 def patiently(what: str, call: Callable[[], T], deadline_s: float | None = None) -> T:
     """Return ``call()``, repeated for ``deadline_s`` seconds while MLflow is away; an answer of 4xx is raised at once.
 
-    None takes ``DEADLINE_S``. A call of MLflow keeps no worker waiting, so it may be longer than what S3 is given.
+    The seconds count from the first failure: ``call`` may make many requests, and take its time when all is well. None
+    takes ``DEADLINE_S``. A call of MLflow keeps no worker waiting, so it may be longer than what S3 is given.
 
     ``call`` may have done its work although its answer was lost: it must be one that can be made twice.
 
@@ -37,6 +38,7 @@ def patiently(what: str, call: Callable[[], T], deadline_s: float | None = None)
         gives_up=TrackingUnavailable,
         remedy="bring MLflow back, then run again to continue",
         count=RETRIES,
+        many_requests=True,
     )
 
 

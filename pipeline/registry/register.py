@@ -198,7 +198,10 @@ def _log_model(
             # Loading verifies digests and probe, as it will at a stranger's.
             mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
         client.log_model_artifacts(model.model_id, str(path))
-    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
+    outputs = client.get_run(run_id).outputs
+    if model.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
+        # MLflow refuses to be told of one twice, for good: this may be the second attempt.
+        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
     now = model.creation_timestamp
     metrics = [Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()]
     client.log_batch(run_id, metrics=metrics)

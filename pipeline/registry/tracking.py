@@ -60,11 +60,14 @@ class Tracker:
         """Where a person sees the run."""
         return run_page(self._experiment_id, self.run_id)
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Queue figures of one step; returns at once."""
-        now = int(time.time() * 1000)
+    def log(self, step: int, metrics: Mapping[str, float], time_ms: int | None = None) -> None:
+        """Queue figures of one step; returns at once.
+
+        ``time_ms``: when they were taken, since 1970; None: now. Of figures equal in all of it MLflow keeps one.
+        """
+        taken = int(time.time() * 1000) if time_ms is None else time_ms
         with self._lock:
-            self._queue += [Metric(key, float(value), now, step) for key, value in metrics.items()]
+            self._queue += [Metric(key, float(value), taken, step) for key, value in metrics.items()]
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""

@@ -18,7 +18,7 @@ from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, each_worker
 from pipeline.runs.stopping import told_to_stop
 from pipeline.runs.task_run import TaskRun
-from pipeline.training.context import Interrupted, Said, SentFile
+from pipeline.training.context import Figures, Interrupted, Said, SentFile
 
 POLL_S = 0.5
 
@@ -64,10 +64,10 @@ def run_fleet(
                     by_topic[topic].received(notice)
                 elif isinstance(notice, Said):
                     progress.note(by_topic[topic].config.task, notice.line)
-                else:
-                    step, metrics = notice
-                    by_topic[topic].heard(step, metrics)
-                    show_figures(topic, {"step": step, **metrics})
+                elif isinstance(notice, Figures):
+                    by_topic[topic].heard(notice)
+                    if not notice.again:
+                        show_figures(topic, {"step": notice.step, **notice.metrics})
     if board.closed and any(isinstance(future.exception(), Interrupted) for future in futures):
         for config, future in zip(configs, futures, strict=True):
             if not isinstance(future.exception(), Interrupted):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipeline.scoring.record import RESTORED, by_image, mean_psnr
 from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
-from pipeline.training.context import Interrupted, SentFile
+from pipeline.training.context import Figures, Interrupted, SentFile
 from pipeline.training.launch import run_training
 from pipeline.training.worlds import allowed_worlds
 from pipeline.wording import counted
@@ -62,11 +62,13 @@ class TaskRun:
         self._tracker: Tracker | None = None
         self._over = False
 
-    def heard(self, step: int, metrics: Mapping[str, float]) -> None:
+    def heard(self, figures: Figures) -> None:
         """Figures from rank 0, on the driver's thread."""
         if self._tracker is not None:
-            self._tracker.log(step, metrics)
-        self._progress.update(self.config.task, step, metrics, self.config.training.global_batch_size)
+            self._tracker.log(figures.step, figures.metrics, figures.time_ms)
+        if not figures.again:
+            batch = self.config.training.global_batch_size
+            self._progress.update(self.config.task, figures.step, figures.metrics, batch)
 
     def received(self, file: SentFile) -> None:
         """A file from rank 0, on the driver's thread."""

@@ -39,6 +39,7 @@ def retry(
     gives_up: type[Exception] = StorageUnavailable,
     remedy: str = "bring the store back, then run again to continue",
     count: RetryCount = RETRIES,
+    many_requests: bool = False,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> T:
@@ -46,6 +47,9 @@ def retry(
 
     The pause before attempt n is uniform in (0, min(5, 0.1 · 2^n)] seconds ("full jitter", from AWS's
     "Exponential Backoff And Jitter"), so that many ranks do not return in step after an outage.
+
+    ``many_requests``: a call makes many, and may have been well for longer than the deadline when one of them fails;
+    so the deadline counts from the first failure.
 
     Raises:
         StorageUnavailable: still failing after ``deadline_s`` seconds; the last failure is its cause. Or what
@@ -61,6 +65,8 @@ def retry(
             if not is_transient(error):
                 raise
             attempts += 1
+            if many_requests and attempts == 1:
+                started = clock()
             waited = clock() - started
             if waited >= deadline_s:
                 raise gives_up(

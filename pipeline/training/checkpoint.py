@@ -5,6 +5,7 @@ A checkpoint's folder, once the ranks' parts have arrived; no file in it is a pi
     engine/        master weights, Adam's moments and the moving average: each rank's slices (engine_state)
     best/          the best weights so far on the validation images: model.safetensors + config.json
     state.json     step, data position, best score (pipeline.training.state)
+    figures.json   what rank 0 told of the last steps, for the record (pipeline.training.figures)
     config.json    the resolved configuration of the run
     parts/         each rank's list of its files with their digests, which prove it whole (pipeline.training.proof)
 """

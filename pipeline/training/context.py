@@ -32,6 +32,19 @@ class Interrupted(UserError):
 
 
 @dataclass(frozen=True)
+class Figures:
+    """Figures of one step on their way to the run's record.
+
+    ``time_ms``: when they were taken, since 1970. ``again``: they may have arrived before, and are for the record only.
+    """
+
+    step: int
+    metrics: dict[str, float]
+    time_ms: int
+    again: bool = False
+
+
+@dataclass(frozen=True)
 class Said:
     """A line on its way from a worker to the person who waits for the run."""
 
@@ -58,7 +71,7 @@ class WorkerContext(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, figures: Figures) -> None:
         """Send figures on their way without waiting; only rank 0 calls it."""
 
     def file(self, name: str, content: bytes) -> None:
@@ -96,8 +109,9 @@ class PlainContext:
         self.files: dict[str, bytes] = {}
         self.said: list[str] = []
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self.logged.append((step, dict(metrics)))
+    def log(self, figures: Figures) -> None:
+        if not figures.again:
+            self.logged.append((figures.step, figures.metrics))
 
     def file(self, name: str, content: bytes) -> None:
         self.files[name] = content

@@ -43,6 +43,8 @@ class SkippedSamples:
     def __init__(self, context: WorkerContext, known: list[dict[str, str]]) -> None:
         self._context, self._known, self._told = context, known, 0.0
         self._group = dist.new_group(backend="gloo") if context.world_size > 1 else None
+        if known:  # the driver before this one may have died before it could pass them on
+            self._tell()
 
     def update(self, own: Sequence[Fault], total: float) -> None:
         """Take in this rank's faults; collective when ``total``, the sum over all ranks, has changed."""
@@ -57,5 +59,8 @@ class SkippedSamples:
             name = {"dataset": fault.dataset, "shard": fault.shard, "key": fault.key, "kind": fault.kind}
             if name not in self._known:
                 self._known.append(name)
+        self._tell()
+
+    def _tell(self) -> None:
         if self._context.rank == 0:
             self._context.file(FILE, json.dumps(self._known, indent=1).encode())

@@ -24,7 +24,7 @@ from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Pass
 from pipeline.training.allocator import keep_freed_memory
-from pipeline.training.context import Interrupted, Said, SentFile, StopRun, WorkerContext
+from pipeline.training.context import Figures, Interrupted, Said, SentFile, StopRun, WorkerContext
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
 from pipeline.training.outage import EndOfPatience, user_error
@@ -63,8 +63,8 @@ class RayContext:
     board: Board
     lease: Pass | None = None
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self.board.post(self.topic, (step, dict(metrics)))
+    def log(self, figures: Figures) -> None:
+        self.board.post(self.topic, figures)
 
     def file(self, name: str, content: bytes) -> None:
         self.board.post(self.topic, SentFile(name, content))

@@ -15,6 +15,7 @@ from pipeline.training.context import Interrupted, StopRun, WorkerContext
 from pipeline.training.damage import SkippedSamples, damage_in_one_line
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
+from pipeline.training.figures import FigureLog
 from pipeline.training.losses import get_loss
 from pipeline.training.meter import Meter, flops_per_sample, memory_mib
 from pipeline.training.phases import learning_rate_at
@@ -65,10 +66,11 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
     ema = Ema(engine, settings.ema_decay) if settings.ema_decay else None
     validator = Validator(plan, ema or engine, context)
     loss = get_loss(plan.loss, settings.perceptual_weights, context.device)
-    state = TrainingState(data_digest=plan.data_digest)
+    state, figures = TrainingState(data_digest=plan.data_digest), FigureLog(context)
     with context.latest_checkpoint() as folder:
         if folder is not None:
             state = load_checkpoint(folder, engine, ema, validator, plan)
+            figures.tell_again(folder)
     log.step = state.step
     log.says(f"resumes with sample {state.position}" if state.step else "starts")
 
@@ -107,23 +109,23 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
             if state.skipped_steps > settings.max_skipped_steps:
                 raise StopRun(_diverged(state, [key for batch in batches for key in batch.keys]))
         if context.rank == 0 and result.loss is not None and (state.step % settings.log_every == 0 or state.step == 1):
-            figures = {"loss": result.loss, **tally_metrics(result.tally), "memory_mib": memory_mib(context.device)}
-            figures["workers"] = context.world_size
-            context.log(state.step, {**figures, **meter.rates(settings.peak_tflops)})
+            found = {"loss": result.loss, **tally_metrics(result.tally), "memory_mib": memory_mib(context.device)}
+            found["workers"] = context.world_size
+            figures.tell(state.step, {**found, **meter.rates(settings.peak_tflops)})
         last = state.step == settings.steps
         if state.step % settings.validate_every == 0 or last:
             with damage_in_one_line():
                 psnr = validator.validate(state)
-            if context.rank == 0:
-                context.log(state.step, {"val_psnr": psnr})
+            figures.tell(state.step, {"val_psnr": psnr})
             meter.lap("validation")
         if state.step % settings.checkpoint_every == 0 or last or result.leaving:
             folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
             saving = save_checkpoint(folder, state, engine, ema, validator, plan, context)
+            figures.save(folder)
             context.save(saving, {"best_psnr": state.best_psnr}, folder)
             meter.lap("checkpoint")
         if context.rank == 0 and (last or result.leaving):
-            context.log(state.step, meter.pauses())  # no step follows whose figures would tell of them
+            figures.tell(state.step, meter.pauses())  # no step follows whose figures would tell of them
         if result.leaving and not last:
             raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
     speed, skipped_samples = meter.average(), len(state.skipped_samples)

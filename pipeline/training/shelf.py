@@ -37,7 +37,7 @@ AT_ONCE = 4  # files fetched side by side
 PIECE = 8 << 20
 _NAME = re.compile(rf"{PREFIX}(\d{{9}})")
 # What a checkpoint is made of; a folder that holds anything else is not deleted.
-_OURS = re.compile(r"parts/[^/]+|engine/[^/]+\.safetensors|best/[^/]+|state\.json|config\.json")
+_OURS = re.compile(r"parts/[^/]+|engine/[^/]+\.safetensors|best/[^/]+|(state|figures|config)\.json")
 
 
 def checkpoint_name(step: int) -> str:

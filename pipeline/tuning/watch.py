@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.registry.tracking import Tracker, flat_params
 from pipeline.runs.progress import Progress
-from pipeline.training.context import Said, SentFile
+from pipeline.training.context import Figures, Said, SentFile
 from pipeline.tuning.results import TrialResult
 from pipeline.tuning.trial import END, START, TrialJob
 
@@ -58,8 +58,8 @@ class SweepWatch:
                     self._trackers[topic].file(notice.name, notice.content)
                 elif isinstance(notice, Said):
                     self._progress.note(topic, notice.line)
-                else:
-                    self._heard(topic, *notice)
+                elif isinstance(notice, Figures):
+                    self._heard(topic, notice)
 
     def _start(self, trial: str, values: dict[str, Any]) -> None:
         config = self._configs[trial] = self._job.config(values)
@@ -68,10 +68,11 @@ class SweepWatch:
         self._progress.start(trial, config.training.steps)
         self._progress.phase(trial, "training")
 
-    def _heard(self, trial: str, step: int, metrics: Mapping[str, float]) -> None:
-        self._trackers[trial].log(step, metrics)
-        config = self._configs[trial]
-        self._progress.update(trial, step, metrics, config.training.global_batch_size)
+    def _heard(self, trial: str, figures: Figures) -> None:
+        self._trackers[trial].log(figures.step, figures.metrics, figures.time_ms)
+        if not figures.again:
+            batch = self._configs[trial].training.global_batch_size
+            self._progress.update(trial, figures.step, figures.metrics, batch)
 
     def _open(self, trial: str, values: dict[str, Any]) -> Tracker:
         config = self._job.config(values)

@@ -22,8 +22,11 @@ from pipeline.serving.batch.record import RECORD_NAME, Row, encode_rows, read_re
 from pipeline.storage import open_storage
 from pipeline.storage.lease import _UNREADABLE, FOLDER, _died_here, _numbers, _read
 from pipeline.training.checkpoint import of_this_version, read_state
+from pipeline.training.context import PlainContext
 from pipeline.training.engine_state import FOLDER as ENGINE
 from pipeline.training.engine_state import open_slices
+from pipeline.training.figures import FILE as FIGURES
+from pipeline.training.figures import FigureLog
 from pipeline.training.proof import Saving, agreed_files, prove
 from pipeline.training.state import TrainingState
 from tests.fuzz.case import Case
@@ -67,7 +70,17 @@ def _checkpoint(folder: Path) -> list[Case]:
         (folder / "state.json").write_bytes(data)
         return read_state(folder)
 
+    def figures_of(data: bytes) -> object:
+        (folder / FIGURES).write_bytes(data)
+        context = PlainContext(folder)
+        FigureLog(context).tell_again(folder)
+        return context
+
+    log = FigureLog(PlainContext(folder))
+    log.tell(1, {"loss": 0.5, "workers": 1})
+    log.save(folder)
     return [
+        Case("checkpoint figures", (folder / FIGURES).read_bytes(), figures_of),
         Case("checkpoint list", proof.read_bytes(), lambda data: agreed_files({saving.list_name: data}, 1, 7)),
         Case("checkpoint state", (folder / "state.json").read_bytes(), state_of),
         Case("checkpoint slices", slices.read_bytes(), slices_of),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_equal_trees_share_one_import_and_leave_no_bytecode(tmp_path: Path) -> N
     assert not list(tmp_path.rglob("*.pyc"))
 
 
+def test_a_module_is_imported_late_though_the_first_copy_is_gone(tmp_path: Path) -> None:
+    first, second = carry(tmp_path / "first", 11), carry(tmp_path / "second", 11)
+    for root in (first, second):
+        (root / "semanir" / "lazy.py").write_text("from semanir.answer import ANSWER\n")
+    import_carried(first, "semanir")
+    shutil.rmtree(first)
+    assert import_carried(second, "semanir.lazy").ANSWER == 11
+
+
 def test_what_cannot_be_renamed_or_is_not_carried_is_refused(tmp_path: Path) -> None:
     root = carry(tmp_path / "dotted", 1, extra="import semanir.answer\n")
     with pytest.raises(ImportError, match=r"'from … import' instead of 'import semanir\.answer'"):
@@ -63,8 +73,6 @@ def test_what_cannot_be_renamed_or_is_not_carried_is_refused(tmp_path: Path) -> 
 
 
 def test_the_real_package_can_be_carried(tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(Path(semanir.__file__).parent, tmp_path / "semanir", ignore=shutil.ignore_patterns("*.pyc"))
     carried = import_carried(tmp_path, "semanir")
     assert carried is not semanir

@@ -80,6 +80,25 @@ def test_a_resumed_job_registers_once(weights: Weights, make_card: Card, new_run
     assert find_registered("jpeg_color", "another fingerprint") == []
 
 
+def test_a_registration_that_stopped_before_its_model_was_declared_whole_goes_on(
+    weights: Weights, make_card: Card, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow refuses to be told of a run's model twice."""
+    run_id, folder, card = new_run(), weights("jpeg_gray", seed=1), make_card("jpeg_gray", restored=26.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "finalize_logged_model", refuse)
+        with pytest.raises(ConnectionError):
+            register(folder, card, run_id=run_id)
+    registered = register(folder, card, run_id=run_id)
+    (output,) = connect().get_run(run_id).outputs.model_outputs
+    version = connect().get_model_version(registered.name, str(registered.version))
+    assert version.source == f"models:/{output.model_id}"
+
+
+def refuse(*_: object) -> None:
+    raise ConnectionError
+
+
 def test_only_a_better_model_becomes_champion(weights: Weights, make_card: Card, new_run: NewRun) -> None:
     reasons = []
 

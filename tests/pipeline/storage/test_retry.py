@@ -30,7 +30,7 @@ def failing(times: int, error: Exception):
     return call
 
 
-def attempt(call, clock: Clock, deadline_s: float = 60):
+def attempt(call, clock: Clock, deadline_s: float = 60, **options):
     return retry(
         call,
         is_transient=lambda error: isinstance(error, TimeoutError),
@@ -38,6 +38,7 @@ def attempt(call, clock: Clock, deadline_s: float = 60):
         what="reading x",
         clock=clock,
         pause=clock.pause,
+        **options,
     )
 
 
@@ -55,6 +56,22 @@ def test_after_the_deadline_the_last_failure_is_told():
         attempt(failing(10**6, TimeoutError("busy")), clock, deadline_s=10)
     assert isinstance(caught.value.__cause__, TimeoutError)
     assert clock.now == pytest.approx(10, abs=0.1), "no sleep past the deadline"
+
+
+def test_a_call_of_many_requests_that_worked_for_long_before_one_failed_is_given_the_whole_deadline():
+    clock = Clock()
+    upload = failing(3, TimeoutError("busy"))
+
+    def long_call() -> str:
+        clock.now += 40
+        return upload()
+
+    assert attempt(long_call, clock, deadline_s=100, many_requests=True) == "answer"
+    upload = failing(10**6, TimeoutError("busy"))
+    with pytest.raises(StorageUnavailable, match="and 1 attempts"):
+        attempt(long_call, clock, deadline_s=30)
+    with pytest.raises(StorageUnavailable, match="and 2 attempts"):
+        attempt(long_call, clock, deadline_s=30, many_requests=True)
 
 
 def test_a_permanent_failure_is_raised_at_once():

@@ -37,6 +37,7 @@ def files_of(world_size: int) -> list[str]:
         "best/model.safetensors",
         "best/config.json",
         "state.json",
+        "figures.json",
         "config.json",
         f"parts/{last}.json",
     ]

@@ -26,7 +26,7 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage import open_storage
 from pipeline.storage.lease import HeldElsewhere, Lease, sole_writer, take
-from pipeline.training.context import Interrupted, Said
+from pipeline.training.context import Figures, Interrupted, Said
 from pipeline.training.launch import run_training
 
 DRAIN_S = 20
@@ -107,10 +107,9 @@ def main() -> None:
             for _, notice in trouble.board.collect():
                 if isinstance(notice, Said):
                     said.append(notice.line)
-                elif isinstance(notice, tuple) and "loss" in notice[1]:
-                    step, metrics = notice
-                    figures = {"step": step, "loss": metrics["loss"], "workers": metrics["workers"]}
-                    events.append({"time": time.time(), **figures})
+                elif isinstance(notice, Figures) and "loss" in notice.metrics and not notice.again:
+                    figures = {"loss": notice.metrics["loss"], "workers": notice.metrics["workers"]}
+                    events.append({"time": time.time(), "step": notice.step, **figures})
 
         with sole_writer(folder, "the run") as lease, ThreadPoolExecutor(1) as pool:
             run = pool.submit(run_training, config, job["name"], trouble.board, lease=lease.to_pass_on())

@@ -44,11 +44,11 @@ def config(shards: Path, workers: int) -> RunConfig:
 
 
 def digests(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds, to the last bit, but for the lists, which count attempts."""
+    """What a checkpoint holds, to the last bit; lists count attempts, and figures tell times: not those."""
     return {
         path.relative_to(checkpoint).as_posix(): proof_of(path)
         for path in checkpoint.rglob("*")
-        if path.is_file() and path.parent.name != "parts"
+        if path.is_file() and path.parent.name != "parts" and path.name != "figures.json"
     }
 
 

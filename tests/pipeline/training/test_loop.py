@@ -38,9 +38,9 @@ def config(shards: Path, *overrides: str) -> RunConfig:
 
 
 def digests(checkpoint: Path) -> dict[str, FileProof]:
-    """What a checkpoint holds, but for the lists, which count attempts."""
+    """What a checkpoint holds, but for the lists, which count attempts, and figures, which tell times."""
     files = (path for path in checkpoint.rglob("*") if path.is_file() and path.parent.name != "parts")
-    return {path.relative_to(checkpoint).as_posix(): proof_of(path) for path in files}
+    return {path.relative_to(checkpoint).as_posix(): proof_of(path) for path in files if path.name != "figures.json"}
 
 
 def last_value_per_step(logged: list[Any], metric: str) -> dict[int, float]:
