@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "up":
             lifecycle.up(layout, say)
             say(f"Use it in a shell with:  . {layout.env_file}")
+            say("Register the models that come with the package, there:  semanir models publish")
         elif options.command == "down":
             lifecycle.down(layout, say)
         elif options.command == "stop-jobs":

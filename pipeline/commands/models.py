@@ -1,8 +1,9 @@
-"""List, read, fetch, export and roll back registered models.
+"""List, read, fetch, publish, export and roll back registered models.
 
     semanir models list
     semanir models card models:/semanir-denoising-color@champion
     semanir models pull models:/semanir-denoising-color/3
+    semanir models publish
     semanir models export models:/semanir-denoising-color@champion --output denoising.onnx
     semanir models rollback semanir-denoising-color 2
 
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("model", help=MODEL)
     pull.add_argument("--cache", type=Path, help="where fetched models are kept (default: ~/.cache/semanir-on-ray)")
     pull.set_defaults(act=_pull)
+
+    publish = actions.add_parser("publish", help="register the models that come with the package, as @shipped")
+    publish.add_argument("task", nargs="*", help="of which tasks (default: all that come with the package)")
+    publish.set_defaults(act=_publish)
 
     export = actions.add_parser("export", help="write one file for other programs, checked against the model")
     export.add_argument("model", help=MODEL)
@@ -90,6 +95,15 @@ def _pull(options: argparse.Namespace) -> None:
     from pipeline.registry import pull
 
     print(pull(options.model, options.cache))
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from pipeline.registry.publish import SHIPPED, publish
+    from pipeline.shipped import names
+
+    for task in options.task or names():
+        done = publish(task)
+        print(f"{done.name}: version {done.version} is {SHIPPED}" + ("" if done.new else " already"))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -121,5 +121,10 @@ class ModelCard:
         while len(text) > MAX_DESCRIPTION and rows > 1:
             rows = max(1, rows // 2)
             text = self.to_markdown(k, max_rows=rows)
-        note = "\n… cut; the whole card is the model's model_card.md.\n"
-        return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - len(note)] + note
+        return within_description(text)
+
+
+def within_description(text: str) -> str:
+    """A card's text, cut visibly to what MLflow keeps of a version's description."""
+    note = "\n… cut; the whole card is the model's model_card.md.\n"
+    return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - len(note)] + note

@@ -14,8 +14,8 @@ from pipeline import shipped
 from pipeline.errors import UserError
 from pipeline.registry import sealed
 from pipeline.registry.client import connect
+from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG
 from pipeline.registry.promotion import all_versions
-from pipeline.registry.register import ARTIFACT, WEIGHTS_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard
-from pipeline.registry.client import connect, quiet_mlflow
+from pipeline.registry.client import connect
 from pipeline.registry.figure_tags import figure_tags, read_figures
 from pipeline.registry.harm_tag import HARM_TAG
+from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG, log_model
 from pipeline.registry.promotion import (
     CHALLENGER,
     CHAMPION,
@@ -31,16 +28,10 @@ from pipeline.tasks import TASKS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.models import ModelSignature
 
-ARTIFACT = "model"
 RUN_TAG = "training_run_id"
-WEIGHTS_TAG = "weights_sha256"
 FINGERPRINT_TAG = "fingerprint"
-# MLflow hands a model made from code over through a global variable: two threads could swap theirs.
-_MLFLOW_SAVING = threading.Lock()
 BASELINE_TAG = "held_out_baseline_psnr_db"
 
 
@@ -121,21 +112,23 @@ def _only_version(client: MlflowClient, name: str, run_id: str, weights: str) ->
 
 
 def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> None:
+    facts = {"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / ARTIFACT
-        digests = seal(source, TASKS[card.task], card, folder)
+        weights = seal(source, TASKS[card.task], card, folder)[sealed.WEIGHTS_FILE]
         task = sealed.read_task(folder)
-        model_id = _log_model(client, name, folder, task, card, run_id, digests[sealed.WEIGHTS_FILE])
-    _ensure_model(client, name)
+        model_id = log_model(
+            client, name, folder, tags={**facts, WEIGHTS_TAG: weights}, metrics=_metrics(card), steps=card.steps,
+            run_id=run_id,
+        )  # fmt: skip
+    ensure_model(client, name)
     tags = {
-        "task": card.task,
+        **facts,
         "setting": card.setting,
         "k": task["k"],
-        "data_fingerprint": card.data_fingerprint,
-        "git_commit": card.git_commit,
         FINGERPRINT_TAG: card.fingerprint,
         PROTOCOL_TAG: card.protocol,
-        WEIGHTS_TAG: digests[sealed.WEIGHTS_FILE],
+        WEIGHTS_TAG: weights,
         RUN_TAG: run_id,
         **figure_tags(card),
         **_metrics(card),
@@ -151,102 +144,12 @@ def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCa
     )
 
 
-def _log_model(
-    client: MlflowClient, name: str, folder: Path, task: dict[str, Any], card: ModelCard, run_id: str, weights: str
-) -> str:
-    """Save the pyfunc, check that it loads and predicts, and log it to the run; returns its id."""
-    import mlflow
-    from mlflow.entities import LoggedModelOutput, Metric
-
-    example = np.full((1, 16, 16, task["observed_channels"]), 128, np.uint8)
-    experiment = client.get_run(run_id).info.experiment_id
-    model = _only_logged_model(client, experiment, run_id, weights)
-    if model is None:
-        client.create_logged_model(
-            experiment_id=experiment,
-            name=name,
-            source_run_id=run_id,
-            params={"k": str(task["k"])},
-            tags={
-                "task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit,
-                WEIGHTS_TAG: weights,
-            },
-            model_type="image-restoration",
-        )  # fmt: skip
-        model = _only_logged_model(client, experiment, run_id, weights)
-        assert model is not None
-    if model.status == "READY":  # set last: all of it is there
-        return str(model.model_id)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "pyfunc"
-        with _MLFLOW_SAVING, quiet_mlflow():
-            mlflow.pyfunc.save_model(
-                path,
-                mlflow_model=mlflow.models.Model(
-                    artifact_path=model.artifact_location,
-                    run_id=run_id,
-                    model_uuid=model.model_id,
-                    model_id=model.model_id,
-                ),
-                python_model=str(Path(__file__).with_name("served_model.py")),
-                artifacts={ARTIFACT: str(folder)},
-                model_config={"device": "auto"},
-                signature=signature(task),
-                input_example=example,
-                pip_requirements=requirements(),
-            )
-            # Loading verifies digests and probe, as it will at a stranger's.
-            mlflow.pyfunc.load_model(str(path), model_config={"device": "cpu"}).predict(example)
-        client.log_model_artifacts(model.model_id, str(path))
-    outputs = client.get_run(run_id).outputs
-    if model.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else ())}:
-        # MLflow refuses to be told of one twice, for good: this may be the second attempt.
-        client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=card.steps)])
-    now = model.creation_timestamp
-    metrics = [Metric(key, value, now, card.steps, model_id=model.model_id) for key, value in _metrics(card).items()]
-    client.log_batch(run_id, metrics=metrics)
-    client.finalize_logged_model(model.model_id, "READY")
-    return str(model.model_id)
-
-
-def _only_logged_model(client: MlflowClient, experiment: str, run_id: str, weights: str) -> LoggedModel | None:
-    """The logged model of a run's weights, the one that is whole if any is; others of them go."""
-    found: list[LoggedModel] = [
-        model
-        for model in client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
-        if model.tags.get(WEIGHTS_TAG) == weights
-    ]
-    found.sort(key=lambda model: (model.status != "READY", model.creation_timestamp, model.model_id))
-    for model in found[1:]:
-        client.delete_logged_model(model.model_id)
-    return found[0] if found else None
-
-
 def _metrics(card: ModelCard) -> dict[str, float]:
     return {METRIC_TAG: card.restored_psnr, BASELINE_TAG: card.baseline_psnr, **card.extra_metrics}
 
 
-def signature(task: dict[str, Any]) -> ModelSignature:
-    """uint8 (N, H, W, C) to uint8 (N, H', W', C_out), any N, H and W; parameters k, tile, overlap."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-
-    same = task["observed_channels"] == task["input_channels"]
-    channels = task["input_channels"] if same else -1  # a mosaic has one channel, its demosaicked image three
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, channels))]),
-        outputs=Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, task["output_channels"]))]),
-        params=ParamSchema([ParamSpec(key, DataType.long, task[key]) for key in ("k", "tile", "overlap")]),
-    )
-
-
-def requirements() -> list[str]:
-    """The pinned packages that a registered model needs; a local build's suffix (+cpu) is dropped."""
-    packages = ("mlflow", "torch", "numpy", "safetensors")
-    return [f"{package}=={importlib.metadata.version(package).partition('+')[0]}" for package in packages]
-
-
-def _ensure_model(client: MlflowClient, name: str) -> None:
+def ensure_model(client: MlflowClient, name: str) -> None:
+    """Make the registered model ``name`` unless there is one."""
     from mlflow.exceptions import MlflowException
 
     try:

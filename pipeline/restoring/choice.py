@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline import shipped
 from pipeline.errors import UserError
 from pipeline.registry import sealed
-from pipeline.registry.register import ARTIFACT
+from pipeline.registry.logged_model import ARTIFACT
 
 # Taken when nothing is named, the first that comes with the package: what ordinary pictures have, then anything.
 DEFAULTS = ("photo", "unified_color")

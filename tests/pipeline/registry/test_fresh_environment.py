@@ -16,7 +16,7 @@ import torch
 
 import semanir
 from pipeline.registry import ModelCard, register
-from pipeline.registry.register import requirements
+from pipeline.registry.logged_model import requirements
 
 
 @pytest.mark.slow

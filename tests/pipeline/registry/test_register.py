@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.metrics.catalog import PSNR
 from pipeline.registry import AlteredModelError, ModelCard, find_registered, pull, register, rollback
 from pipeline.registry.client import connect
-from pipeline.registry.register import requirements
+from pipeline.registry.logged_model import requirements
 from pipeline.scoring.record import Score
 
 Weights = Callable[..., Path]
