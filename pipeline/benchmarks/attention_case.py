@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.benchmarks.flex import flex_attention
+from pipeline.errors import UserError
 from semanir.ops import key_semantic_attention, key_semantic_dictionary
+from semanir.ops.attention.backends import BACKENDS
 from semanir.ops.dictionary.bits import additive_mask
 
 Attend = Callable[..., Tensor]
@@ -58,7 +60,10 @@ def make_inputs(case: Case, device: str, seed: int = 0) -> Inputs:
 
 
 def backends(names: Sequence[str]) -> dict[str, Attend]:
-    """Name → function of (query, key, value, dictionary, scale=, bias=)."""
+    """Name → function of (query, key, value, dictionary, scale=, bias=); UserError for a name that is unknown."""
+    known = [*BACKENDS, *FOREIGN]
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"--backends: unknown {', '.join(unknown)}; known: {', '.join(known)}")
     return {n: FOREIGN.get(n) or partial(key_semantic_attention, backend=n) for n in names}
 
 

@@ -95,10 +95,9 @@ def only_infers(backend: str, device: str) -> bool:
 
 def needed_gib(backend: str, case: Case) -> float:
     """A rough upper estimate of forward + backward in float32, so that no case exhausts the machine."""
-    pairs = case.windows * case.heads * case.tokens
-    if backend == "gather":
-        return 4 * 4 * pairs * case.k * case.head_dim / GIB
-    return 4 * 6 * pairs * case.tokens / GIB if backend in ("mask", "sdpa") else 4 * 2 * pairs * case.tokens / GIB
+    # PyTorch's own get the mask as a tensor, as `mask` makes it.
+    held = BACKENDS[backend if backend in BACKENDS else "mask"]
+    return 4 * case.windows * case.heads * case.tokens * held.numbers(case.tokens, case.k, case.head_dim) / GIB
 
 
 def measure(

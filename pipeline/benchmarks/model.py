@@ -16,7 +16,9 @@ from pipeline.options import at_least
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--models", nargs="+", default=["columnar_small", "ushape_base"], metavar="NAME")
-    parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: mask, dense, and triton on a GPU")
+    parser.add_argument(
+        "--backends", nargs="+", metavar="NAME", help="default: mask, and what auto takes for training on the device"
+    )
     parser.add_argument("--size", type=at_least(1), default=64, help="side of the square input in pixels (default: 64)")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once (default: 1)")
     parser.add_argument("--window", type=at_least(1), help="window side in tokens (default: the published one)")

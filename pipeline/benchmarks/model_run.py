@@ -16,6 +16,8 @@ from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, use_ieee_float32
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
+from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.choose import choose_backend
 
 # Through all layers rounding grows; one layer's attention is held to a tighter limit by the attention benchmark.
 FLOAT32_TOLERANCE = 1e-4
@@ -34,7 +36,7 @@ def run_model(options: argparse.Namespace) -> int:
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
     use_ieee_float32()
-    names = options.backends or ["mask", "dense", *(["triton"] if device == "cuda" else [])]
+    names = options.backends or default_backends(device)
     file = RowFile("model", options.output, machine(device))
     for name in options.models:
         for row in measure(name, names, options):
@@ -42,6 +44,13 @@ def run_model(options: argparse.Namespace) -> int:
             print(format_table(COLUMNS, [row]), flush=True)
     print(f"\n{format_table(COLUMNS, file.rows)}")
     return 1 if any(row["status"] != "ok" for row in file.rows) else 0
+
+
+def default_backends(device: str) -> list[str]:
+    """``mask``, and what ``auto`` takes for training on the device in full and in low precision."""
+    # Any shape at which a kernel is worth starting; see choose_backend.
+    calls = [AttentionCall(torch.device(device), dtype, 256, 32, True) for dtype in (torch.float32, torch.bfloat16)]
+    return list(dict.fromkeys(["mask", *map(choose_backend, calls)]))
 
 
 def measure(name: str, backends: list[str], options: argparse.Namespace) -> list[Row]:

@@ -37,15 +37,19 @@ class Metric:
     """One figure of a restored image against its truth.
 
     function: (restored, gt, yardstick) -> value, both images float32 (H, W, C) in [0, 1]; raises ValueError for images
-        that cannot be measured. applies: (convention, whether LPIPS's network was
-        given) -> whether it is measured. heading: of its table column, its unit included;
-        ``{backbone}`` stands for LPIPS's network. digits: decimals that tables show.
+        that cannot be measured.
+    heading: of its table column, its unit included; ``{backbone}`` stands for LPIPS's network.
+    digits: decimals that tables show.
+    applies: (convention, whether LPIPS's network was given) -> whether it is measured.
+    infinite_when_equal: whether an image that equals the truth has an infinite figure, as decibels have; means count
+        a bounded one then (``pipeline.scoring.record.MOST_DB``).
     """
 
     function: Callable[[Image, Image, Yardstick], float]
     heading: str
     digits: int
     applies: Callable[[MetricConvention, bool], bool] = _always
+    infinite_when_equal: bool = False
 
     @property
     def always(self) -> bool:
@@ -60,11 +64,15 @@ def _lpips(restored: Image, gt: Image, yardstick: Yardstick) -> float:
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
-        PSNR: Metric(lambda a, b, by: psnr(a, b, by.convention), "PSNR (dB)", 2),
+        PSNR: Metric(lambda a, b, by: psnr(a, b, by.convention), "PSNR (dB)", 2, infinite_when_equal=True),
         "ssim_valid": Metric(lambda a, b, by: ssim(a, b, by.convention, "valid"), "SSIM (valid)", 4),
         "ssim_same": Metric(lambda a, b, by: ssim(a, b, by.convention, "same"), "SSIM (same)", 4),
         "psnr_b_db": Metric(
-            lambda a, b, by: psnr_b(a, b, by.convention), "PSNR-B (dB)", 2, lambda convention, _: convention.blocking
+            lambda a, b, by: psnr_b(a, b, by.convention),
+            "PSNR-B (dB)",
+            2,
+            lambda convention, _: convention.blocking,
+            infinite_when_equal=True,
         ),
         "delta_e_2000": Metric(
             lambda a, b, by: delta_e_2000(a, b, by.convention),

@@ -7,12 +7,11 @@ What is stored of an image (``values``, Parquet) is never capped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.metrics.catalog import METRICS, PSNR
-
-IN_DB = (PSNR, "psnr_b_db")  # figures that are infinite for an image equal to the truth
 
 # What an image counts at most in a mean: blind tasks leave some images clean, and one that equals the truth to the last
 # bit would make a model the best for ever. Rounding to 8 bits alone leaves an image 59 dB.
@@ -101,8 +100,8 @@ def _mean_values(group: Sequence[Score]) -> dict[str, float]:
 
 
 def _counted(name: str, value: float) -> float:
-    return MOST_DB if name in IN_DB and value > MOST_DB else value  # so written that NaN stays NaN
+    return MOST_DB if METRICS[name].infinite_when_equal and value > MOST_DB else value  # so written that NaN stays NaN
 
 
 def _is_capped(score: Score) -> bool:
-    return any(score.values[name] > MOST_DB for name in IN_DB if name in score.values)
+    return any(_counted(name, value) != value for name, value in score.values.items() if not math.isnan(value))

@@ -29,16 +29,19 @@ class Backend:
     why_not: the reason why it cannot serve a call, in words that follow "cannot run:"; None when it can.
     alignment: channels a head are padded with zeros to a multiple of this. 16 for kernels: 32 bytes in bf16, and the
         shortest product that tensor cores take.
+    numbers: (N, k, channels a head) -> how many numbers a query of one head holds in forward and backward together, a
+        rough upper estimate, by which a benchmark leaves out what would exhaust the machine.
     """
 
     attend: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
     why_not: Callable[[AttentionCall], str | None] = runs_anywhere
     alignment: int = 1
+    numbers: Callable[[int, int, int], int] = lambda tokens, k, channels: 2 * tokens
 
 
 BACKENDS: dict[str, Backend] = {
-    "mask": Backend(mask_attention),
-    "gather": Backend(gather_attention),
+    "mask": Backend(mask_attention, numbers=lambda tokens, k, channels: 6 * tokens),
+    "gather": Backend(gather_attention, numbers=lambda tokens, k, channels: 4 * k * channels),
     "dense": Backend(dense_attention),
     "sparse": Backend(sparse_attention, why_not_sparse),
     "triton": Backend(triton_attention, why_not_triton, alignment=16),

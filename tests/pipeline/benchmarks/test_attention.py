@@ -14,11 +14,15 @@ from jobs import benchmark
 from pipeline.benchmarks import attention_run, promises
 from pipeline.benchmarks.attention_case import Case, backends, forward_backward, make_inputs
 from pipeline.benchmarks.memory import peak_extra_bytes
+from pipeline.benchmarks.model_run import default_backends
 from pipeline.benchmarks.parity import errors, verdict
 from pipeline.benchmarks.promises import Promise
 from pipeline.benchmarks.training_step import training_step_milliseconds
+from semanir.ops.attention.backends import BACKENDS
+from semanir.ops.attention.call import AttentionCall
 
 ROOT = Path(__file__).resolve().parents[3]
+CPU = torch.device("cpu")
 SMALL = Case(windows=2, tokens=33, k=5, heads=2, head_dim=6)
 
 
@@ -30,16 +34,39 @@ def test_job_writes_rows_with_their_provenance(
     output = tmp_path / "rows.jsonl"
     assert benchmark.main(["attention", "--tokens", "16", "--rounds", "1", "--output", str(output)]) == 0
     rows = [json.loads(line) for line in output.read_text().splitlines()]
+    training, inferring = (
+        [
+            name
+            for name, backend in BACKENDS.items()
+            if backend.why_not(AttentionCall(CPU, torch.float32, 16, 30, grad)) is None
+        ]
+        for grad in (True, False)
+    )
     assert [(row["k"], row["backend"]) for row in rows] == [
-        (k, name) for k in (1, 2, 4, 8) for name in ("mask", "gather", "dense", "sparse", "sdpa")
+        (k, name) for k in (1, 2, 4, 8) for name in (*inferring, "sdpa")
     ]
     for row in rows:
         assert row["status"] == "ok"
         # Without gradients there is nothing to measure backward.
-        measured = ("forward",) if row["backend"] == "sparse" else ("forward", "forward_backward")
+        measured = ("forward", "forward_backward") if row["backend"] in (*training, "sdpa") else ("forward",)
         assert min(row[f"{key}_{unit}"] for key in measured for unit in ("ms", "mib")) > 0
         assert set(row) >= {"commit", "device", "versions", "threads", "windows", "tokens", "heads", "head_dim"}
     assert "Peak extra memory" in capsys.readouterr().out
+
+
+def test_an_unknown_backend_is_told_all_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["attention", "--tokens", "16", "--backends", "mask", "nope"]) == 2
+    assert "unknown nope; known: " + ", ".join([*BACKENDS, "sdpa", "flex"]) in capsys.readouterr().err
+
+
+def test_what_a_case_needs_is_estimated_by_the_table() -> None:
+    case = Case(windows=4, tokens=1024, k=64, heads=6, head_dim=32)
+    mib = {name: attention_run.needed_gib(name, case) * 1024 for name in ("mask", "gather", "dense", "triton", "sdpa")}
+    assert mib == {"mask": 576, "gather": 768, "dense": 192, "triton": 192, "sdpa": 576}
+
+
+def test_a_model_is_measured_by_what_auto_takes() -> None:
+    assert default_backends("cpu") == ["mask", "dense"]
 
 
 def test_a_wrong_backend_gets_no_time() -> None:

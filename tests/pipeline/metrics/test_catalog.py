@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -13,24 +17,68 @@ from pipeline.metrics.psnr_b import psnr_b
 from pipeline.metrics.psnr_ssim import psnr, ssim
 from tests.pipeline.metrics.lpips_weights import random_lpips
 
-EVERY = ["psnr_db", "ssim_valid", "ssim_same"]
+CHANNELS: tuple[Channel, ...] = ("rgb", "gray", "y")
+# Which images a metric may apply to: (channel, whether PSNR-B is shown, whether LPIPS's network is given).
+Case = tuple[Channel, bool, bool]
+CASES: list[Case] = [
+    (channel, blocking, perceptual)
+    for channel in CHANNELS
+    for blocking in (False, True)
+    for perceptual in (False, True)
+]
 
 
-@pytest.mark.parametrize(
-    ("channel", "blocking", "perceptual", "more"),
-    [
-        ("rgb", False, False, ["delta_e_2000"]),
-        ("y", False, False, ["delta_e_2000"]),
-        ("gray", False, False, []),
-        ("gray", True, False, ["psnr_b_db"]),
-        ("rgb", True, True, ["psnr_b_db", "delta_e_2000", "lpips"]),
-        ("gray", False, True, ["lpips"]),
-    ],
-)
-def test_what_an_image_is_measured_by(channel: Channel, blocking: bool, perceptual: bool, more: list[str]) -> None:
-    convention = MetricConvention(channel=channel, blocking=blocking)
-    assert applicable(convention, perceptual) == EVERY + more
-    assert [name for name, metric in METRICS.items() if metric.always] == EVERY
+@dataclass(frozen=True)
+class Known:
+    """value: of a flat image of level 138 against one of 128, RGB, worked out by hand from the metric's source."""
+
+    value: float
+    applies: Callable[[Case], bool] = lambda case: True
+
+
+KNOWN = {
+    "psnr_db": Known(20 * math.log10(255 / 10)),
+    # Wang et al. (2004), eq. 13, where nothing varies: (2ab + c) / (a² + b² + c).
+    "ssim_valid": Known((2 * 138 * 128 + 2.55**2) / (138**2 + 128**2 + 2.55**2)),
+    "ssim_same": Known(0.9962076837),  # the same with zeros around, which the border's windows see: NumPy, by hand
+    "psnr_b_db": Known(20 * math.log10(255 / 10), lambda case: case[1]),  # no block shows an edge
+    # L* 57.619 and 53.585 by the sRGB curve; ΔL / (1 + 0.015 (L - 50)² / √(20 + (L - 50)²)), as gray has no hue.
+    "delta_e_2000": Known(3.65680295, lambda case: case[0] != "gray"),
+    "lpips": Known(0.0951158885, lambda case: case[2]),  # the second writing of its formula in test_lpips.py, seed 0
+}
+
+
+def told(name: str) -> str:
+    return f"add {name!r} to KNOWN: its value of two flat images, worked out by hand, and which images it applies to"
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_has_a_known_value(name: str) -> None:
+    assert name in KNOWN, told(name)
+    restored, gt = (np.full((40, 48, 3), level / 255, np.float32) for level in (138, 128))
+    yardstick = Yardstick(MetricConvention(channel="rgb", blocking=True), Lpips(random_lpips("alexnet")))
+    assert METRICS[name].function(restored, gt, yardstick) == pytest.approx(KNOWN[name].value, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_says_whether_equal_images_have_an_infinite_figure(name: str) -> None:
+    image = np.full((40, 48, 3), 0.5, np.float32)  # flat: a picture's own edges count in PSNR-B
+    yardstick = Yardstick(MetricConvention(channel="rgb", blocking=True), Lpips(random_lpips("alexnet")))
+    value = METRICS[name].function(image, image, yardstick)
+    assert METRICS[name].infinite_when_equal == math.isinf(value)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_an_image_is_measured_by(case: Case) -> None:
+    channel, blocking, perceptual = case
+    found = applicable(MetricConvention(channel=channel, blocking=blocking), perceptual)
+    assert found == [name for name in METRICS if KNOWN[name].applies(case)]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_is_always_there_or_not(name: str) -> None:
+    """What is not always there has a Parquet column with nulls."""
+    assert METRICS[name].always == all(map(KNOWN[name].applies, CASES))
 
 
 def test_each_figure_is_its_functions_under_the_convention() -> None:
@@ -39,20 +87,26 @@ def test_each_figure_is_its_functions_under_the_convention() -> None:
     restored = (gt + 0.1 * rng.standard_normal(gt.shape)).astype(np.float32)
     network = Lpips(random_lpips("alexnet"))
     whole, cropped = MetricConvention(channel="y", blocking=True), MetricConvention(channel="rgb", border=4)
-    assert measure(restored, gt, Yardstick(whole, network)) == {
-        "psnr_db": psnr(restored, gt, whole),
-        "ssim_valid": ssim(restored, gt, whole, "valid"),
-        "ssim_same": ssim(restored, gt, whole, "same"),
-        "psnr_b_db": psnr_b(restored, gt, whole),
-        "delta_e_2000": delta_e_2000(restored, gt, whole),
-        "lpips": lpips(restored, gt, network),
-    }
-    assert measure(restored, gt, Yardstick(cropped)) == {
-        "psnr_db": psnr(restored, gt, cropped),
-        "ssim_valid": ssim(restored, gt, cropped, "valid"),
-        "ssim_same": ssim(restored, gt, cropped, "same"),
-        "delta_e_2000": delta_e_2000(restored, gt, cropped),
-    }
+    assert (
+        measure(restored, gt, Yardstick(whole, network)).items()
+        >= {
+            "psnr_db": psnr(restored, gt, whole),
+            "ssim_valid": ssim(restored, gt, whole, "valid"),
+            "ssim_same": ssim(restored, gt, whole, "same"),
+            "psnr_b_db": psnr_b(restored, gt, whole),
+            "delta_e_2000": delta_e_2000(restored, gt, whole),
+            "lpips": lpips(restored, gt, network),
+        }.items()
+    )
+    assert (
+        measure(restored, gt, Yardstick(cropped)).items()
+        >= {
+            "psnr_db": psnr(restored, gt, cropped),
+            "ssim_valid": ssim(restored, gt, cropped, "valid"),
+            "ssim_same": ssim(restored, gt, cropped, "same"),
+            "delta_e_2000": delta_e_2000(restored, gt, cropped),
+        }.items()
+    )
 
 
 def test_a_convention_says_itself_in_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,21 @@ CPU = torch.device("cpu")
 # Every line of the table that a CPU can run: a new backend is tested by being there.
 ON_CPU = able_backends(AttentionCall(CPU, torch.float32, 64, 16, needs_grad=True))
 INFERRING_ON_CPU = able_backends(AttentionCall(CPU, torch.float32, 64, 16, needs_grad=False))
+
+
+# Where a backend that no CPU runs is compared with `mask` instead.
+ELSEWHERE = {"triton": ("test_triton_interpreted.py", "test_triton_gpu.py")}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_is_compared_somewhere(backend: str) -> None:
+    folder = Path(__file__).parent
+    if backend in INFERRING_ON_CPU:
+        assert backend not in ELSEWHERE
+    else:
+        told = "no CPU runs it: compare its output and gradients with `mask` in a test of its own, named in ELSEWHERE"
+        assert backend in ELSEWHERE, told
+        assert all((folder / name).is_file() for name in ELSEWHERE[backend])
 
 
 @pytest.mark.parametrize("case", CASES)
