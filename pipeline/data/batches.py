@@ -59,7 +59,8 @@ class BatchSchedule:
             raise UserError("the training schedule has no phase; give at least one")
         m = self.crops_per_image
         for number, phase in enumerate(self.phases):
-            if min(phase.global_batch_size, phase.micro_batch_size, m) < 1 or (phase.steps or 1) < 1:
+            no_step = phase.steps is not None and phase.steps < 1
+            if min(phase.global_batch_size, phase.micro_batch_size, m) < 1 or no_step:
                 raise UserError(f"{phase} with crops_per_image {m}: every number must be at least 1")
             for name in ("global_batch_size", "micro_batch_size"):
                 if getattr(phase, name) % m:

@@ -34,6 +34,10 @@ def test_the_nearest_are_the_neighbors(allowed: list[int], world: int) -> None:
     assert not any(low < other < high for other in allowed for low, high in [sorted((world, n)) for n in near])
 
 
+def test_a_world_is_no_neighbor_of_its_own() -> None:
+    assert [nearest_worlds([1, 2, 4], world) for world in (1, 2, 4)] == ["2", "1 or 4", "2"]
+
+
 @pytest.mark.parametrize(
     ("value", "read"),
     [(1, 1), (4, 4), ([3], 3), ([2, 8], (2, 8)), ((1, 2), (1, 2)), ([5, 5], 5), ([1, 1], 1)],

@@ -62,6 +62,11 @@ def test_past_the_end_stands_the_last_phase():
     assert schedule.step_at(30) is None
 
 
+def test_one_of_everything_is_enough():
+    schedule = BatchSchedule((Phase(global_batch_size=1, micro_batch_size=1, steps=1),))
+    assert (schedule.step_at(0), schedule.end_position) == (Step(0, 1, 0), 1)
+
+
 @pytest.mark.parametrize("position", [1, 15, 50, 65])
 def test_a_position_inside_a_step_is_refused(position):
     with pytest.raises(UserError, match="resume where a step ended"):
@@ -81,6 +86,9 @@ def test_worlds_must_suit_every_phase_and_its_micro_batch():
     [
         ((), 1, "has no phase"),
         ((Phase(global_batch_size=0, micro_batch_size=1),), 1, "at least 1"),
+        ((Phase(global_batch_size=2, micro_batch_size=0),), 1, "at least 1"),
+        ((Phase(global_batch_size=2, micro_batch_size=1),), 0, "at least 1"),
+        ((Phase(global_batch_size=2, micro_batch_size=1, steps=0),), 1, "at least 1"),
         ((Phase(global_batch_size=8, micro_batch_size=2),), 4, "not a multiple of crops_per_image 4"),
         ((Phase(global_batch_size=8, micro_batch_size=2),) * 2, 1, "no number of steps, but another"),
     ],

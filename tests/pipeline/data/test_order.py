@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from pipeline.data.order import SampleOrder, sample_generator, weight_cycle
 
-PINNED_FIRST_EPOCH = [(0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 0), (1, 1), (1, 3), (0, 2)]
+PINNED_EPOCHS = [
+    (0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 0), (1, 1), (1, 3), (0, 2),
+    (0, 0), (1, 0), (1, 2), (2, 1), (0, 2), (1, 1), (1, 3), (2, 0), (0, 1),
+    (0, 2), (2, 0), (0, 1), (1, 2), (1, 1), (2, 1), (0, 0), (1, 3), (1, 0),
+]  # fmt: skip
 # Positions 2, 1 and 0 before 300,012,345, of 100,000 shards with 1,000 samples each.
 PINNED_LATE = {2: (51171, 6), 1: (57623, 829), 0: (52704, 744)}
 PINNED_WORD = 11038707185330290059
@@ -81,8 +85,20 @@ def test_five_images_and_many_streams_are_still_shuffled():
 def test_the_order_is_pinned():
     # A change here means another sequence for every run: raise ORDER_VERSION with it.
     order = SampleOrder(np.array([3, 4, 2]), 42, 4, 2)
-    assert cells(order, 0, 9) == PINNED_FIRST_EPOCH
+    assert cells(order, 0, 27) == PINNED_EPOCHS
     assert sample_generator(42, 7, 1).bit_generator.random_raw() == PINNED_WORD
+    assert [weight_cycle(3, stream, (2, 1, 3)).tolist() for stream in (5, 6)] == [[0, 0, 1, 2, 2, 2], [2, 1, 2, 0, 0, 2]]
+
+
+def test_the_first_crop_is_meant_where_none_is_named():
+    unnamed, first = sample_generator(42, 7), sample_generator(42, 7, 0)
+    assert unnamed.bit_generator.random_raw() == first.bit_generator.random_raw()
+
+
+def test_the_last_three_epochs_are_kept_and_no_more():
+    order = SampleOrder(np.array([3, 4, 2]), 42, 4, 2)
+    epochs = [order.epoch(number) for number in range(4)]
+    assert [order.epoch(number) is epochs[number] for number in (3, 2, 1, 0)] == [True, True, True, False]
 
 
 def test_a_batch_mixes_far_apart_samples():
