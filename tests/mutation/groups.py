@@ -13,12 +13,14 @@ class Group:
         modules: files or folders to alter, relative to the root.
         tests: files or folders of tests; each slip is shown only to those among them that run the altered function.
         without: files of the folders in ``modules`` that are left as they are, and why.
+        other_tests: files of the folders in ``tests`` that see a slip no sooner than the others do, and take long.
         every: one slip in so many is tried.
     """
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
     without: tuple[str, ...] = ()
+    other_tests: tuple[str, ...] = ()
     every: int = 1
 
 
@@ -83,6 +85,12 @@ GROUPS = {
         ("tests/semanir",),
         # Kernels are compared with the readable reference, on a GPU and in Triton's interpreter.
         without=("semanir/ops/attention/triton/*", "semanir/export/*"),
+        other_tests=(
+            "tests/semanir/export",
+            "tests/semanir/ops/test_triton_interpreted.py",
+            "tests/semanir/ops/test_triton_compiled.py",
+            "tests/semanir/test_compile.py",
+        ),
         every=4,
     ),
     "semanir's export": Group(("semanir/export",), ("tests/semanir/export",), every=8),

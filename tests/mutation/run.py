@@ -162,7 +162,8 @@ def try_slips(folder: Path, group: Group, processes: int) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "tests.mutation.trial", f"--processes={processes}", *PYTEST]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (folder / "log").open("w", encoding="utf-8") as log:
-        subprocess.run([*command, *group.tests], cwd=folder / "mutants", env=environment, stdout=log, check=True)
+        command += [*group.tests, *(f"--ignore={path}" for path in group.other_tests)]
+        subprocess.run(command, cwd=folder / "mutants", env=environment, stdout=log, check=True)
 
 
 def read(folder: Path) -> Score:

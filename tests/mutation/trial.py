@@ -29,6 +29,8 @@ LIVED, SEEN, UNTESTED = 0, 1, 33  # as mutmut numbers them
 LONGER_S, TIMES_LONGER = 10, 15  # a slip hangs when its tests take so much more CPU time than without it
 WAITING = 20  # and when they last so many times as long as that
 MEMORY_BYTES = 4 * 2**30  # what a slip may take beyond what its tests take
+EXAMPLES = 30  # of a property: those that do not see a slip by then seldom do later, and a slip that lives runs all
+SETTINGS = "_hypothesis_internal_use_settings"  # where Hypothesis keeps a test's own; a private name
 CALLS = "calls.json"
 
 
@@ -43,6 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutation", hypothesis.settings.get_profile("reproducible"), phases=phases)
     hypothesis.settings.load_profile("mutation")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """No property tries more than some examples, whatever its test says."""
+    test = getattr(item, "function", None)
+    if chosen := getattr(test, SETTINGS, None):
+        setattr(test, SETTINGS, hypothesis.settings(chosen, max_examples=min(EXAMPLES, chosen.max_examples)))
 
 
 @pytest.hookimpl(tryfirst=True)
