@@ -101,6 +101,12 @@ def test_the_last_three_epochs_are_kept_and_no_more():
     assert [order.epoch(number) is epochs[number] for number in (3, 2, 1, 0)] == [True, True, True, False]
 
 
+def test_counts_of_any_width_become_numbers_of_64_bits():
+    order = SampleOrder(np.array([3, 4, 2], np.int32), 42, 4, 2)
+    arrays = [order.samples_per_shard, *vars(order.epoch(1)).values()]
+    assert {array.dtype for array in arrays} == {np.dtype(np.int64)}
+
+
 def test_a_batch_mixes_far_apart_samples():
     order = SampleOrder(np.full(100, 100), 0, 64, 32)
     shards = {place.shard for place in map(order.place, range(64))}
