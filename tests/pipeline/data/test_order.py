@@ -141,8 +141,11 @@ def test_a_cycle_keeps_the_weights(weights, stream):
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="at least one sample"):
         SampleOrder(np.array([0, 0]), 0, 4, 4)
-    with pytest.raises(ValueError, match="must be at least 1"):
-        SampleOrder(np.array([3]), 0, 0, 4)
+    for seed, streams, block_size in ((0, 0, 4), (0, 4, 0), (-1, 4, 4), (2**64, 4, 4)):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            SampleOrder(np.array([3]), seed, streams, block_size)
+    for seed in (0, 2**64 - 1):
+        assert SampleOrder(np.array([1]), seed, 1, 1).place(0).row == 0
 
 
 def test_a_hundred_million_samples_need_only_the_shard_table():
