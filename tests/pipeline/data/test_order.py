@@ -87,7 +87,10 @@ def test_the_order_is_pinned():
     order = SampleOrder(np.array([3, 4, 2]), 42, 4, 2)
     assert cells(order, 0, 27) == PINNED_EPOCHS
     assert sample_generator(42, 7, 1).bit_generator.random_raw() == PINNED_WORD
-    assert [weight_cycle(3, stream, (2, 1, 3)).tolist() for stream in (5, 6)] == [[0, 0, 1, 2, 2, 2], [2, 1, 2, 0, 0, 2]]
+    assert [weight_cycle(3, stream, (2, 1, 3)).tolist() for stream in (5, 6)] == [
+        [0, 0, 1, 2, 2, 2],
+        [2, 1, 2, 0, 0, 2],
+    ]
 
 
 def test_the_first_crop_is_meant_where_none_is_named():
