@@ -18,9 +18,10 @@ def color(row: int, column: int) -> int:
 
 
 def mirror(index: int, size: int) -> int:
-    if index < 0:
-        return -index
-    return 2 * (size - 1) - index if index >= size else index
+    """Back and forth between the first and the last, as often as it takes."""
+    while not 0 <= index < size:
+        index = -index if index < 0 else 2 * (size - 1) - index
+    return index
 
 
 def sample(recorded: np.ndarray, row: int, column: int) -> float:
@@ -93,9 +94,10 @@ def test_equal_slow_loops(generator, size):
 def test_recorded_samples_survive(height, width, seed):
     image = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
     recorded = mosaic(image)
-    assert recorded.shape == (height, width, 1)
+    assert (recorded.shape, recorded.dtype) == ((height, width, 1), np.float32)
     for restored in (demosaic_bilinear(recorded), demosaic_malvar(recorded)):
         np.testing.assert_allclose(mosaic(restored), recorded, atol=1e-6)
+        assert (restored.shape, restored.dtype) == (image.shape, np.float32)
 
 
 def test_a_flat_color_is_restored_exactly():
@@ -110,3 +112,5 @@ def test_too_small_or_colored_mosaics_are_refused():
         demosaic_malvar(np.zeros((1, 8, 1), np.float32))
     with pytest.raises(ValueError, match=r"shape \(8, 8, 3\)"):
         demosaic_bilinear(np.zeros((8, 8, 3), np.float32))
+    with pytest.raises(ValueError, match=r"shape \(8, 8, 1\)"):
+        mosaic(np.zeros((8, 8, 1), np.float32))

@@ -8,6 +8,7 @@ from numpy.random import Generator, Philox
 from skimage.color import rgb2ycbcr
 
 from pipeline.degradations.color import to_gray, to_rgb, to_y
+from pipeline.degradations.image import check_image
 from pipeline.degradations.noise import clipped_and_truncated
 from pipeline.degradations.quantize import from_uint8, quantize, to_uint8
 from pipeline.degradations.ranges import draw, draw_int, middle, spared
@@ -30,6 +31,38 @@ def test_gray_is_rounded_luma(photo):
 def test_gray_repeats_to_rgb(gray_ramp):
     assert to_rgb(gray_ramp).shape == (32, 32, 3)
     np.testing.assert_array_equal(to_rgb(gray_ramp)[:, :, 2:], gray_ramp)
+
+
+def test_conversions_are_in_single_precision(photo, gray_ramp):
+    for image in (photo, gray_ramp):
+        converted = (to_y(image), to_gray(image), to_rgb(image), quantize(image), clipped_and_truncated(image))
+        assert [each.dtype for each in converted] == [np.float32] * 5
+        assert [each.shape[2] for each in converted[:3]] == [1, 1, 3]
+    assert to_uint8(photo).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("image", "channels", "said"),
+    [
+        (np.zeros((8, 8), np.float32), (1, 3), r"shape \(8, 8\); wanted \(height, width, 1 or 3\), not empty"),
+        (np.zeros((1, 8, 8, 3), np.float32), (1, 3), r"shape \(1, 8, 8, 3\)"),
+        (np.zeros((8, 8, 2), np.float32), (1, 3), r"shape \(8, 8, 2\)"),
+        (np.zeros((8, 8, 3), np.float32), (1,), r"wanted \(height, width, 1\)"),
+        (np.zeros((0, 8, 3), np.float32), (1, 3), r"shape \(0, 8, 3\)"),
+        (np.zeros((8, 0, 1), np.float32), (1, 3), r"shape \(8, 0, 1\)"),
+        (np.zeros((8, 8, 3), np.float64), (1, 3), "dtype float64; wanted float32"),
+        (np.zeros((8, 8, 3), np.uint8), (1, 3), "dtype uint8"),
+    ],
+    ids=str,
+)
+def test_what_is_no_image_is_refused(image, channels, said):
+    with pytest.raises(ValueError, match=said):
+        check_image(image, channels)
+
+
+def test_one_pixel_is_an_image():
+    check_image(np.zeros((1, 1, 1), np.float32))
+    check_image(np.zeros((1, 1, 3), np.float32), (3,))
 
 
 def test_every_8_bit_level_survives():
@@ -97,6 +130,14 @@ def test_resize_keeps_channels_apart():
     np.testing.assert_array_equal(resized[:, :, [0, 2]], 0)
 
 
-def test_indivisible_sides_are_refused(photo):
-    with pytest.raises(ValueError, match="64x80 is not a multiple of the scale 3"):
-        bicubic_down(photo, 3)
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (63, 80), (64, 78)])
+def test_indivisible_sides_are_refused(photo, height, width):
+    with pytest.raises(ValueError, match=f"{height}x{width} is not a multiple of the scale 3"):
+        bicubic_down(photo[:height, :width], 3)
+    assert bicubic_down(photo[:63, :78], 3).shape == (21, 26, 3)
+
+
+def test_enlarging_repeats_a_flat_part_and_rounds():
+    levels = bicubic_up(np.full((3, 4, 3), 0.31, np.float32), 3) * 255
+    assert levels.shape == (9, 12, 3)
+    np.testing.assert_allclose(levels, 79, atol=1e-4)  # of 79.05

@@ -17,6 +17,21 @@ def test_equals_a_file_saved_and_read(photo, generator):
     np.testing.assert_array_equal(jpeg(photo, generator(0), (10, 10)), saved)
 
 
+@pytest.mark.parametrize(("named", "number"), [("4:4:4", 0), ("4:2:2", 1), ("4:2:0", 2)])
+def test_chroma_is_kept_as_the_caller_says(photo, generator, named, number):
+    file = BytesIO()
+    PIL.Image.fromarray((photo * 255).round().astype(np.uint8)).save(file, "JPEG", quality=60, subsampling=number)
+    saved = np.asarray(PIL.Image.open(file), np.float32) / 255
+    np.testing.assert_array_equal(jpeg(photo, generator(0), (60, 60), named), saved)
+
+
+def test_gray_equals_a_file_saved_and_read_too(gray_ramp, generator):
+    file = BytesIO()
+    PIL.Image.fromarray((gray_ramp[:, :, 0] * 255).round().astype(np.uint8)).save(file, "JPEG", quality=10)
+    saved = np.asarray(PIL.Image.open(file), np.float32)[:, :, None] / 255
+    np.testing.assert_array_equal(jpeg(gray_ramp, generator(0), (10, 10)), saved)
+
+
 def test_gray_stays_one_channel(gray_ramp, generator):
     out = jpeg(gray_ramp, generator(0), (40, 40))
     assert out.shape == gray_ramp.shape

@@ -133,9 +133,21 @@ def test_blur_of_a_kernel_larger_than_the_image(generator):
     [
         (np.full((2, 2), 0.25, np.float32), "odd size"),
         (np.full((3, 3), 1.0, np.float32), "sums to 9"),
+        (np.full((3, 5), 1 / 15, np.float32), "odd size"),
+        (np.full((3, 3, 3), 1 / 27, np.float32), "odd size"),
+        (np.full((3, 3), 1.002 / 9), "sums to 1.002"),
+        (np.full((3, 3), 0.998 / 9), "sums to 0.998"),
         (np.array([[0, 0, 0], [1, 1, -1], [0, 0, 0]], np.float32), "negative"),
+        (np.array([[0, 0, 0], [1, np.nan, 0], [0, 0, 0]], np.float32), "non-finite"),
     ],
 )
 def test_unusable_kernels_are_refused(photo, kernel, complaint):
     with pytest.raises(ValueError, match=complaint):
         blur(photo, kernel)
+
+
+def test_a_kernel_may_miss_one_by_a_thousandth():
+    for total in (1.0009, 0.9991):
+        blurred = blur(np.full((4, 4, 1), 0.5, np.float32), np.full((3, 3), total / 9))
+        np.testing.assert_allclose(blurred, 0.5 * total, rtol=1e-5)
+        assert blurred.dtype == np.float32

@@ -21,6 +21,15 @@ def test_sigma_is_in_levels_of_255_not_256():
     assert noise.std(dtype=np.float64) * 255 == pytest.approx(25.0, rel=0.0025)
 
 
+@pytest.mark.parametrize("shape", [(5, 7, 3), (4, 4, 1)])
+def test_noise_is_the_generator_s_own_after_one_draw_of_the_strength(generator, shape):
+    image, rng = np.random.default_rng(0).random(shape, np.float32), generator(8)
+    strength = np.float32((10 + 30 * rng.random()) / 255)
+    noisy = gaussian_noise(image, generator(8), (10.0, 40.0))
+    np.testing.assert_allclose(noisy, image + strength * rng.standard_normal(shape, np.float32), rtol=1e-6)
+    assert noisy.dtype == np.float32
+
+
 def test_leaves_the_unit_interval_and_the_8_bit_grid(generator):
     white = np.ones((32, 32, 1), np.float32)
     noisy = gaussian_noise(white, generator(0), (25.0, 25.0))

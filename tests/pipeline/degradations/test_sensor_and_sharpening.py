@@ -40,7 +40,7 @@ def recorded(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("shape", [(8, 10, 3), (7, 9, 1), (1, 6, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(8, 10, 3), (7, 9, 1), (2, 5, 3), (1, 6, 3)], ids=str)
 def test_noise_is_the_paper_s_written_out(shape: tuple[int, ...], share: float) -> None:
     image = np.random.default_rng(1).random(shape, np.float32) * 1.4 - 0.2
     share = 0.0 if min(shape[:2]) < 2 else share  # no mosaic has a side of one pixel

@@ -40,6 +40,13 @@ def test_veil_follows_the_scattering_model(photo, generator):
     np.testing.assert_allclose(remove_uniform_veil(add_veil(photo, veil), 0.5, 0.8), photo, atol=1e-5)
 
 
+def test_the_inverse_of_a_veil_is_clipped():
+    ends = np.array([0.0, 0.1, 1.0], np.float32).reshape(1, 3, 1)
+    scene = remove_uniform_veil(ends, 0.5, 0.2)
+    np.testing.assert_allclose(scene.ravel(), [0, 0, 1], atol=1e-6)
+    assert scene.dtype == np.float32
+
+
 def test_relief_changes_optical_depth_linearly(generator):
     veil = random_veil(generator(3), 33, 45, (0.6, 0.6), (0.8, 0.8), (0.5, 0.5))
     depth = np.log(veil.transmission[:, :, 0]) / math.log(0.6)
@@ -68,6 +75,14 @@ def test_stroke_is_long_along_its_angle_and_narrow_across():
     assert np.ptp(columns) <= 2
     tilted = stroke_kernel(20.0, 1.5, math.radians(90))
     np.testing.assert_allclose(tilted, stroke_kernel(20.0, 1.5, 0.0).T, atol=1e-5)
+
+
+def test_a_stroke_ends_at_two_deviations_which_still_belong_to_it():
+    upright = stroke_kernel(4.0, 1.0, 0.0)
+    assert (upright.shape, upright.dtype) == ((7, 7), np.float32)
+    across = [0, 0, math.exp(-2), 1, math.exp(-2), 0, 0]
+    np.testing.assert_allclose(upright[1:6], [across] * 5, atol=1e-7)
+    np.testing.assert_allclose(upright[0], [0, 0, 0, math.exp(-2), 0, 0, 0], atol=1e-7)
 
 
 def test_layers_are_as_dense_at_the_edges_as_inside(generator):
