@@ -34,6 +34,7 @@ def test_origins_and_weights(size: int, steps: int, overlap: int, grid: int, ups
     total = torch.zeros(size * upscale, dtype=torch.float64)
     for origin, weight in zip(origins, tiling.blending_weights(size, origins, tile, upscale), strict=True):
         assert (weight > 0).all()
+        assert weight.dtype == torch.float64
         total[origin * upscale : (origin + tile) * upscale] += weight
     torch.testing.assert_close(total, torch.ones_like(total))
 
@@ -151,6 +152,21 @@ def test_k_reaches_the_model() -> None:
     assert not torch.equal(
         semanir.restore_tiled(model, image, 32, 16, k=1), semanir.restore_tiled(model, image, 32, 16, k=64)
     )
+
+
+@pytest.mark.parametrize(
+    ("window", "levels", "overlap", "tile"),
+    [(8, 1, 32, 256), (8, 1, 30, 254), (12, 1, 32, 248), (32, 3, 32, 160), (64, 3, 32, 288), (8, 1, 256, 264)],
+)
+def test_a_tile_is_as_large_as_the_grid_allows(window: int, levels: int, overlap: int, tile: int) -> None:
+    """At most 256 pixels where one step of the grid fits into that, else one step beyond the overlap."""
+    name, depths = ("columnar_tiny", (1,)) if levels == 1 else ("ushape_tiny", (1,) * (2 * levels))
+    with torch.device("meta"):
+        model = semanir.create_model(name, window_size=window, depths=depths, k=4)
+    assert tiling.default_tile(model, overlap) == tile
+    assert tiling.tile_origins(1, tile, overlap, window * 2 ** (levels - 1)) == [0]
+    if overlap == 32:
+        assert tiling.default_tile(model) == tile
 
 
 def test_bad_input() -> None:

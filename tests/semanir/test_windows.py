@@ -43,6 +43,14 @@ def test_regions_join_only_true_neighbors(height: int, width: int, window_size: 
                     assert (extent < torch.tensor(grid.window)).all()
 
 
+def test_all_is_made_on_the_device_that_is_meant() -> None:
+    grid, image = plan_grids(20, 13, 8)[1], torch.rand(1, 3, 5, 7)
+    regions, padded = grid.regions(torch.device("cpu")), reflect_pad(image, 4)
+    with torch.device("meta"):
+        assert torch.equal(grid.regions(torch.device("cpu")), regions)
+        assert torch.equal(reflect_pad(image, 4), padded)
+
+
 def test_short_axes_are_one_unshifted_window() -> None:
     plain, shifted = plan_grids(5, 20, 8)
     assert plain == WindowGrid(5, 20, 5, 8)

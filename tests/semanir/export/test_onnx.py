@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnx
@@ -63,6 +64,17 @@ def test_restores_as_the_model_does(name: str, tmp_path: Path) -> None:
     check(model, tmp_path / "model.onnx", "onnxruntime", SHORT, [1, 16, 64])
 
 
+@pytest.mark.parametrize("name", ["ushape", "columnar_x2"])
+def test_every_parameter_counts(name: str, tmp_path: Path) -> None:
+    """A bias starts at zero and a norm's scale at one: here none does. Every key is kept: a near tie moves nothing."""
+    model = make(name)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    to_onnx(model, tmp_path / "model.onnx")
+    check(model, tmp_path / "model.onnx", "onnxruntime", [(9, 13)], [64])
+
+
 @pytest.mark.parametrize("name", ["ushape", "columnar_x3"])
 def test_openvino_restores_as_the_model_does(name: str, tmp_path: Path) -> None:
     """Two sizes and one k: it compiles kernels for every new shape, a second each."""
@@ -108,6 +120,31 @@ def test_published_sizes_fit_the_limits(name: str) -> None:
     assert {node.domain for node in proto.graph.node} == {""}
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
     assert not any(tensor.external_data for tensor in proto.graph.initializer)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_keep_their_names(name: str) -> None:
+    """But for those of which something else is made: position biases and logit scales."""
+    model = make(name)
+    stored = {tensor.name for tensor in file.build(model, {}).graph.initializer}
+    made = {"position_bias", "logit_scale"}
+    kept = {own for own, _ in model.named_parameters() if made.isdisjoint(own.split("."))}
+    # A join stands with the stage that it leads into, and a halving's two steps are one.
+    assert {
+        re.sub(r"^joins\.(\d+)", r"decoder.\1.join", re.sub(r"^(downs\.\d+)\.1", r"\1", own)) for own in kept
+    } <= stored
+
+
+@pytest.mark.parametrize("name", ["ushape", "columnar_x2"])
+def test_half_precision_is_half_as_large_and_nearly_as_good(name: str, tmp_path: Path) -> None:
+    model, path = make(name), tmp_path / "model.onnx"
+    to_onnx(model, path)
+    whole = path.stat().st_size
+    to_onnx(model, path, half=True)
+    assert path.stat().st_size < 0.7 * whole
+    image = image_of(model, 12, 9)
+    with torch.no_grad():
+        assert psnr(in_onnxruntime(path)(image, 16), model(image, 16)) >= 40
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:

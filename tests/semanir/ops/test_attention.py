@@ -45,6 +45,17 @@ def test_output_and_gradients(backend: str, case: str, monkeypatch: pytest.Monke
     assert_close(run(backend, inputs, dictionary), run("mask", inputs, dictionary), 1e-5)
 
 
+@pytest.mark.parametrize("backend", ["auto", *INFERRING_ON_CPU])
+@torch.no_grad()
+def test_all_is_made_where_the_inputs_lie(backend: str) -> None:
+    """Whatever is made without naming a device would lie on another here, as it would on a GPU's machine."""
+    (query, key, value, scale, bias), dictionary = make_inputs("n33_not_word")
+    beside = key_semantic_attention(query, key, value, dictionary, scale=scale, bias=bias, backend=backend)
+    with torch.device("meta"):
+        out = key_semantic_attention(query, key, value, dictionary, scale=scale, bias=bias, backend=backend)
+    assert torch.equal(out, beside)
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("backend", INFERRING_ON_CPU)
 @torch.no_grad()

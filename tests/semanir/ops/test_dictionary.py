@@ -24,6 +24,17 @@ def test_bits_round_trip(num_tokens: int, seed: int) -> None:
     assert torch.equal(additive_mask(words, num_tokens) == 0, keep)
 
 
+@pytest.mark.parametrize("num_regions", [0, 3])
+def test_all_is_made_where_the_windows_lie(num_regions: int) -> None:
+    windows = torch.randn(4, 37, 5)
+    regions = torch.randint(0, num_regions, (2, 37)) if num_regions else None
+    words = key_semantic_dictionary(windows, 9, regions)
+    with torch.device("meta"):
+        assert torch.equal(key_semantic_dictionary(windows, 9, regions), words)
+        assert torch.equal(pack_bits(unpack_bits(words, 37)), words)
+        assert torch.equal(additive_mask(words, 37) == 0, unpack_bits(words, 37))
+
+
 def test_bit_layout() -> None:
     keep = torch.zeros(1, 40, dtype=torch.bool)
     keep[0, [0, 5, 31, 33]] = True
