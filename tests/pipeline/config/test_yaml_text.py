@@ -86,6 +86,7 @@ def test_what_a_value_means(text: str, value: object) -> None:
 
 
 def test_keys_know_their_lines() -> None:
+    assert parse_yaml("").lines == {}
     assert parse_yaml("a: 1\nb:\n  c: 2\n").lines == {("a",): 1, ("b",): 2, ("b", "c"): 3}
     assert parse_yaml("a:\n- b: 1\n- {}\n").lines == {("a",): 1, ("a", "0", "b"): 2}
     merged = parse_yaml("x: &x\n  a: 1\ny: &y\n  b: 2\nz:\n  <<: [*x, *y]\n  c: 3\n")
@@ -101,7 +102,7 @@ def test_keys_know_their_lines() -> None:
         ("[" * 32 + "]" * 32, "[" * 33 + "]" * 33, "more than 32 lists and mappings"),
         ("a: &a " + "[" * 31 + "]" * 31 + "\nb: [1]", "a: &a " + "[" * 31 + "]" * 31 + "\nb: [*a]", "32 levels"),
         (
-            "a: &a [" + "x, " * 9_997 + "]\nb: *a",
+            "a: &a [" + "x, " * 9_997 + "]\nb: [*a]",  # 20,000: two keys, four lists and mappings, twice the values
             "a: &a [" + "x, " * 9_998 + "]\nb: *a",
             "line 1: aliases .*20000 values",
         ),
@@ -144,6 +145,26 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
             read_yaml(path)
     with pytest.raises(UserError, match="does not exist"):
         read_yaml("a\0b")
+
+
+def test_a_file_may_be_as_large_as_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 1\n".ljust(MAX_BYTES, "#"))
+    assert read_yaml(path) == {"a": 1}
+
+
+def test_keys_keep_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(write_yaml({"b": 1, "a": {"d": 2, "c": 3}}))
+    assert (list(read_yaml(path)), list(read_yaml(path)["a"])) == (["b", "a"], ["d", "c"])
+
+
+def test_a_refusal_says_which_kind_of_file_it_was(tmp_path: Path) -> None:
+    missing = tmp_path / "none.yaml"
+    with pytest.raises(UserError, match=f"^configuration file {missing} does not exist$"):
+        read_yaml(missing)
+    with pytest.raises(UserError, match=f"^search space {missing} does not exist$"):
+        read_yaml(missing, "search space")
 
 
 CONFIG = """\

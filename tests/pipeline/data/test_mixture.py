@@ -95,7 +95,8 @@ def test_every_set_keeps_its_own_epochs_whatever_the_weights(weights: tuple[int,
 
 @pytest.mark.parametrize("weight", [0, -1, 1.5, "2"])
 def test_a_weight_that_is_no_whole_number_from_1_is_refused(weight: Any) -> None:
-    with pytest.raises(UserError, match="weights are whole numbers from 1"):
-        open_datasets([("s3://nowhere/a", weight)])
+    for dataset, name in (("s3://nowhere/a", "s3://nowhere/a"), (B, "b")):
+        with pytest.raises(UserError, match=f"dataset '{name}' has weight .*; weights are whole numbers from 1"):
+            open_datasets([(A, 1), (dataset, weight)])
     with pytest.raises(UserError, match="name at least one"):
         open_datasets([])

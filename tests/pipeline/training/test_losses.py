@@ -100,6 +100,11 @@ def test_every_image_counts_alike_in_decibels() -> None:
     assert get_loss("log_mse")(gt + errors, gt).item() == pytest.approx(sum(alone) / 2)
 
 
+def test_features_are_computed_where_the_worker_says(vgg_file: Path) -> None:
+    image = torch.rand(1, 3, 16, 16, device="meta")
+    assert get_loss("smooth_l1_vgg", str(vgg_file), torch.device("meta"))(image, image).device.type == "meta"
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_half_precision_is_compared_in_single(name: str) -> None:
     """The square of one gray level is 1.5e-5: beside Charbonnier's 1e-6 and pseudo-Huber's 1, bfloat16 loses it."""
