@@ -4,12 +4,13 @@
     make mutants MUTANTS="order 'registry rules'"   # some of them
     python -m tests.mutation.run order --survivors  # what lived in the last run, as differences
 
-mutmut makes the slips and runs, for each, those tests that call the altered function. Each group works in a copy of
-the tree under ``build/mutants``, so a stopped run continues; what lived or hung is tried again, because a test may
-have been added since, and what was seen stays seen until its function changes (remove ``build/mutants`` to start
-anew). Texts of errors are left alone: a slip there spoils no result. What is no slip, because the altered code does
-the same, stands in ``no_slips.toml`` with its reason, and is not counted. Of a group with more slips than an hour
-allows only a share is tried (``every`` in groups.py), chosen by name, so always the same ones; the line says so.
+mutmut makes the slips; trial.py shows each to those tests that call the altered function, a second each on a machine
+that has nothing else to do. What runs while modules are imported runs before any slip. Each group works in a copy of
+the tree under ``build/mutants``, so a stopped run continues; what lived or hung is tried again, because a test may have
+been added since, and what was seen stays seen until its function changes (remove ``build/mutants`` to start anew).
+Texts of errors are left alone: a slip there spoils no result. What is no slip, because the altered code does the same,
+stands in ``no_slips.toml`` with its reason, and is not counted. Of a group with more slips than an hour allows only a
+share is tried (``every`` in groups.py), chosen by name, so always the same ones; the line says so.
 
 Exit status: 0 every group reached the limit, 1 one did not, 2 bad input.
 """
