@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = BUILD / name.replace(" ", "_")
         if not options.survivors:
             prepare(folder, GROUPS[name])
-            sample(folder, options.every or GROUPS[name].every)
+            sample(folder, GROUPS[name], options.every or GROUPS[name].every)
             try_slips(folder, GROUPS[name], options.processes)
         score = read(folder)
         if options.survivors:
@@ -141,13 +141,17 @@ def prepare(folder: Path, group: Group) -> None:
         file.write("\n".join(lines))
 
 
-def sample(folder: Path, every: int) -> None:
+def sample(folder: Path, group: Group, every: int) -> None:
     """Make the slips, and leave to be tried: one in ``every``, but for those that were seen before.
 
-    What lived or hung is tried again, by the tests as they are now.
+    What lived or hung is tried again, by the tests as they are now; modules that left the group are forgotten.
     """
     subprocess.run([sys.executable, "-c", MAKE_SLIPS], cwd=folder, stdout=subprocess.DEVNULL, check=True)
     for file in (folder / "mutants").rglob("*.meta"):
+        module = file.relative_to(folder / "mutants").with_suffix("").as_posix()
+        if any(fnmatch(module, pattern) for pattern in group.without):
+            file.unlink()
+            continue
         record = json.loads(file.read_text(encoding="utf-8"))
         known = record["exit_code_by_key"]
         for name, status in known.items():
