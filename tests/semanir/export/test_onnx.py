@@ -122,7 +122,7 @@ def test_published_sizes_fit_the_limits(name: str) -> None:
     assert not any(tensor.external_data for tensor in proto.graph.initializer)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["ushape", "columnar_x3"])
 def test_parameters_keep_their_names(name: str) -> None:
     """But for those of which something else is made: position biases and logit scales."""
     model = make(name)
