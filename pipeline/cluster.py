@@ -43,8 +43,10 @@ def connect() -> None:
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
 
 
-# Ray's figures for Prometheus are served to every machine, whatever the address of the node.
+# Whatever the address of the node, every machine reaches Ray's figures for Prometheus, so they stay off, and the
+# servers by which Serve's replicas speak to one another, so they ask for Ray's token.
 _ON_LOOPBACK = {
+    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_enable_metrics_collection": "0",

