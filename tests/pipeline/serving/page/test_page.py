@@ -135,7 +135,7 @@ def sample(name: str) -> bytes:
     return page_files()[f"/page/samples/{name}"][0]
 
 
-def test_a_sample_is_restored_compared_and_downloaded(page: webdriver.Chrome, app: Any) -> None:
+def test_a_sample_is_restored_compared_and_downloaded(page: webdriver.Chrome, app: Any, tmp_path: Path) -> None:
     choose_sample(page, "Cat with noise, σ 25")
     numbers = text(page, "numbers")
     assert "dB before" in numbers
@@ -144,13 +144,12 @@ def test_a_sample_is_restored_compared_and_downloaded(page: webdriver.Chrome, ap
 
     link = page.find_element(By.ID, "download")
     assert link.get_attribute("download") == "restored-cat-noisy.png"
-    got = page.execute_async_script(
-        "const done = arguments[1]; fetch(arguments[0]).then((r) => r.arrayBuffer()).then((b) => done("
-        "btoa(Array.from(new Uint8Array(b), (c) => String.fromCharCode(c)).join(''))))",
-        link.get_attribute("href"),
-    )  # fmt: skip
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    link.click()
+    downloaded = tmp_path / "restored-cat-noisy.png"
+    wait(page, lambda: downloaded.is_file() and not list(tmp_path.glob("*.crdownload")))
     reply = call(app, "POST", f"/v1/restore/{NAME}?k=16&strength=1", sample("cat-noisy.png"))
-    assert base64.b64decode(got) == reply.body
+    assert downloaded.read_bytes() == reply.body
 
     page.find_element(By.CSS_SELECTOR, "input[value=after]").click()
     page.find_element(By.ID, "one-to-one").click()

@@ -72,6 +72,7 @@ def test_a_service_from_its_first_request_to_its_last(live: Live, tiny_model: Pa
     assert page.headers["content-type"].startswith("text/html")
 
 
+@pytest.mark.slow
 def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
     """Serve's replicas listen for one another on every address; there is no setting that keeps them on loopback."""
     here, elsewhere = set(), {}
