@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,7 @@ from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.asked import Asked, parse_asked
 from pipeline.serving.service.launch import check_port, fill, find_models
 from pipeline.serving.service.loaded import HELD, Loaded
+from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.refusal import RefusedError, one_line
 from pipeline.serving.service.settings import Limits, Replicas, ServeSettings, is_loopback
 from pipeline.serving.service.versions import Version
@@ -165,3 +169,18 @@ def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
         other.listen()
         with pytest.raises(UserError, match="give --port"):
             check_port(ServeSettings(models={"a": "x"}, port=other.getsockname()[1]))
+
+
+def test_every_file_of_the_page_is_installed_with_the_package() -> None:
+    root = Path(__file__).resolve().parents[4]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
+        "pipeline.serving"
+    ]
+    room = root / "pipeline/serving"
+    files = [path for path in (room / "page").rglob("*") if path.is_file()]
+    assert {path for pattern in patterns for path in room.glob(pattern) if path.is_file()} == set(files)
+    served = page_files()
+    assert len(served) == len(files)
+    assert {"/", "/page/main.js", "/page/samples/samples.json"} <= set(served)
+    for sample in json.loads(served["/page/samples/samples.json"][0]):
+        assert {f"/page/samples/{sample['file']}", f"/page/samples/{sample['truth']}"} <= set(served)
