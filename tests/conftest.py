@@ -36,7 +36,9 @@ SHORT_TRAINING = [
 SERVER_FIXTURES = {"stack", "trained", "services", "network", "seaweed", "infra_local", "cluster"}
 SERVER_FOLDERS = (
     "tests/infra/",
-    "tests/pipeline/serving/",
+    "tests/pipeline/serving/batch/",
+    "tests/pipeline/serving/service/test_served.py",
+    "tests/pipeline/serving/service/test_under_load.py",
     "tests/pipeline/tuning/test_sweep.py",
     "tests/test_end_to_end.py",
 )
