@@ -23,8 +23,10 @@ MOST_CPUS = 4096  # an autoscaler may name no limit
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
 
-def connect() -> None:
+def connect() -> str:
     """Join the cluster of RAY_ADDRESS (inside a Ray job: the job's own). Never starts one.
+
+    Returns the address of its dashboard, "" where it has none.
 
     Raises:
         UserError: there is no cluster, or it refuses.
@@ -32,15 +34,23 @@ def connect() -> None:
     import ray
 
     if ray.is_initialized():
-        return
+        return ""
     address = os.environ.get("RAY_ADDRESS", "")
     if address.startswith(("http://", "https://")):
         raise UserError(f"RAY_ADDRESS={address} is a job server: use `ray job submit -- python …` with it")
     try:
         # Workers' own output stays in Ray's log files: a person wants the progress lines.
-        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+        joined = ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
+    return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
+
+
+def this_node() -> str:
+    """The address of the node that this process runs on."""
+    import ray.util
+
+    return str(ray.util.get_node_ip_address())
 
 
 # Whatever the address of the node, every machine reaches Ray's figures for Prometheus, so they stay off, and the

@@ -36,6 +36,7 @@ DOORS = {
     "ray": (
         "pipeline/cluster.py",
         "pipeline/ray_internals.py",
+        "pipeline/runs/submit.py",
         "pipeline/training/elastic.py",
         "pipeline/training/launch.py",
         "pipeline/training/outage.py",

@@ -193,6 +193,7 @@ def status(layout: Layout, say: Say) -> bool:
         else:
             healthy = False
             say(f"{name:8} is not running; its log: {layout.log(name)}")
+    say(f"logins    Ray's page asks for the token in {layout.ray_token}, MLflow's for what {layout.env_file} holds")
     return healthy
 
 

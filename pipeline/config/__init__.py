@@ -8,6 +8,7 @@ from pipeline.config.schema import (
     PhaseSettings,
     RunConfig,
     ScheduleSettings,
+    SpikeSettings,
     TrainingSettings,
 )
 from pipeline.config.yaml_text import read_value, read_yaml, write_yaml
@@ -21,6 +22,7 @@ __all__ = [
     "RunConfig",
     "ScheduleSettings",
     "Settings",
+    "SpikeSettings",
     "TrainingSettings",
     "deep_merge",
     "fingerprint",

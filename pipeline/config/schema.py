@@ -100,6 +100,16 @@ class PhaseSettings(Settings):
     schedule: ScheduleSettings | None = None
 
 
+class SpikeSettings(Settings):
+    """When a step with a finite loss is left out (the rule: pipeline.training.spikes)."""
+
+    threshold: float | None = Field(default=None, ge=2, le=1_000, description="standard deviations; None: never")
+    warmup_steps: int = Field(default=100, ge=2, le=1_000_000_000, description="taken before any is judged")
+    decay: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    patience: int = Field(default=5, ge=2, le=1_000, description="spikes in a row after which the run goes back")
+    most: int = Field(default=50, ge=0, le=1_000_000, description="steps that a run may leave out")
+
+
 class TrainingSettings(Settings):
     """Steps, batch, optimizer, ZeRO and the cluster share of one run."""
 
@@ -118,7 +128,10 @@ class TrainingSettings(Settings):
         default=30, description="from a start to taking more workers, and between looks"
     )
     cpus_per_worker: Operational[Count] = 1
-    use_gpu: Operational[bool] = False
+    use_gpu: Operational[bool | Literal["auto"]] = Field(
+        default="auto",
+        description="auto: where the cluster has enough, then in bf16 unless precision is given",
+    )
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: Rate = 2e-4
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -138,11 +151,15 @@ class TrainingSettings(Settings):
     log_every: Operational[Steps] = 20
     validate_every: Steps = 1000
     checkpoint_every: Operational[Steps] = 1000
+    checkpoint_every_s: Operational[Seconds | None] = Field(
+        default=None, description="seconds after which one is due as well; None: by steps alone"
+    )
     num_to_keep: Operational[Count] = 2
     max_failures: Operational[int] = Field(default=3, ge=-1, le=1_000_000)
     max_skipped_steps: int = Field(
         default=10, ge=0, le=1_000_000_000, description="non-finite losses forgiven in one run"
     )
+    spikes: SpikeSettings = SpikeSettings()
     collective_timeout_s: Operational[int] = Field(default=60, ge=1, le=7 * 86_400)
     outage_deadline_s: Operational[Seconds | None] = Field(
         default=None,
@@ -152,6 +169,11 @@ class TrainingSettings(Settings):
     profile_steps: Operational[tuple[int, int] | None] = Field(
         default=None, description="first and last step that rank 0 records with torch.profiler; None: none"
     )
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether each worker has a GPU; ``auto`` stands for none until pipeline.runs.devices has asked the cluster."""
+        return self.use_gpu is True
 
     @property
     def min_workers(self) -> int:

@@ -24,6 +24,19 @@ def blocks_held(settings: StreamSettings, datasets: int, loader_workers: int) ->
     return workers * (served * datasets + settings.blocks_ahead)
 
 
+def block_bytes(datasets: Datasets, settings: StreamSettings, loader_workers: int) -> int:
+    """What the blocks of one rank take in memory at most, encoded.
+
+    A block's bytes are estimated from its dataset's mean sample; the dataset with the largest mean decides.
+    """
+    blocks = blocks_held(settings, len(datasets), loader_workers)
+    return math.ceil(blocks * settings.block_size * _largest_mean(datasets))
+
+
+def _largest_mean(datasets: Datasets) -> float:
+    return max(sum(shard.size for shard in manifest.shards) / manifest.num_samples for manifest, _ in datasets)
+
+
 def check_buffer(datasets: Datasets, settings: StreamSettings, loader_workers: int) -> None:
     """Refuse a stream whose blocks would not fit into ``buffer_bytes``.
 
@@ -32,10 +45,8 @@ def check_buffer(datasets: Datasets, settings: StreamSettings, loader_workers: i
     """
     if is_kept_decoded(datasets, settings.decoded_cache_bytes):
         return
-    # A block's bytes are estimated from its dataset's mean sample; the dataset with the largest mean decides.
-    sample = max(sum(shard.size for shard in manifest.shards) / manifest.num_samples for manifest, _ in datasets)
-    blocks = blocks_held(settings, len(datasets), loader_workers)
-    needed = blocks * settings.block_size * sample
+    sample, blocks = _largest_mean(datasets), blocks_held(settings, len(datasets), loader_workers)
+    needed = block_bytes(datasets, settings, loader_workers)
     if needed > settings.buffer_bytes:
         fitting = int(settings.buffer_bytes / (blocks * sample))
         remedy = f"use block_size {fitting} or less" if fitting else "use fewer streams or loader workers"

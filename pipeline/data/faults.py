@@ -93,6 +93,9 @@ class FaultCounts:
         return [*(counts[kind] for kind in KINDS), self.retries]
 
 
+COUNTS = ("damaged_samples", "storage_retries")  # of a tally: nothing to chart as long as they are 0
+
+
 def tally_metrics(tally: Sequence[float]) -> dict[str, float]:
     """A tally, of one rank or summed over all, by name: damaged samples, those of each kind met, repeated requests.
 

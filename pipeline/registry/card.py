@@ -13,6 +13,11 @@ from pipeline.tasks.base import Bounds
 from pipeline.wording import counted
 
 
+def registered_name(task: str) -> str:
+    """``denoising_color`` -> ``semanir-denoising-color``."""
+    return f"semanir-{task.replace('_', '-')}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Everything a stranger needs to judge a model. Raises ValueError when it has no finite figures."""
@@ -47,6 +52,8 @@ class ModelCard:
 
     bounds: Bounds = field(default_factory=dict)
     """Of noise and JPEG quality, as far as the setting has them: restoring warns of pictures outside."""
+    tested_on: tuple[str, str] | None = None
+    """Name and digest of the held-out set in MLflow, which its figures are linked to."""
     harm: Harm | None = None
     """Change in PSNR over the whole range of strengths, nothing wrong included; None: not measured."""
 
@@ -86,6 +93,12 @@ class ModelCard:
         lines = [
             f"# SemanIR, {self.task}",
             f"Restores: {self.setting}. Keys per token: k = {k} unless the caller asks otherwise.",
+            "## Use",
+            "```python",
+            "import mlflow",
+            f'model = mlflow.pyfunc.load_model("models:/{registered_name(self.task)}@champion")  # or /VERSION',
+            "restored = model.predict(images)  # uint8, N x H x W x C, any H and W",
+            "```",
             "## Figures",
             f"Protocol: {self.protocol}",
             f"Held-out PSNR {self.restored_psnr:.2f} dB, {self.baseline} {self.baseline_psnr:.2f} dB, "

@@ -26,12 +26,13 @@ _MLFLOW_SAVING = threading.Lock()
 
 def log_model(
     client: MlflowClient, name: str, folder: Path, *, tags: dict[str, str], metrics: dict[str, float], steps: int,
-    run_id: str,
+    run_id: str, measured_on: tuple[str, str] | None = None,
 ) -> str:  # fmt: skip
     """Save the sealed ``folder`` as a pyfunc, check that it loads and predicts, and log it to the run; returns its id.
 
     tags: of the logged model, ``WEIGHTS_TAG`` among them: a run logs one model of the same weights, however often it
-    is asked, and ends what was begun. steps: that the model was trained.
+    is asked, and ends what was begun. steps: that the model was trained. measured_on: name and digest, in MLflow, of
+    the data set that the metrics are of.
     """
     import mlflow
     from mlflow.entities import LoggedModelOutput, Metric
@@ -79,7 +80,11 @@ def log_model(
         # MLflow refuses to be told of one twice, for good: this may be the second attempt.
         client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=steps)])
     now = model.creation_timestamp
-    figures = [Metric(key, value, now, steps, model_id=model.model_id) for key, value in metrics.items()]
+    dataset, digest = measured_on or (None, None)
+    figures = [
+        Metric(key, value, now, steps, model_id=model.model_id, dataset_name=dataset, dataset_digest=digest)
+        for key, value in metrics.items()
+    ]
     client.log_batch(run_id, metrics=figures)
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)

@@ -87,7 +87,7 @@ def _create_version(client: MlflowClient, name: str, source: Path, weights: str)
         seal(source, TASKS[provenance.task], card, folder)  # anew: a registered model carries its code
         k = sealed.read_task(folder)["k"]
         model_id = log_model(client, name, folder, tags=tags, metrics={}, steps=provenance.steps, run_id=run_id)
-    ensure_model(client, name)
+    ensure_model(client, name, provenance.task)
     client.create_model_version(
         name=name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id,
         tags={**tags, "setting": card.setting, "k": str(k)},

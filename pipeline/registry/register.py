@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.registry import sealed
-from pipeline.registry.card import ModelCard
+from pipeline.registry.card import ModelCard, registered_name
 from pipeline.registry.client import connect
 from pipeline.registry.figure_tags import figure_tags, read_figures
 from pipeline.registry.harm_tag import HARM_TAG
@@ -55,11 +55,6 @@ class Registered:
     def uri(self) -> str:
         """What ``pull`` and ``mlflow.pyfunc.load_model`` take."""
         return f"models:/{self.name}/{self.version}"
-
-
-def registered_name(task: str) -> str:
-    """``denoising_color`` -> ``semanir-denoising-color``."""
-    return f"semanir-{task.replace('_', '-')}"
 
 
 def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
@@ -119,9 +114,9 @@ def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCa
         task = sealed.read_task(folder)
         model_id = log_model(
             client, name, folder, tags={**facts, WEIGHTS_TAG: weights}, metrics=_metrics(card), steps=card.steps,
-            run_id=run_id,
+            run_id=run_id, measured_on=card.tested_on,
         )  # fmt: skip
-    ensure_model(client, name)
+    ensure_model(client, name, card.task)
     tags = {
         **facts,
         "setting": card.setting,
@@ -148,15 +143,27 @@ def _metrics(card: ModelCard) -> dict[str, float]:
     return {METRIC_TAG: card.restored_psnr, BASELINE_TAG: card.baseline_psnr, **card.extra_metrics}
 
 
-def ensure_model(client: MlflowClient, name: str) -> None:
-    """Make the registered model ``name`` unless there is one."""
+def ensure_model(client: MlflowClient, name: str, task: str) -> None:
+    """See that the registered model ``name`` is there, and says what it is; what a person wrote there stays."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, tags={"task": task}, description=_about(name, task))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        if not client.get_registered_model(name).description:
+            client.update_registered_model(name, _about(name, task))
+
+
+def _about(name: str, task: str) -> str:
+    return (
+        f"Restores images: {TASKS[task].title} (task `{task}` of SemanIR-on-Ray).\n\n"
+        "`@champion` is the best version among those measured on the same held-out images, `@challenger` the newest "
+        "other one. The description of each version is its card: how to use it, figures image by image, what it was "
+        "trained on and where it fails; its source run has the curves, the data sets and pictures.\n\n"
+        f"[Versions](#/models/{name}) · a folder with the champion: `semanir models pull models:/{name}@champion`\n"
+    )
 
 
 def _registered(client: MlflowClient, version: ModelVersion) -> Registered:

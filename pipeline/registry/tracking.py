@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.registry.client import METRICS_PER_REQUEST, connect, run_page
+from pipeline.registry.curves import draw_curves
+from pipeline.registry.lineage import UsedData, dataset_inputs
 from pipeline.registry.patience import is_transient, patiently
 
 if TYPE_CHECKING:
@@ -23,27 +25,32 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 FLUSH_EVERY_S = 2.0
-RUN_NAME_TAG = "semanir.run_name"
+RUN_NAME_TAG = "semanir.run_name"  # the stable identity, by which a run is found again
+NOTE_TAG = "mlflow.note.content"  # shown as the run's description
+FOLDER_TAG = "semanir.folder"  # where its one writer leaves signs of life (pipeline.storage.lease)
 T = TypeVar("T")
 
 
 class Tracker:
     """An MLflow run that outlives both a killed driver (it is found again by name) and a short server outage.
 
-    With a ``parent`` it is shown below that run. Metrics are queued and sent by a thread, which keeps what the server
-    did not take and offers it again until ``deadline_s`` after :meth:`finish` was called. Every other call waits that
-    long for a server that is away, then raises TrackingUnavailable.
+    ``run_name`` is its identity, kept as a tag; ``title`` is what people see. With a ``parent`` it is shown below that.
+
+    Metrics are queued and sent by a thread, which keeps what the server did not take and offers it again until
+    ``deadline_s`` after :meth:`finish` was called. Every other call waits that long for a server that is away, then
+    raises TrackingUnavailable.
     """
 
     def __init__(
         self, experiment_id: str, run_name: str, params: Mapping[str, Any], tags: Mapping[str, str],
-        parent: Tracker | None = None, deadline_s: float | None = None,
+        parent: Tracker | None = None, deadline_s: float | None = None, title: str = "",
     ) -> None:  # fmt: skip
         self._deadline_s, self._experiment_id = deadline_s, experiment_id
         self._client = patiently("opening a run", connect, deadline_s)
         if parent is not None:
             tags = {**tags, MLFLOW_PARENT_RUN_ID: parent.run_id}
-        self.run_id: str = self._wait("opening a run", lambda: self._find_or_create(experiment_id, run_name, tags))
+        tags = {RUN_NAME_TAG: run_name, **tags}
+        self.run_id: str = self._wait("opening a run", lambda: self._find_or_create(run_name, tags, title))
         # MLflow refuses to change one; a run that continues may have other workers, which its config.json says.
         known = self._wait("reading parameters", lambda: self._client.get_run(self.run_id).data.params)
         given = [Param(key, str(value)) for key, value in params.items() if key not in known]
@@ -73,6 +80,24 @@ class Tracker:
         """Set tags of the run."""
         given = [RunTag(key, value) for key, value in tags.items()]
         self._wait("setting tags", lambda: self._client.log_batch(self.run_id, tags=given))
+
+    def used(self, data: Sequence[UsedData]) -> None:
+        """Name the data sets of the run, with what each is for."""
+        self._wait("logging data sets", lambda: self._client.log_inputs(self.run_id, datasets=dataset_inputs(data)))
+
+    def curves(self, title: str) -> None:
+        """Log a picture of loss and PSNR over all steps, ``loss_and_psnr.png``; what is queued is sent first."""
+        self.flush()
+        loss, psnr = (
+            self._wait("reading figures", lambda key=key: self._history(key))  # type: ignore[misc]
+            for key in ("loss", "val_psnr")
+        )
+        self.figure("loss_and_psnr.png", draw_curves(loss, psnr, title))
+
+    def _history(self, key: str) -> list[tuple[int, float]]:
+        """(step, value), rising; of a step that was done twice the later value."""
+        found = {metric.step: metric.value for metric in self._client.get_metric_history(self.run_id, key)}
+        return sorted(found.items())
 
     def figure(self, name: str, figure: Figure) -> None:
         """Log a matplotlib figure as ``name`` (its ending tells the format)."""
@@ -122,11 +147,11 @@ class Tracker:
     def _wait(self, what: str, call: Callable[[], T]) -> T:
         return patiently(what, call, self._deadline_s)
 
-    def _find_or_create(self, experiment_id: str, run_name: str, tags: Mapping[str, str]) -> str:
-        known = self._named(experiment_id, run_name)
+    def _find_or_create(self, run_name: str, tags: Mapping[str, str], title: str) -> str:
+        known = self._named(self._experiment_id, run_name)
         if not known:
-            self._client.create_run(experiment_id, run_name=run_name, tags={RUN_NAME_TAG: run_name, **tags})
-            known = self._named(experiment_id, run_name)
+            self._client.create_run(self._experiment_id, run_name=title or run_name, tags=dict(tags))
+            known = self._named(self._experiment_id, run_name)
         first, *others = known
         for other in others:  # of a request whose answer was lost, which was sent again
             self._client.set_terminated(other.info.run_id, "KILLED")

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 
 def each_worker(settings: TrainingSettings) -> dict[str, float]:
     """What one of a run's workers takes while it trains."""
-    return {"CPU": settings.cpus_per_worker, "GPU": 1 if settings.use_gpu else 0}
+    return {"CPU": settings.cpus_per_worker, "GPU": 1 if settings.on_gpu else 0}
 
 
 @dataclass(eq=False)

@@ -6,24 +6,28 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.cluster import Board
+from pipeline.cluster import Board, this_node
 from pipeline.config import RunConfig
+from pipeline.data.faults import COUNTS
 from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.errors import first_line
 from pipeline.registry import ModelCard, Registered, find_registered, register, settle_again
+from pipeline.registry.lineage import UsedData
 from pipeline.registry.patience import TrackingUnavailable, patiently
-from pipeline.registry.tracking import Tracker, flat_params
+from pipeline.registry.system_metrics import NodeFigures, watch_node
+from pipeline.registry.tracking import FOLDER_TAG, NOTE_TAG, Tracker, flat_params
 from pipeline.runs.held_out import score_held_out
 from pipeline.runs.limits import stated_limits
 from pipeline.runs.outcome import Outcome
 from pipeline.runs.progress import Progress
 from pipeline.runs.room import Room, Share, each_worker
 from pipeline.scoring.harm import Harm
-from pipeline.scoring.record import RESTORED, by_image, mean_psnr
+from pipeline.scoring.record import by_image, mean_psnr
 from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
@@ -65,7 +69,8 @@ class TaskRun:
     def heard(self, figures: Figures) -> None:
         """Figures from rank 0, on the driver's thread."""
         if self._tracker is not None:
-            self._tracker.log(figures.step, figures.metrics, figures.time_ms)
+            shown = {name: value for name, value in figures.metrics.items() if value or name not in COUNTS}
+            self._tracker.log(figures.step, shown, figures.time_ms)
         if not figures.again:
             batch = self.config.training.global_batch_size
             self._progress.update(self.config.task, figures.step, figures.metrics, batch)
@@ -113,7 +118,9 @@ class TaskRun:
                 params=flat_params(config.model_dump(mode="json")),
                 tags=self._tags(),
                 deadline_s=config.training.outage_deadline_s,
+                title=f"{task} {date.today():%d %b %Y} ({self.fingerprint[:6]})",
             )
+            self._progress.note(task, self._tracker.page)
             try:
                 outcome = self._train_and_register(self._tracker, share, leave_room=room.close)
             except BaseException as error:
@@ -130,8 +137,13 @@ class TaskRun:
     def _train_and_register(self, tracker: Tracker, share: Share, leave_room: Callable[[], None]) -> Outcome:
         config, task = self.config, self.config.task
         tracker.document("config.json", config.model_dump_json(indent=2))
+        tracker.used([*(UsedData(m, "training", weight) for m, weight in self._train_sets), *self._measured_on()])
         self._progress.phase(task, "training")
-        trained = run_training(config, self.topic, self._board, lease=self._lease.to_pass_on())
+        node, lease = this_node(), self._lease.to_pass_on()
+        with watch_node(tracker.run_id, node):
+            trained = run_training(
+                config, self.topic, self._board, lease=lease, on_node=NodeFigures(tracker.run_id, node)
+            )
         self._progress.phase(task, "evaluating")
         with TemporaryDirectory() as name:
             weights = f"{trained.checkpoint_uri}/best"
@@ -143,7 +155,7 @@ class TaskRun:
                 if result.picture is not None:
                     tracker.file(f"pictures/{result.key}.png", result.picture)
             outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
-            tracker.log(config.training.steps, _means(outcome))
+            tracker.curves(f"{TASKS[task].title}, run {self.topic}")
             card = self._card(outcome, harm)
             tracker.tag({"checkpoint": trained.checkpoint_uri})
             tracker.flush()  # a version tells that its run has all its figures
@@ -156,6 +168,12 @@ class TaskRun:
         tracker.tag({"model_version": _version(registered)})
         skipped = trained.summary.skipped_samples
         return replace(outcome, version=_version(registered), status=_status(outcome.status, registered, skipped))
+
+    def _measured_on(self) -> list[UsedData]:
+        """The validation set, and the held-out one; without one of its own it is the former."""
+        data = self.config.data
+        sets = [UsedData(load_manifest(data.val), "validation")]
+        return [*sets, *([UsedData(load_manifest(data.test), "test")] if data.test else [])]
 
     def _card(self, outcome: Outcome, harm: Harm | None) -> ModelCard:
         config, task = self.config, TASKS[self.config.task]
@@ -181,6 +199,7 @@ class TaskRun:
             git_commit=self._commit,
             fingerprint=self.fingerprint,
             harm=harm,
+            tested_on=(self._measured_on()[-1].name, self._measured_on()[-1].digest),
             bounds=task.bounds(task.parse_settings(config.setting)),
             extra_metrics={f"held_out_{name}_psnr_db": mean_psnr(outcome.scores, name) for name in names[1:]},
         )
@@ -191,6 +210,9 @@ class TaskRun:
             "fingerprint": self.fingerprint,
             "data_fingerprint": self._data_digest,
             "git_commit": self._commit,
+            FOLDER_TAG: self._lease.to_pass_on().uri,
+            NOTE_TAG: f"{TASKS[self.config.task].title}: training, validation and registration. The configuration "
+            "is `config.json`, each held-out image under `pictures/`, the curves are `loss_and_psnr.png`.",
         }
 
 
@@ -202,11 +224,3 @@ def _status(what: str, registered: Registered, skipped_samples: int = 0) -> str:
 def _version(registered: Registered) -> str:
     alias = f" @{registered.alias}" if registered.alias else ""
     return f"{registered.name} v{registered.version}{alias}"
-
-
-def _means(outcome: Outcome) -> dict[str, float]:
-    restored = mean_psnr(outcome.scores, RESTORED)
-    return {
-        "test_psnr": restored,
-        **{f"test_{name}_psnr": mean_psnr(outcome.scores, name) for name in outcome.baselines},
-    }

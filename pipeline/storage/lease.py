@@ -149,6 +149,20 @@ def sole_writer(uri: str, what: str, force: str = "", deadline_s: float | None =
     lease.release()
 
 
+def is_held(uri: str, deadline_s: float | None = None, pause: Callable[[float], None] = time.sleep) -> bool:
+    """Whether somebody writes at ``uri``; for an owner on another machine this watches for up to ``TERM_S`` seconds."""
+    storage = open_storage(uri, deadline_s)
+    latest = max(_numbers(storage), default=0)
+    owner = _read(storage, latest) if latest else None
+    if owner is None or owner.released or _died_here(owner):
+        return False
+    try:
+        _wait_for_death(storage, latest, owner, uri, pause)
+    except HeldElsewhere:
+        return True
+    return False
+
+
 def take(storage: Storage, what: str, force: str = "", pause: Callable[[float], None] = time.sleep) -> Lease:
     """See :func:`sole_writer`; the lease is the caller's to release."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -28,7 +28,7 @@ from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine
 from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.proof import Saving
-from pipeline.training.state import TrainingState
+from pipeline.training.state import STATE_BYTES, TrainingState
 from pipeline.training.training_plan import TrainingPlan
 from pipeline.training.validate import Validator
 
@@ -44,8 +44,10 @@ def save_checkpoint(
     save_engine(folder, engine, ema)
     if context.rank == 0:
         validator.save_best(folder / "best")
-        described = {"optimizer_steps": engine.optimizer_steps(), **state.to_dict()}
-        (folder / "state.json").write_text(json.dumps(described), encoding="utf-8")
+        described = json.dumps({"optimizer_steps": engine.optimizer_steps(), **state.to_dict()})
+        # In whole kilobytes, filled up with spaces: so that the size does not hang on how many digits a score has.
+        whole = -(-len(described) // STATE_BYTES) * STATE_BYTES
+        (folder / "state.json").write_text(described.ljust(whole), encoding="utf-8")
         (folder / "config.json").write_text(plan.config.model_dump_json(indent=2), encoding="utf-8")
     return Saving(context.rank, context.world_size, state.step, _draw_attempt(engine.device))
 
@@ -93,8 +95,8 @@ def of_this_version(what: str) -> Iterator[None]:
 
 
 def _draw_attempt(device: torch.device) -> int:
-    """A number that all ranks share and no other saving has. Collective."""
-    number = torch.tensor(secrets.randbits(53), device=device)
+    """A number that all ranks share and no other saving has, always of as many digits. Collective."""
+    number = torch.tensor(secrets.randbits(52) | 1 << 52, device=device)
     if dist.get_world_size() > 1:
         dist.broadcast(number, src=0)
     return int(number)

@@ -87,8 +87,11 @@ class WorkerContext(Protocol):
         proves them (pipeline.training.proof) is the last to arrive.
         """
 
-    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
-        """A local folder with all files of the newest whole checkpoint, proven, or None: there is none. Collective."""
+    def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
+        """A local folder with all files of the newest whole checkpoint, proven, or None: there is none. Collective.
+
+        ``at_most``: of so many steps at most; newer ones are then removed, for the run goes back.
+        """
 
     def asked_to_leave(self) -> bool:
         """Whether this worker's machine, or the run, is about to be taken away; never waits."""
@@ -125,8 +128,8 @@ class PlainContext:
         if self.world_size > 1:
             torch.distributed.barrier()
 
-    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
-        return newest_checkpoint(Shelf(str(self.storage)), self.rank, self.say)
+    def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
+        return newest_checkpoint(Shelf(str(self.storage)), self.rank, self.say, at_most)
 
     def asked_to_leave(self) -> bool:
         return False

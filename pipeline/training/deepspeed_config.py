@@ -14,7 +14,7 @@ def build_deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[
     Batch sizes are those of the run; a phase with sizes of its own sets them anew (Engine.step). The learning rate
     given here is the peak; the loop sets each step's own (pipeline.training.phases).
     """
-    zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.use_gpu}
+    zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.on_gpu}
     return {
         "train_batch_size": settings.global_batch_size,
         "train_micro_batch_size_per_gpu": settings.micro_batch(world_size),

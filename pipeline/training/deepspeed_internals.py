@@ -7,7 +7,7 @@ know where ZeRO keeps what. ``PRIVATE`` lists each name that is used; a test loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +26,9 @@ PRIVATE: dict[str, tuple[str, ...]] = {
     "deepspeed.ops": ("__compatible_ops__",),
     "deepspeed.runtime.zero.config": ("DeepSpeedZeroConfig",),
     "deepspeed.runtime.engine:DeepSpeedEngine": ("optimizer",),
-    _ZERO_1_2: ("optimizer", "single_partition_of_fp32_groups"),
-    _ZERO_3: ("optimizer", "fp32_partitioned_groups_flat", "grad_position", "get_param_id"),
-    _BF16: ("optimizer", "fp16_groups", "fp32_groups"),
+    _ZERO_1_2: ("optimizer", "single_partition_of_fp32_groups", "_global_grad_norm"),
+    _ZERO_3: ("optimizer", "_global_grad_norm", "fp32_partitioned_groups_flat", "grad_position", "get_param_id"),
+    _BF16: ("optimizer", "_global_grad_norm", "fp16_groups", "fp32_groups"),
     _FRAGMENT: ("lp_fragment_address", "hp_fragment_address", "hp_fragment"),
     _ADDRESS: ("start", "numel"),
     # Set on parameters, by these modules.
@@ -98,6 +98,44 @@ def without_stepping(engine: Any) -> Iterator[None]:
         yield
     finally:
         del inner.step
+
+
+@contextmanager
+def stepping_if(engine: Any, takes: Callable[[float], bool]) -> Iterator[Decision]:
+    """While the block runs, a step of ``engine`` asks ``takes``, with the global gradient norm, before it is taken.
+
+    The norm is that of the whole gradient over all ranks, before clipping. When the answer is no, the step changes
+    nothing, as in :func:`without_stepping`.
+    """
+    inner: Any = torch_optimizer(engine)
+    plain = None if hasattr(engine.optimizer, "_global_grad_norm") else _norm_of_gradients(inner)
+    take, decision = inner.step, Decision()
+
+    def step(closure: Any = None) -> Any:
+        if decision.taken is None:  # stage 3 steps on its groups one after another
+            decision.gradient_norm = float(engine.optimizer._global_grad_norm) if plain is None else plain
+            decision.taken = takes(decision.gradient_norm)
+        return take(closure) if decision.taken else None
+
+    inner.step = step
+    try:
+        yield decision
+    finally:
+        del inner.step
+
+
+@dataclass
+class Decision:
+    """What became of a step; None before it came to that."""
+
+    taken: bool | None = None
+    gradient_norm: float | None = None
+
+
+def _norm_of_gradients(optimizer: torch.optim.Optimizer) -> float:
+    """Of stage 0 in float32, where every rank has the whole gradient once backward is done."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return float(nn.utils.get_total_norm(gradients))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from pipeline.training.losses import Loss
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # as torch's Adam names them
 WEIGHT = "weight"
+Judge = Callable[[float, float], bool]  # of loss and gradient norm
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,18 @@ class StepResult:
         dropped.
     leaving: whether a rank was asked to leave.
     tally: what the ranks handed in, summed.
+    taken: whether weights and moments moved.
+    gradient_norm: of the whole gradient before clipping, where somebody was to judge it.
     """
 
     loss: float | None
     leaving: bool
     tally: tuple[float, ...]
+    taken: bool = False
+    gradient_norm: float | None = None
+
+
+PASSED_OVER = StepResult(None, leaving=False, tally=(0.0,))  # of a step whose batch was left out before
 
 
 class Engine:
@@ -76,11 +84,12 @@ class Engine:
 
     def step(
         self, micro_batches: Sequence[tuple[Tensor, Tensor]], loss: Loss, learning_rate: float, k: int | None,
-        lap: Callable[[str], None] = lambda part: None, tally: Sequence[float] = (),
+        lap: Callable[[str], None] = lambda part: None, tally: Sequence[float] = (), takes: Judge | None = None,
     ) -> StepResult:  # fmt: skip
         """One optimizer step over this rank's ``(lq, gt)`` micro-batches of a global batch.
 
-        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally`` is this rank's counts.
+        ``lap`` is told when ``forward``, ``backward`` and ``step`` are done. ``tally`` is this rank's counts. ``takes``
+        judges loss and gradient norm, known to all ranks, just before weights move: where it says no, nothing does.
 
         No micro-batch waits for its loss: all of them stay on the device until the last gradient is queued, then one
         all-reduce and one read tell every rank every micro-batch's loss, and only then the optimizer steps. So the
@@ -105,14 +114,24 @@ class Engine:
         result = self._agree(losses, tally)
         lap("backward")
         with record_function("optimizer step"):
-            if result.loss is None:
-                with internals.without_stepping(self._engine):
-                    self._engine.step()
-            else:
-                self._set_learning_rate(learning_rate)
-                self._engine.step()
+            result = self._take(result, learning_rate, takes)
         lap("step")
         return result
+
+    def _take(self, result: StepResult, learning_rate: float, takes: Judge | None) -> StepResult:
+        loss = result.loss
+        if loss is None:
+            with internals.without_stepping(self._engine):
+                self._engine.step()
+            return result
+        self._set_learning_rate(learning_rate)
+        if takes is None:
+            self._engine.step()
+            return replace(result, taken=True)
+        with internals.stepping_if(self._engine, lambda norm: takes(loss, norm)) as decision:
+            self._engine.step()
+        # Without an answer DeepSpeed stopped before it: the gradient was not finite.
+        return replace(result, taken=bool(decision.taken), gradient_norm=decision.gradient_norm)
 
     def forward(self, lq: Tensor, k: int | None = None) -> Tensor:
         """The model's output for ``lq`` (B, C, H, W), moved to the device and precision of training."""

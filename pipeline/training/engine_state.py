@@ -35,8 +35,12 @@ def save_engine(folder: Path, engine: Engine, ema: Ema | None) -> None:
         for kind, held in kinds.items():
             tensors[f"{kind}/{part.name}"] = part.of(held).to("cpu", torch.float32)
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    path = folder / FOLDER / f"{engine.rank:05d}-of-{engine.world_size:05d}.safetensors"
-    save_file(tensors, path, metadata={"starts": json.dumps(starts)})
+    save_file(tensors, folder / slices_name(engine.rank, engine.world_size), metadata={"starts": json.dumps(starts)})
+
+
+def slices_name(rank: int, world_size: int) -> str:
+    """The file with the slices of ``rank``, relative to the checkpoint's folder."""
+    return f"{FOLDER}/{rank:05d}-of-{world_size:05d}.safetensors"
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from pipeline.training.checkpoint import of_this_version
 from pipeline.training.context import Figures, WorkerContext
 
 FILE = "figures.json"
+FILE_BYTES = 1 << 19  # filled up with spaces: a checkpoint's size is known before (pipeline.training.checkpoint_size)
 KEPT = 500  # figures wait in the driver for some seconds, or as long as MLflow is away
 
 
@@ -39,7 +40,8 @@ class FigureLog:
     def save(self, folder: Path) -> None:
         """Leave the last of what was told in a checkpoint's ``folder``."""
         if self._context.rank == 0:
-            (folder / FILE).write_text(json.dumps([_values(figures) for figures in self._told]), encoding="utf-8")
+            told = json.dumps([_values(figures) for figures in self._told])
+            (folder / FILE).write_text(told.ljust(FILE_BYTES), encoding="utf-8")
 
     def tell_again(self, folder: Path) -> None:
         """Tell what the checkpoint in ``folder`` holds; one of an earlier version of the program holds none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from ray.train import CheckpointUploadMode
 from ray.train.torch import get_device
 from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig, which is annotated as its first version
 
-from pipeline.cluster import Board
+from pipeline.cluster import Board, this_node
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 MOST_LOST = 2  # last checkpoints, one after another
 
 Loop = Callable[[RunConfig, WorkerContext], Any]
+OnNode = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ class RayContext:
             checkpoint_upload_fn=uploader(saving, run_shelf_uri(self.config, self.topic), self.deadline_s, self.lease),
         )
 
-    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+    def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
         if self.lease is not None:
             self.lease.check(self.deadline_s)  # damaged ones are about to be put away
         # Found in storage: what Ray Train noted may be lost, cut, or behind.
         shelf = Shelf(run_shelf_uri(self.config, self.topic), self.deadline_s)
-        return newest_checkpoint(shelf, self.rank, self.say)
+        return newest_checkpoint(shelf, self.rank, self.say, at_most)
 
     @property
     def deadline_s(self) -> float:
@@ -115,8 +116,9 @@ def forget_rays_notes(config: RunConfig, run_name: str) -> None:
 
 
 def run_training(
-    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = (), lease: Pass | None = None
-) -> TrainedRun:
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any] = (), lease: Pass | None = None,
+    on_node: OnNode | None = None,
+) -> TrainedRun:  # fmt: skip
     """Train ``config`` as one Ray Train run called ``run_name``; the same name continues from its last checkpoint.
 
     When a worker is told to leave (pipeline.training.preemption), or an elastic run finds room for more of them
@@ -124,6 +126,8 @@ def run_training(
     for them, unless ``board`` is dismissed.
 
     ``lease``: of the driver on this run; once another takes it over, nothing more is written.
+
+    ``on_node`` is entered with the address of each node, by one worker of it, while that worker trains.
 
     ``callbacks`` (``ray.train.UserCallback``) hear of each checkpoint (a sweep passes its metrics on to Ray Tune).
 
@@ -135,7 +139,7 @@ def run_training(
     """
     lost = 0
     while True:
-        result = _fit(config, run_name, board, callbacks, lease)
+        result = _fit(config, run_name, board, callbacks, lease, on_node)
         if isinstance(result, TrainedRun):
             if _is_proven(config, run_name, result.summary.steps):
                 return result
@@ -166,12 +170,13 @@ def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> An
 
 
 def _fit(
-    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], lease: Pass | None
-) -> TrainedRun | Interrupted:
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], lease: Pass | None,
+    on_node: OnNode | None,
+) -> TrainedRun | Interrupted:  # fmt: skip
     """One run of Ray Train, to the end or until its workers were told to leave."""
     forget_rays_notes(config, run_name)
     try:
-        result: Any = _trainer(config, run_name, board, callbacks, train, lease).fit()
+        result: Any = _trainer(config, run_name, board, callbacks, train, lease, on_node).fit()
     except ray.train.TrainingFailedError as error:
         raise user_error(error) or error from None
     if isinstance(result.return_value, StopRun):
@@ -185,18 +190,19 @@ def _fit(
 
 
 def _trainer(
-    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop, lease: Pass | None = None
-) -> PolicyTrainer:
+    config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop, lease: Pass | None = None,
+    on_node: OnNode | None = None,
+) -> PolicyTrainer:  # fmt: skip
     settings = config.training
     shelf = (run_shelf_uri(config, run_name), settings.storage_deadline_s)
     listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep, lease), *callbacks]
     filesystem, path = arrow_filesystem(config.storage, settings.storage_deadline_s)
     scaling = ScalingConfig(
         num_workers=settings.num_workers,
-        use_gpu=settings.use_gpu,
+        use_gpu=settings.on_gpu,
         resources_per_worker={
             "CPU": settings.cpus_per_worker,
-            **({"GPU": 1} if settings.use_gpu else {}),
+            **({"GPU": 1} if settings.on_gpu else {}),
         },
         elastic_resize_monitor_interval_s=settings.grow_after_s,
     )
@@ -210,6 +216,7 @@ def _trainer(
             "board": board,
             "loop": loop,
             "lease": lease,
+            "on_node": on_node,
         },
         torch_config=PreemptibleTorchConfig(timeout_s=settings.collective_timeout_s),
         scaling_config=scaling,
@@ -240,7 +247,9 @@ def _work(loop_config: dict[str, Any]) -> Any:
         board=loop_config["board"],
         lease=loop_config["lease"],
     )
+    on_node = loop_config["on_node"] if worker.get_local_rank() == 0 else None
     try:
-        return loop_config["loop"](config, context)
+        with on_node(this_node()) if on_node else nullcontext():
+            return loop_config["loop"](config, context)
     except (StopRun, Interrupted) as reason:
         return reason  # as a result: Ray Train would take an exception for a fault, and count it

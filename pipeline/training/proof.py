@@ -65,12 +65,17 @@ def list_name(rank: int, world_size: int) -> str:
 def prove(folder: Path, saving: Saving) -> Path:
     """Write this rank's list of all other files under ``folder``, and return its path."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    files = {name: asdict(proof_of(folder / name)) for name in names if name != saving.list_name}
-    body = {**asdict(saving), "files": files}
+    files = {name: proof_of(folder / name) for name in names if name != saving.list_name}
     path = folder / saving.list_name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=1), encoding="utf-8")
+    path.write_text(list_text(saving, files), encoding="utf-8")
     return path
+
+
+def list_text(saving: Saving, files: Mapping[str, FileProof]) -> str:
+    """What a list says; ``files`` in the order of their names."""
+    body = {**asdict(saving), "files": {name: asdict(proof) for name, proof in files.items()}}
+    return json.dumps({**body, "sha256": _digest(body)}, indent=1)
 
 
 def proof_of(path: Path) -> FileProof:

@@ -11,23 +11,26 @@ from typing import Any
 
 import torch.distributed as dist
 
-from pipeline.training.shelf import Shelf
+from pipeline.training.shelf import Shelf, checkpoint_name
 
 FETCH_TIMEOUT = timedelta(hours=2)  # ranks are done at different times; a dead peer still shows at once
 NONE = ""  # sorts before every name
 
 
 @contextmanager
-def newest_checkpoint(shelf: Shelf, rank: int, say: Callable[[str], None]) -> Iterator[Path | None]:
+def newest_checkpoint(
+    shelf: Shelf, rank: int, say: Callable[[str], None], at_most: int | None = None
+) -> Iterator[Path | None]:
     """A folder with the newest whole checkpoint on ``shelf`` while the block runs, None if there is none. Collective.
 
     Every rank fetches and proves all of it. If one found an older one than the others, all take that. Rank 0 puts away
     what is newer and not whole, before any rank can save again, and says so, a line for each; also that the run begins
-    anew though there were checkpoints.
+    anew though there were checkpoints. ``at_most``: the newest of so many steps at most, and rank 0 removes newer ones.
     """
+    limit = None if at_most is None else checkpoint_name(at_most)
     with TemporaryDirectory(prefix="semanir-resume-") as name:
         scratch = Path(name)
-        found = shelf.fetch_newest(scratch)
+        found = shelf.fetch_newest(scratch, no_newer_than=limit)
         with _patient_group() as gather:
             agreed = min(gather(found.name))
             unusable = found.unusable
@@ -38,6 +41,8 @@ def newest_checkpoint(shelf: Shelf, rank: int, say: Callable[[str], None]) -> It
             if rank == 0:
                 for one in unusable:
                     say(shelf.put_away(one))
+                if at_most is not None and agreed:
+                    shelf.delete_newer_than(agreed)
                 if unusable:
                     say(f"the run goes on from {agreed}" if agreed else "no checkpoint is whole: the run begins anew")
             gather(agreed)

@@ -137,6 +137,12 @@ class Shelf:
 
         self._quietly("looking for old checkpoints", tidy)
 
+    def delete_newer_than(self, name: str) -> None:
+        """Delete the checkpoints of more steps than ``name``: the run that wrote them went back."""
+        for newer in self.contents():
+            if newer > name:
+                self._quietly(f"deleting {newer}", lambda newer=newer: self._delete(newer))  # type: ignore[misc]
+
     def _proofs(self, name: str, sizes: Mapping[str, int]) -> dict[str, FileProof]:
         """What each file of ``name`` must be; every length is seen to be right."""
         worlds = worlds_of(list(sizes))

@@ -6,6 +6,10 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pipeline.training.spikes import SpikeState
+
+STATE_BYTES = 1024  # what it is stored in is filled up to a multiple of this
+
 
 @dataclass
 class TrainingState:
@@ -21,6 +25,7 @@ class TrainingState:
     best_step: int = 0
     skipped_steps: int = 0
     skipped_samples: list[dict[str, str]] = field(default_factory=list)  # damaged: dataset, shard, key, kind
+    spikes: SpikeState = field(default_factory=SpikeState)
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -30,4 +35,6 @@ class TrainingState:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingState:
         best = values["best_psnr"]
-        return cls(**{**values, "best_psnr": -math.inf if best is None else best})
+        # A checkpoint from before spikes were watched has no word of them.
+        spikes = SpikeState.from_dict(values["spikes"]) if "spikes" in values else SpikeState()
+        return cls(**{**values, "best_psnr": -math.inf if best is None else best, "spikes": spikes})

@@ -16,12 +16,13 @@ from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
 from pipeline.config import RunConfig, write_yaml
-from pipeline.registry.tracking import Tracker, flat_params, open_experiment
+from pipeline.registry.tracking import FOLDER_TAG, Tracker, flat_params, open_experiment
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Lease, sole_writer
 from pipeline.tasks import TASKS
+from pipeline.training.devices import with_devices
 from pipeline.training.training_plan import model_config
 from pipeline.tuning.plots import parallel_coordinates, psnr_against_k
 from pipeline.tuning.results import TrialResult, pareto_front, result_rows, winner
@@ -60,24 +61,27 @@ def run_sweep(
     base = configs[0]
     check_runs([base])
     connect()
-    side_by_side = concurrency(sweep, configs, total_resources())
+    total = total_resources()
+    configs = [with_devices(config, total) for config in configs]
+    side_by_side = concurrency(sweep, configs, total)
     experiment_id = open_experiment(experiment)
     name = f"sweep-{sweep.task}-{sweep.fingerprint(trial_config(document, sweep, {}))}"
     folder = f"{base.storage.rstrip('/')}/{name}"
     with sole_writer(folder, name, force, base.training.storage_deadline_s) as lease:
-        return _run(document, sweep, configs, name, experiment_id, commit, side_by_side, console, lease)
+        job = TrialJob(name, sweep.model_dump_json(), json.dumps(document), Board(), lease.to_pass_on(), total)
+        return _run(job, sweep, configs, experiment_id, commit, side_by_side, console, lease)
 
 
 def _run(
-    document: Mapping[str, Any], sweep: SweepSettings, configs: Sequence[RunConfig], name: str, experiment_id: str,
-    commit: str, side_by_side: int, console: Console, lease: Lease,
+    job: TrialJob, sweep: SweepSettings, configs: Sequence[RunConfig], experiment_id: str, commit: str,
+    side_by_side: int, console: Console, lease: Lease,
 ) -> SweepOutcome:  # fmt: skip
-    base = configs[0]
+    base, name, document = configs[0], job.name, json.loads(job.document)
     parent = Tracker(
         experiment_id, name, params=flat_params(sweep.model_dump(mode="json")),
-        tags={"task": sweep.task, "git_commit": commit, "sweep": name},
+        tags={"task": sweep.task, "git_commit": commit, "sweep": name, FOLDER_TAG: job.lease.uri},
+        title=f"sweep {sweep.task}: {', '.join(path.rpartition('.')[2] for path in sweep.space)} ({name[-6:]})",
     )  # fmt: skip
-    job = TrialJob(name, sweep.model_dump_json(), json.dumps(document), Board(), lease.to_pass_on())
     steps = max(config.training.steps for config in configs)
     try:
         with Progress(console) as progress, SweepWatch(job, parent, experiment_id, progress) as watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ import semanir
 from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage.lease import Pass
+from pipeline.training.devices import with_devices
 from pipeline.training.launch import run_training
 from pipeline.training.training_plan import model_config
-from pipeline.tuning.space import SweepSettings, trial_config, unlabeled
+from pipeline.tuning.space import SweepSettings, label, trial_config, unlabeled
 
 PSNR, STEP, MACS, PARAMETERS, CHECKPOINT = "best_psnr", "step", "macs", "parameters", "checkpoint_uri"
 START, END = "start", "end"  # the board's topics under which a trial says that it begins, and that it finished
@@ -24,19 +26,28 @@ START, END = "start", "end"  # the board's topics under which a trial says that 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What all trials of a sweep share: the sweep and the configuration file as JSON, where they report, its lease."""
+    """What all trials of a sweep share: the sweep and the configuration file as JSON, where they report, its lease, and
+    what the cluster had when it began.
+    """
 
     name: str
     sweep: str
     document: str
     board: Board
     lease: Pass
+    cluster: Mapping[str, float]
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         """The run of one trial; its checkpoints go below the sweep's name."""
         sweep = SweepSettings.model_validate_json(self.sweep)
-        config = trial_config(json.loads(self.document), sweep, values)
+        config = with_devices(trial_config(json.loads(self.document), sweep, values), self.cluster)
         return config.model_copy(update={"storage": trial_storage(config.storage, self.name)})
+
+
+def trial_title(task: str, values: Mapping[str, Any], trial: str) -> str:
+    """``denoising_color: k 16, depths [2, 2, 2] (1a2b3c)``: the last part of each varied path, and the trial's name."""
+    shown = ", ".join(f"{path.rpartition('.')[2]} {label(value)}" for path, value in values.items())
+    return f"{task}: {shown} ({trial})"
 
 
 def trial_storage(storage: str, name: str) -> str:

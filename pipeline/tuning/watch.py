@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config import RunConfig
-from pipeline.registry.tracking import Tracker, flat_params
+from pipeline.registry.tracking import FOLDER_TAG, Tracker, flat_params
 from pipeline.runs.progress import Progress
 from pipeline.training.context import Figures, Said, SentFile
 from pipeline.tuning.results import TrialResult
-from pipeline.tuning.trial import END, START, TrialJob
+from pipeline.tuning.trial import END, START, TrialJob, trial_title
 
 POLL_S = 0.5
 _MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
@@ -80,7 +80,8 @@ class SweepWatch:
             self._experiment_id,
             f"{self._job.name}-{trial}",
             params=flat_params(config.model_dump(mode="json")),
-            tags={"task": config.task, "sweep": self._job.name, "trial": trial},
+            tags={"task": config.task, "sweep": self._job.name, "trial": trial, FOLDER_TAG: self._job.lease.uri},
             parent=self._parent,
             deadline_s=config.training.outage_deadline_s,
+            title=trial_title(config.task, values, trial),
         )

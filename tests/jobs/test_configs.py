@@ -9,6 +9,7 @@ import pytest
 from pipeline.config import read_config, resolve
 from pipeline.runs.preflight import check_config
 from pipeline.tasks import TASKS
+from pipeline.training.worlds import allowed_worlds
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 
@@ -29,6 +30,16 @@ def test_a_shipped_configuration_is_valid_for_every_task(name: str, task: str) -
     config = resolve(read_config(CONFIGS / name), task)
     check_config(config)
     assert config.model.name == TASKS[task].tiny_model
+
+
+@pytest.mark.parametrize("name", ["gpu_box.yaml", "gpu_nodes.yaml"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_configuration_for_gpus_trains_each_published_model(name: str, task: str) -> None:
+    config = resolve(read_config(CONFIGS / name), task)
+    check_config(config)
+    assert config.model.name is None
+    assert config.training.on_gpu
+    assert len(allowed_worlds(config)) == 4
 
 
 @pytest.mark.parametrize(("name", "task"), [(name, task) for name, tasks in BLIND.items() for task in tasks])

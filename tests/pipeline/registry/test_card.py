@@ -13,6 +13,12 @@ from tests.pipeline.held_out import held_out
 WHOLE = """\
 # SemanIR, jpeg_gray
 Restores: sigma 25. Keys per token: k = 8 unless the caller asks otherwise.
+## Use
+```python
+import mlflow
+model = mlflow.pyfunc.load_model("models:/semanir-jpeg-gray@champion")  # or /VERSION
+restored = model.predict(images)  # uint8, N x H x W x C, any H and W
+```
 ## Figures
 Protocol: PSNR, RGB, on two images
 Held-out PSNR 25.00 dB, input 25.00 dB, gain +0.00 dB over 2 images. Worst first:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ from torch import nn
 
 import semanir
 from pipeline.config import RunConfig, TrainingSettings
+from pipeline.training import loop
+from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine, _import_deepspeed
 from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
+from pipeline.training.spikes import SpikeState
+from pipeline.training.state import TrainingState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the root, for what other tests share
 
@@ -193,7 +199,20 @@ class LeavingContext(PlainContext):
 
 
 def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
-    """The real loop on the configuration of the job; ``leave`` maps a rank to the step in which it is told to."""
+    """The real loop on the configuration of the job; ``leave`` maps a rank to the step in which it is told to.
+
+    poison: steps (from 0) whose batches are spoiled. left_out: those that a fresh run passes over.
+    kill: DyingContext's.
+    """
+    from tests.pipeline.training.spoiled_runs import DyingContext, poison_batches
+
+    if job.get("poison"):
+        poison_batches(job["poison"])
+    if job.get("left_out"):
+        left_out = partial(TrainingState, spikes=SpikeState(left_out=job["left_out"]))
+        setattr(loop, "TrainingState", left_out)  # noqa: B010  a type cannot be assigned to
+    if job.get("kill"):
+        context = DyingContext(context, job["kill"])
     leave = job.get("leave", {}).get(str(context.rank))
     if leave is not None:
         context = LeavingContext(context, leave - 1)
@@ -204,10 +223,18 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     return {
         "logged": context.logged,
         "files": {name: content.decode() for name, content in context.files.items()},
+        "said": context.said,
         "steps": summary.steps,
         "best_psnr": summary.best_psnr,
         "skipped_samples": summary.skipped_samples,
     }
+
+
+def run_memory(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
+    """The most bytes that this process held in the real loop."""
+    keep_freed_memory()  # as a worker under Ray does
+    train(RunConfig.model_validate_json(job["config"]), context)
+    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 def run_matrix(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
@@ -240,6 +267,7 @@ def run_rank(path: Path, rank: int) -> None:
     kinds = {
         "engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop, "matrix": run_matrix,
         "reads": run_reads,
+        "memory": run_memory,
     }  # fmt: skip
     result = kinds[job["kind"]](job, context)
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))

@@ -1,0 +1,45 @@
+"""The plan that --dry-run prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data.packing.pack import pack_dataset
+from pipeline.data.packing.sources import folder_sources
+from pipeline.registry.speed import Speed
+from pipeline.runs import forecast as module
+from pipeline.runs.forecast import describe_run
+from tests.pipeline.training.test_loop import config
+
+
+@pytest.fixture(autouse=True)
+def known_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "program_bytes", lambda: 600 << 20)  # measured by a process of its own
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((36, 40, 3), 80 * number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    pack_dataset(folder_sources(str(tmp_path / "images")), str(tmp_path / "shards"))
+    return tmp_path / "shards"
+
+
+def test_the_plan_in_words(shards: Path) -> None:
+    run = config(shards, "training.steps=600", "training.num_workers=2", "training.schedule.warmup_steps=0")
+    speed = Speed(samples_per_second=2.0, validation_s=1.0, checkpoint_s=1.0, run="an earlier run", when="2026-11-26")
+    lines = describe_run(run, run, {"CPU": 2.0, "GPU": 0.0}, speed).splitlines()
+    assert lines[0] == "denoising_color"
+    text = {line[2:13].strip(): line[13:] for line in lines[1:]}
+    assert text["workers"] == "2; CPUs, fp32: the cluster has no GPU; 1 CPU each"
+    assert text["batch"] == "4 samples of 16 px = 2 workers x 2 samples x 1 pass"
+    assert text["steps"] == "600: 2,400 samples from 2,400 images, 800.0 epochs"
+    assert text["time"].startswith("0.50 hours (30 min 00 s) at 2.0 samples/s, which an earlier run of 2026-11-26")
+    assert "activations" in text["memory"]
+    assert "program 600.0 MiB" in text["memory"]
+    assert describe_run(run, run, None, None).count("no cluster was asked") == 1

@@ -1,0 +1,64 @@
+"""What a cluster is told when a training is sent to it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands import train
+from pipeline.commands.door import fill
+from pipeline.errors import UserError
+from pipeline.runs.submit import job_server, where_to_look
+
+
+def options(root: Path, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    fill(parser, train, root)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--tasks", "sr_x2", "denoising", "--set", "training.steps=5", "--set", "data.train={a: 1}", "--retrain"],
+        ["--force", "its machine is gone", "--time-limit", "3600", "--experiment", "mine"],
+    ],
+)
+def test_the_job_is_asked_for_the_same(words: list[str], tmp_path: Path) -> None:
+    given = options(tmp_path, *words, "--on", "http://head:8265")
+    again = options(tmp_path, *train.arguments_again(given))
+    assert vars(again) == {**vars(given), "on": None}
+
+
+def test_a_configuration_travels_with_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    words = train.arguments_again(options(tmp_path, "--config", "mine.yaml"))
+    assert words[-2:] == ["--config", "mine.yaml"]
+    with pytest.raises(UserError, match="outside of"):
+        train.arguments_again(options(tmp_path / "project", "--config", "mine.yaml"))
+
+
+def test_where_the_job_server_is() -> None:
+    environ = {"RAY_API_SERVER_ADDRESS": "http://127.0.0.1:8265/"}
+    assert job_server("", environ) == "http://127.0.0.1:8265"
+    assert job_server("https://head", environ) == "https://head"
+    with pytest.raises(UserError, match="give a job server"):
+        job_server("", {})
+    with pytest.raises(UserError, match="--on head:6379: give a job server"):
+        job_server("head:6379", environ)
+    assert "--attach job-1" in where_to_look("http://head", "job-1", "--on http://head")
+
+
+@pytest.mark.parametrize("words", [["--attach", "job"], ["--attach", "job", "--on", "http://head", "--dry-run"]])
+def test_attaching_needs_a_cluster(words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--attach needs --on"):
+        train.run(options(tmp_path, *words))
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no job server at http://127\.0\.0\.1:9"):
+        train.run(options(tmp_path, "--on", "http://127.0.0.1:9"))
