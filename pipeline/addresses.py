@@ -25,6 +25,13 @@ def check_output(text: str) -> str:
         raise UserError(
             f"--output {text!r} looks like an address and is none: give s3://bucket/prefix, or ./{text} for a folder"
         )
+    return check_bucket("--output", text)
+
+
+def check_bucket(option: str, text: str) -> str:
+    """``text``, given by ``option``. Raises UserError where it begins as an S3 address does and names no bucket."""
+    if text.startswith("s3://") and not text.removeprefix("s3://").partition("/")[0]:
+        raise UserError(f"{option} {text!r} names no bucket: give s3://bucket/prefix")
     return text
 
 

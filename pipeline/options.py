@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pipeline.errors import UserError
@@ -29,16 +29,46 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """The ``type`` of an option that takes a whole number of ``least`` or more."""
+@dataclass(frozen=True)
+class Number:
+    """The ``type`` of an option that takes a number in a range: the function that reads it.
 
-    def read(text: str) -> int:
+    least, most: what it may be. above: whether ``least`` itself is not allowed. whole: whether only whole numbers are.
+    """
+
+    least: float
+    most: float
+    above: bool = False
+    whole: bool = False
+
+    def __call__(self, text: str) -> Any:
+        """The number that ``text`` is; raises ArgumentTypeError, in one line, for all else."""
         try:
-            value = int(text)
+            value = int(text) if self.whole else float(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r:.40} is no whole number") from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is below {least}, the least")
+            kind = "whole number" if self.whole else "number"
+            raise argparse.ArgumentTypeError(f"{text!r:.40} is no {kind}") from None
+        if value != value:
+            raise argparse.ArgumentTypeError(f"{text} is no number")
+        if value < self.least or (self.above and value == self.least):
+            least = f"{self.least:.17g}"
+            told = f"is not above {least}" if self.above else f"is below {least}, the least"
+            raise argparse.ArgumentTypeError(f"{text:.40} {told}")
+        if value > self.most:
+            raise argparse.ArgumentTypeError(f"{text:.40} is above {self.most:.17g}, the most")
         return value
 
-    return read
+
+def at_least(least: int, most: int = 2**53) -> Number:
+    """The ``type`` of an option that takes a whole number from ``least`` to ``most``."""
+    return Number(least, most, whole=True)
+
+
+def number(least: float, most: float) -> Number:
+    """The ``type`` of an option that takes a number from ``least`` to ``most``."""
+    return Number(least, most)
+
+
+def above(least: float, most: float) -> Number:
+    """The ``type`` of an option that takes a number above ``least``, up to ``most``."""
+    return Number(least, most, above=True)

@@ -162,6 +162,20 @@ def test_version_changelog_and_citation_agree() -> None:
     assert newest[1] == semanir.__version__
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == semanir.__version__
+
+
+def test_every_image_that_is_deployed_is_of_this_version() -> None:
+    """Manifests cannot read the version where it stands, so they repeat it."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "infra").rglob("*")):
+        if path.suffix in (".yaml", ".yml", ".md", ".sh", ".py", ".json"):
+            text = path.read_text(encoding="utf-8")
+            tags = re.findall(r"semanir-(?:on-ray|mlflow):([\w.-]*\w)|newTag: *([\w.-]*\w)", text)
+            found |= {path.relative_to(ROOT).as_posix(): {one or other for one, other in tags}} if tags else {}
+    assert {"infra/OPERATIONS.md", "infra/compose/compose.yaml", "infra/ray/cluster-aws.yaml"} <= set(found)
+    assert len(found) >= 11
+    assert {file: tags for file, tags in found.items() if tags != {semanir.__version__}} == {}
 
 
 SHORT = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=at_least(1), default=5, help="timed calls per backend; the median counts (default: 5)"
     )
     parser.add_argument(
-        "--memory-limit", type=float, metavar="GIB", help="leave out what would need more (default: 4 on a CPU)"
+        "--memory-limit",
+        type=above(0, 2**20),
+        metavar="GIB",
+        help="leave out what would need more (default: 4 on a CPU)",
     )
 
 

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.options import above
+
 PAGE = Path(__file__).resolve().parent / "gpu.md"
 
 
@@ -26,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--page", type=Path, default=PAGE, help="the page to write (default: pipeline/benchmarks/gpu.md)"
     )
-    parser.add_argument("--minutes", type=float, default=9.0, help="begin no section after this time (default: 9)")
+    parser.add_argument(
+        "--minutes", type=above(0, 1440), default=9.0, help="begin no section after this time (default: 9)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=at_least(1), default=256, help="per loader and round (default: 256)")
     parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds in turn; the median counts (default: 5)")
     parser.add_argument(
-        "--gpu-tflops", type=float, default=300, metavar="N",
+        "--gpu-tflops", type=above(0, 1e6), default=300.0, metavar="N",
         help="training throughput of one H200 that is assumed (default: 300, 30%% of its dense bf16 peak of 989)",
     )  # fmt: skip
     parser.add_argument("--order-only", action="store_true", help="measure the sample order alone")

@@ -45,11 +45,11 @@ def run_loader(options: argparse.Namespace) -> int:
     """Returns 0, or 1 when a promised line was missed.
 
     Raises:
-        UserError: numbers below 1, or nothing to read.
+        UserError: fewer samples than a micro-batch, or nothing to read.
         RuntimeError: a loader delivers other pixels.
     """
-    if options.samples < MICRO_BATCH or options.rounds < 1 or options.gpu_tflops <= 0:
-        raise UserError(f"--samples must be at least {MICRO_BATCH}, --rounds 1 and --gpu-tflops positive")
+    if options.samples < MICRO_BATCH:
+        raise UserError(f"--samples must be at least {MICRO_BATCH}, one micro-batch; got {options.samples}")
     torch.set_num_threads(1)
     file = RowFile("loader", options.output, machine("cpu", PACKAGES))
     promises = order_promises()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.options import at_least
+from pipeline.options import at_least, number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", nargs="+", type=at_least(0), default=[0], help="one pair of models per seed (default: 0)"
     )
-    parser.add_argument("--sigma", type=float, default=25.0, help="noise in 8-bit gray levels (default: 25)")
+    parser.add_argument("--sigma", type=number(0, 255), default=25.0, help="noise in 8-bit gray levels (default: 25)")
 
 
 def run(options: argparse.Namespace) -> int:

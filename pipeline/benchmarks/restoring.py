@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=["ushape_light"], metavar="NAME")
-    parser.add_argument("--megapixels", type=float, default=3.0, metavar="N", help="of the photograph (default: 3)")
+    parser.add_argument(
+        "--megapixels", type=above(0, 200), default=3.0, metavar="N", help="of the photograph (default: 3)"
+    )
     parser.add_argument("--runtimes", nargs="*", default=[], metavar="NAME", help="also: onnxruntime, openvino")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="rounds in turn; the median counts (default: 3)")
 

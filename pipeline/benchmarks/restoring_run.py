@@ -24,7 +24,6 @@ from semanir.tiling import DEFAULT_OVERLAP, Canvas, ModelShape, default_tile, re
 
 # What another order of additions, or another runtime's choice between almost equal neighbors, may change.
 LEAST_PSNR = 60.0
-MOST_MEGAPIXELS = 200
 RUNTIMES: dict[str, Callable[[Path], Restore]] = {"onnxruntime": in_onnxruntime, "openvino": in_openvino}
 COLUMNS = {
     "model": "model", "image": "image", "way": "way", "seconds_per_megapixel": "s / megapixel", "ratio": "ratio",
@@ -34,8 +33,6 @@ COLUMNS = {
 
 def run_restoring(options: argparse.Namespace) -> int:
     """Returns 0, or 1 when a way's output was wrong."""
-    if not 0 < options.megapixels <= MOST_MEGAPIXELS:
-        raise UserError(f"--megapixels {options.megapixels:g}: wanted more than 0, at most {MOST_MEGAPIXELS}")
     if unknown := [name for name in options.runtimes if name not in RUNTIMES]:
         raise UserError(f"--runtimes: unknown {unknown[0]!r}; known: {', '.join(RUNTIMES)}")
     file = RowFile("restore", options.output, machine("cpu", ("torch", "onnxruntime", "openvino")))

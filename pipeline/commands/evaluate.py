@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--protocol", default="benchmark", help="benchmark: as the single-task papers measure (default); all_in_one: "
         "color images as PromptIR and those after it do, beside their figures")  # fmt: skip
     add("--workers", type=at_least(1), help="at most so many Ray tasks at once (default: all that fit)")
-    add("--cpus-per-worker", type=float, default=1, help="CPUs of a Ray task (default: 1)")
+    add("--cpus-per-worker", type=above(0, 1024), default=1.0, help="CPUs of a Ray task (default: 1)")
     add("--gpu", action="store_true", help="a GPU for each Ray task")
     add("--here", action="store_true", help="in this process, without Ray")
     add("--experiment", default="semanir-evaluation", help="MLflow experiment (default: semanir-evaluation)")

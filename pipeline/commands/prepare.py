@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least, number
 
 
 class ListDatasets(argparse.Action):
@@ -40,8 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--codec", choices=("png", "webp", "original"), default="png", help="lossless, or as they are")
     add("--sub-image", type=at_least(1), help="cut into squares of this many pixels (the field uses 480)")
     add("--sub-image-step", type=at_least(1), default=240, help="distance between squares (default: 240)")
-    add("--shard-mib", type=float, default=64, help="target size of a shard in MiB (default: 64)")
-    add("--max-skipped-share", type=float, default=0.01, help="fail when more images are corrupt (default: 0.01)")
+    add("--shard-mib", type=above(0, 2**20), default=64.0, help="target size of a shard in MiB (default: 64)")
+    add(
+        "--max-skipped-share", type=number(0, 1), default=0.01, help="fail when more images are corrupt (default: 0.01)"
+    )
     add("--max-pixels", type=at_least(1), default=89_478_485, help="larger images cannot be used (default: 89,478,485)")
     add("--replace", action="store_true", help="put this in the place of another dataset")
     add("--force", metavar="REASON", default="", help="push aside another packer that is lost for good; says why")
@@ -59,43 +61,48 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.data.packing.importers.layout import find_splits
     from pipeline.data.packing.pack import encode_here
     from pipeline.data.packing.sources import Source, all_sources, paired_sources
-    from pipeline.errors import UserError
     from pipeline.storage import check_access
 
     _check(options)
-    try:
-        settings = PackSettings(
-            codec=options.codec,
-            sub_image=options.sub_image,
-            sub_image_step=options.sub_image_step,
-            shard_bytes=int(options.shard_mib * 2**20),
-            max_skipped_share=options.max_skipped_share,
-            max_pixels=options.max_pixels,
-        )
-        splits: dict[str, list[Source]]
-        if options.builtin:
-            splits = {split: builtin_sources(split) for split in SPLITS}
-        elif options.dataset:
-            splits = find_splits(get_dataset(options.dataset), options.folders[0], options.incomplete, print)
-        elif options.degraded:
-            splits = {options.split: paired_sources(options.folders[0], options.degraded, print)}
-        else:
-            splits = {options.split: all_sources(options.folders, print)}
-        target = absolute(check_output(options.output)).rstrip("/")
-        check_access(target)
-        for split, sources in splits.items():
-            output = f"{target}/{split}"
-            encode_all = encode_on_ray if options.on_ray else encode_here
-            pack_with_progress(sources, output, settings, encode_all, options.replace, options.force)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    target = absolute(check_output(options.output)).rstrip("/")
+    settings = PackSettings(
+        codec=options.codec,
+        sub_image=options.sub_image,
+        sub_image_step=options.sub_image_step,
+        shard_bytes=max(1, int(options.shard_mib * 2**20)),
+        max_skipped_share=options.max_skipped_share,
+        max_pixels=options.max_pixels,
+    )
+    splits: dict[str, list[Source]]
+    if options.builtin:
+        splits = {split: builtin_sources(split) for split in SPLITS}
+    elif options.dataset:
+        splits = find_splits(get_dataset(options.dataset), options.folders[0], options.incomplete, print)
+    elif options.degraded:
+        splits = {options.split: paired_sources(options.folders[0], options.degraded, print)}
+    else:
+        splits = {options.split: all_sources(options.folders, print)}
+    check_access(target)
+    for split, sources in splits.items():
+        output = f"{target}/{split}"
+        encode_all = encode_on_ray if options.on_ray else encode_here
+        pack_with_progress(sources, output, settings, encode_all, options.replace, options.force)
     return 0
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raises UserError for arguments that do not go together."""
+    """Raises UserError for arguments that do not go together, or name no place."""
+    from pipeline.addresses import check_bucket
     from pipeline.errors import UserError
 
+    if "/" in options.split or options.split in ("", ".", ".."):
+        raise UserError(f"--split {options.split!r} is no name of a folder below the output: give one without '/'")
+    if options.sub_image and options.codec == "original":
+        raise UserError("--sub-image cannot keep the original bytes: give --codec png or webp")
+    for folder in options.folders:
+        check_bucket("image folder", folder)
+    if options.degraded:
+        check_bucket("--degraded", options.degraded)
     if options.builtin == bool(options.folders):
         raise UserError("give either image folders or --builtin")
     if options.degraded and len(options.folders) != 1:

@@ -20,7 +20,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.options import at_least
+from pipeline.options import at_least, number
 
 if TYPE_CHECKING:
     from pipeline.restoring.choice import Choice
@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", help="models:/name@alias, models:/name/version, runs:/run_id, shipped:task, or a folder")
     add("--task", help="the model that comes with the package for this task (default: photo or unified_color)")
     add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
-    add("--strength", type=float, default=1.0, help="0 the input, 1 the restored picture, between: mixed (default: 1)")
+    add(
+        "--strength",
+        type=number(0, 1),
+        default=1.0,
+        help="0 the input, 1 the restored picture, between: mixed (default: 1)",
+    )
     add("--as-mosaic", action="store_true", help="take every gray picture for a Bayer mosaic, whatever it looks like")
     add(
         "--k",

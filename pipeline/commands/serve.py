@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from pipeline.options import at_least
+from pipeline.options import above, at_least, number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("models", nargs="*", metavar="MODEL", help="tasks (their registered champions), models:/name@alias, "
         "models:/name/version, shipped:task, or folders (default: all that come with the package)")  # fmt: skip
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine alone)")
-    add("--port", type=at_least(1), default=8000, help="(default: 8000)")
+    add("--port", type=at_least(1, 65_535), default=8000, help="(default: 8000)")
     add("--every-node", action="store_true", help="listen on every node of the cluster, not on the head alone")
     add(
         "--replicas",
         type=at_least(1),
         help="of each model, at most; 1 is kept when idle (default: one per CPU, or GPU)",
     )
-    add("--cpus", type=float, default=1.0, help="of a replica (default: 1)")
-    add("--gpus", type=float, default=0.0, help="of a replica; 0.5 lets two share one (default: 0)")
+    add("--cpus", type=above(0, 256), default=1.0, help="of a replica (default: 1)")
+    add("--gpus", type=number(0, 16), default=0.0, help="of a replica; 0.5 lets two share one (default: 0)")
     add("--max-bytes", type=at_least(1024), default=64 << 20, help="of a file (default: 64 MiB)")
     add(
         "--max-pixels",
@@ -41,14 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=25_000_000,
         help="of a picture, as sent and as answered (default: 25000000)",
     )
-    add("--max-seconds", type=float, default=300.0, help="of a request, waiting included (default: 300)")
+    add("--max-seconds", type=above(0, 86_400), default=300.0, help="of a request, waiting included (default: 300)")
     add(
         "--queue",
         type=at_least(1),
         default=64,
         help="requests of a model inside at once; more are told to wait (default: 64)",
     )
-    add("--follow-every", type=float, default=10.0, help="seconds between looks at where aliases point (default: 10)")
+    add(
+        "--follow-every",
+        type=number(0.1, 3600),
+        default=10.0,
+        help="seconds between looks at where aliases point (default: 10)",
+    )
     add("--token-file", metavar="FILE", help="the token that clients must send (default: SEMANIR_SERVE_TOKEN)")
 
 

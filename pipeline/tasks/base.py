@@ -53,7 +53,7 @@ class Task:
     name: str
     """The task's name in `--tasks` and, with dashes, in registered models."""
     group: str
-    """The paper's task that this is a member of."""
+    """Which of the groups of tasks this is a member of, a name that `--tasks` takes: one of the paper's six, or ours."""
     title: str
     """What a table prints."""
     channels: int

@@ -83,7 +83,7 @@ def test_bad_input_is_one_line_and_nothing_is_done(
         ([str(model), str(images), "--output", str(file)], "cannot be written"),
         ([str(model), str(images), "--output", out, "--k", "0"], "argument --k: 0 is below 1"),
         ([str(model), str(images), "--output", out, "--k", "99999"], "k is 99999"),
-        ([str(model), str(images), "--output", out, "--strength", "2"], "strength 2: wanted 0"),
+        ([str(model), str(images), "--output", out, "--strength", "2"], "--strength: 2 is above 1, the most"),
         ([str(images), "--task", "weather", "--output", out], "no model for task 'weather' comes with the package"),
         ([str(model), str(images), "--output", out, "--tile", "3"], "tile 3 with overlap 32"),
     ):

@@ -32,8 +32,8 @@ def test_a_way_that_differs_ends_with_status_1(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--megapixels", "0"], "--megapixels 0: wanted more than 0"),
-        (["--megapixels", "nan"], "--megapixels nan: wanted"),
+        (["--megapixels", "0"], "argument --megapixels: 0 is not above 0"),
+        (["--megapixels", "nan"], "argument --megapixels: nan is no number"),
         (["--runtimes", "tvm"], "unknown 'tvm'; known: onnxruntime, openvino"),
         (["--models", "swinir"], "unknown model 'swinir'"),
     ],

@@ -5,7 +5,6 @@ import dataclasses
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,16 +98,6 @@ def test_the_version_stands_in_one_place(capsys: pytest.CaptureFixture[str]) -> 
     assert semanir.__version__ not in re.findall(r'^version = "(.*)"', project, re.MULTILINE)
 
 
-def whole_number_options(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words before each value that its option reads as a whole number, of all commands below a parser."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, sub in action.choices.items():
-                yield from whole_number_options(sub, (*words, name))
-        elif action.type is not None and action.type not in (float, Path):
-            yield (*words, *action.option_strings)
-
-
 def test_a_help_text_and_a_default_say_what_the_library_does() -> None:
     """The parsers may not import the library that owns these values, so they state them a second time."""
     from pipeline.evaluation.command import Request
@@ -128,27 +117,6 @@ def command_parser(name: str) -> argparse.ArgumentParser:
     found = next(a for a in main.build_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices[name]
     assert isinstance(found, argparse.ArgumentParser)
     return found
-
-
-OPTIONS = sorted(whole_number_options(main.build_parser()))
-
-
-def test_the_options_of_whole_numbers_are_found() -> None:
-    assert {("restore", "--max-pixels"), ("evaluate", "--k"), ("models", "rollback")} <= set(OPTIONS)
-    assert len(OPTIONS) > 25
-
-
-@pytest.mark.parametrize("words", OPTIONS, ids=" ".join)
-@pytest.mark.parametrize(("value", "said"), [("-5", "-5 is below "), ("2.5", "'2.5' is no whole number")])
-def test_a_number_below_the_limit_is_refused_by_the_parser(
-    words: tuple[str, ...], value: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = ("a-model",) if words[-1] == "rollback" else ()
-    values = [value] * (3 if words[-1] == "--key-maps" else 1)
-    assert main.main([*words, *name, *values]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: argument {'version' if name else words[-1]}: {said}")
-    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
