@@ -8,10 +8,11 @@
 
 PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
 for byte; what was assumed of a file, left out of its result, or lies outside what the model was made for is said in a
-line. With --on-ray the workers of a Ray
-cluster restore one folder, S3 prefix or packed data set; the same command continues what was interrupted and tries
-again what failed, and record.parquet in the output has a row per image. Exit status: 0 all restored, now or before;
-1 some were not (each is named); 2 bad input, nothing was done; 130 stopped by ctrl-C.
+line. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
+continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
+
+Exit status: 0 all restored, now or before; 1 some were not (each is named); 2 bad input, nothing was done; 130 stopped
+by ctrl-C.
 """
 
 from __future__ import annotations

@@ -82,11 +82,6 @@ class FaultCounts:
         known = set(self.faults)
         self.faults += [fault for fault in found if fault not in known]
 
-    def metrics(self) -> dict[str, int]:
-        """Counts by kind, and their sum as ``total``."""
-        counts: dict[str, int] = dict(Counter(fault.kind for fault in self.faults))
-        return {**counts, "total": len(self.faults)}
-
     def tally(self) -> list[int]:
         """A count per kind, then the retries: always as many numbers, so that ranks can sum theirs."""
         counts = Counter(fault.kind for fault in self.faults)

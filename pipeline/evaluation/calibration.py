@@ -57,16 +57,6 @@ class Check:
     mean: Mean
 
     @property
-    def psnr_difference(self) -> float:
-        """Measured minus published, dB."""
-        return self.mean.psnr_db - self.reference.psnr_db
-
-    @property
-    def ssim_difference(self) -> float | None:
-        """Measured (valid windows) minus published."""
-        return None if self.reference.ssim is None else self.mean.values["ssim_valid"] - self.reference.ssim
-
-    @property
     def verdict(self) -> str:
         """ "agrees", "explained" or "DIFFERS"."""
         reference, mean = self.reference, self.mean

@@ -40,11 +40,11 @@ def comparable(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Both images as levels 0..255 (float64, (H, W, C)) in the convention's channel, border cropped.
 
-    ``restored`` is clipped to [0, 1] and rounded to 8 bits before any conversion, as published figures are
-    measured on saved images (unless the convention says ``rounded=False``: then it is clipped alone); so is ``gt``,
-    which changes nothing for images that come from 8-bit files. The
-    luma of RGB images stays unrounded, as in MATLAB's double arithmetic. Raises ValueError for differing
-    shapes, for the wrong number of channels and for images that the border consumes.
+    ``restored`` is clipped to [0, 1] and rounded to 8 bits before any conversion, as published figures are measured on
+    saved images (with ``rounded=False`` in the convention it is clipped alone); so is ``gt``, which changes nothing for
+    images that come from 8-bit files. The luma of RGB images stays unrounded, as in MATLAB's double arithmetic.
+
+    Raises ValueError for differing shapes, for the wrong number of channels and for images that the border consumes.
     """
     check_image(restored)
     check_image(gt)

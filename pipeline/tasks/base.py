@@ -53,7 +53,7 @@ class Task:
     name: str
     """The task's name in `--tasks` and, with dashes, in registered models."""
     group: str
-    """Which of the groups of tasks this is a member of, a name that `--tasks` takes: one of the paper's six, or ours."""
+    """The group that this is a member of, a name that `--tasks` takes: one of the paper's six, or of ours."""
     title: str
     """What a table prints."""
     channels: int
@@ -65,9 +65,7 @@ class Task:
     settings: type[TaskSettings]
     """The task's own knobs; the defaults are its real setting."""
     degrade: Degrade
-    """(gt, rng, settings) -> lq, what a person would have: gt as from an 8-bit file, cropped by
-    ``crop_gt``.
-    """
+    """(gt, rng, settings) -> lq, what a person would have: gt as from an 8-bit file, cropped by ``crop_gt``."""
     to_input: Callable[[Image], Image]
     """lq -> network input (demosaicking: the Malvar image; elsewhere the same image)."""
     baselines: Mapping[str, Baseline]
@@ -91,9 +89,7 @@ class Task:
     """settings -> the ranges that a picture can be held against (pipeline.estimation.fit)."""
 
     strengths: tuple[Strength, ...] = ()
-    """The whole range, nothing wrong first, then mildest to strongest, on which harm is measured; empty for a task of
-    one strength.
-    """
+    """The range on which harm is measured, nothing wrong first, then mildest to strongest; empty for one strength."""
 
     def crop_gt(self, gt: Image) -> Image:
         """Cut the bottom and right edges so that both sides are a multiple of ``size_multiple``.

@@ -31,9 +31,7 @@ class DeblurringSettings(TaskSettings):
     max_size: int = Field(default=31, ge=3, le=255)
     """Odd; trajectories that need a larger kernel are scaled down to this size."""
     kernel_seed: int | None = Field(default=None, ge=0, lt=2**64)
-    """With a seed, all images are blurred by one kernel: the first that this seed draws. Without, each by its
-    own.
-    """
+    """With a seed, all images are blurred by one kernel, the first that it draws; without, each by its own."""
     kernel_files: tuple[str, ...] = ()
     """Addresses of files with measured kernels (.mat, .npy, .png): each image gets one of all of them, equally likely,
     in place of a synthetic one. See ``pipeline.degradations.kernel_file``.

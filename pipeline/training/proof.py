@@ -22,7 +22,6 @@ from pipeline.storage.base import checked_key
 
 PARTS = "parts"
 LARGEST_LIST = 4 << 20  # bytes: some 20,000 files of a rank
-CHUNK = 1 << 20
 _LIST_NAME = re.compile(rf"{PARTS}/(\d{{5}})-of-(\d{{5}})\.json")
 
 

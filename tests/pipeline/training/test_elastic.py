@@ -113,7 +113,7 @@ class World:
         self.nodes: dict[str, float] = {}
         self.free = 0
         self.requested: list[int] = []
-        self.cancelled = False
+        self.canceled = False
         policy: Any = self.policy
         monkeypatch.setattr(
             policy, "_get_reserved_resources", lambda: {name: {"CPU": cpus} for name, cpus in self.nodes.items()}
@@ -124,7 +124,7 @@ class World:
             "_send_resource_request",
             lambda: self.requested.append(policy._get_num_workers_for_resource_request()),
         )
-        monkeypatch.setattr(policy, "_cancel_resource_request", lambda: setattr(self, "cancelled", True))
+        monkeypatch.setattr(policy, "_cancel_resource_request", lambda: setattr(self, "canceled", True))
         monkeypatch.setattr(elastic, "free_workers", lambda each: self.free)
         monkeypatch.setattr(elastic, "LOOK_EVERY_S", 0)
 
@@ -177,11 +177,11 @@ def test_keeps_its_place_in_the_queue_only_when_it_comes_back(world: World) -> N
     world.nodes = {"a": 4}
     world.start()
     asyncio.run(world.policy.before_controller_shutdown())
-    assert world.cancelled
-    world.cancelled, world.nodes["b"], world.free = False, 4, 2
+    assert world.canceled
+    world.canceled, world.nodes["b"], world.free = False, 4, 2
     world.look(2)
     asyncio.run(world.policy.before_controller_shutdown())
-    assert not world.cancelled
+    assert not world.canceled
 
 
 def test_stays_within_what_the_driver_allows(world: World) -> None:
