@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +36,7 @@ def gpu_page() -> argparse.ArgumentParser:
     return parser
 
 
-ALL = dict(options(main.build_parser())) | dict(options(gpu_page(), ("gpu_report",)))
+ALL: dict[str, Any] = dict(options(main.build_parser())) | dict(options(gpu_page(), ("gpu_report",)))
 NUMBERS = {name: action for name, action in ALL.items() if isinstance(action.type, Number)}
 
 
