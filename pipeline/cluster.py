@@ -66,8 +66,10 @@ _ON_LOOPBACK = {
 
 
 @contextmanager
-def own_cluster(cpus: int, gpus: int | None = None) -> Iterator[None]:
+def own_cluster(cpus: int, gpus: int | None = None, *, token: bool = True) -> Iterator[None]:
     """A cluster of this process alone, on loopback, while the block runs. gpus: None: what the machine has.
+
+    token: ask for Ray's. Without only in a process that used Ray before: it keeps the mode that it began with.
 
     Ray reads where it may listen when it is imported, so it must not have been before. It waits 30 seconds for its own
     node, which a busy machine exceeds; so it is started up to three times.
@@ -75,7 +77,7 @@ def own_cluster(cpus: int, gpus: int | None = None) -> Iterator[None]:
     Raises:
         UserError: it did not start.
     """
-    os.environ.update(_ON_LOOPBACK)
+    os.environ.update({name: value for name, value in _ON_LOOPBACK.items() if token or name != "RAY_AUTH_MODE"})
     import ray
 
     for left in reversed(range(STARTS)):

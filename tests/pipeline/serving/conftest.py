@@ -23,7 +23,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    with own_cluster(2):
+    with own_cluster(2, token=False):  # tests before these used Ray in this process
         yield
 
 
