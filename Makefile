@@ -69,12 +69,13 @@ fuzz: install ## Alter every kind of input at random and read it (INPUTS=200000,
 mutants: install ## Alter the pure modules, one slip at a time, and count what the tests see (MUTANTS="order …"; hours)
 	@$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
-check: install ## Check style and types, tests included
+check: install ## Check style, spelling and types, tests included
+	@$(BIN)/codespell -D - -D .ci/spelling.txt
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-lint: check ## Check style, types, and the pinned packages for known vulnerabilities (asks their index)
+lint: check ## Check style, spelling, types, and the pinned packages for known vulnerabilities (asks their index)
 	@$(BIN)/python -m infra.audit
 
 format: install ## Mend what `make lint` can mend by itself

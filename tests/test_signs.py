@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import io
 import re
 import shlex
 import subprocess
-import tokenize
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,45 +112,28 @@ def test_every_file_that_contributing_names_exists() -> None:
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
-BRITISH = re.compile(
-    r"(?i)\b(?:neighbour\w*|licence\w*|centre[ds]?|centring|modell(?:ed|ing)|towards|afterwards|(?:up|down)wards|learnt|spelt|grey"
-    r"|(?:behavi|col|fav|hon)our\w*|\w*(?:initial|normal|optim|quant|raster|serial|synchron|util|vector|visual)is"
-    r"(?:e|ed|es|ing|ation)s?)\b"
-)
-NO_PROSE = re.compile(r"^```.*?^```$|`+[^`\n]+`+", re.MULTILINE | re.DOTALL)
-SOURCES = sorted(
-    path for folder in ("semanir", "pipeline", "jobs", "infra", "tests") for path in (ROOT / folder).rglob("*.py")
-)
-
-
-def prose(path: Path) -> Iterator[str]:
-    """What a file says to people: a page's text without its code, or the comments and docstrings of a module."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".md":
-        yield text
-        return
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.string
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ast.get_docstring(node) or ""
-
-
-def british(text: str) -> list[str]:
-    return BRITISH.findall(NO_PROSE.sub(" ", text))
-
-
-def test_the_spelling_is_american() -> None:
-    found = {path.relative_to(ROOT).as_posix(): british("\n".join(prose(path))) for path in (*PAGES, *SOURCES)}
-    assert {path: words for path, words in found.items() if words} == {}
-
-
-def test_british_spelling_is_seen(tmp_path: Path) -> None:
-    source = tmp_path / "made.py"
-    source.write_text('"""Centred."""\ncentre = 1  # towards `grey`, otherwise precise\n')
-    assert [british(text) for text in prose(source)] == [["towards"], ["Centred"]]
-    assert british("the neighbouring colours, normalised") == ["neighbouring", "colours", "normalised"]
+def test_british_spelling_and_typos_are_seen(tmp_path: Path) -> None:
+    """By the command of `make check`, in prose and in the words of names, strings and settings."""
+    recipes = (ROOT / "Makefile").read_text(encoding="utf-8")
+    checking = re.search(r"^\t@\$\(BIN\)/(codespell .*)$", recipes, re.MULTILINE)
+    assert checking is not None
+    made = {
+        "made.py": 'nearest_neighbour = colourOf("grey")\n',  # codespell:ignore
+        "made.yaml": "initialise: false\n",  # codespell:ignore
+        "made.md": "Recieve it afterwards.\n",  # codespell:ignore
+    }
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+    settings = ["--toml", str(ROOT / "pyproject.toml"), "--quiet-level", "2", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", *shlex.split(checking[1])[1:], *settings],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = {(Path(line.split(":")[0]).name, line.split()[1]) for line in done.stdout.splitlines()}
+    assert found == {
+        ("made.py", "neighbour"), ("made.py", "colour"), ("made.py", "grey"),  # codespell:ignore
+        ("made.yaml", "initialise"), ("made.md", "Recieve"), ("made.md", "afterwards"),  # codespell:ignore
+    }  # fmt: skip
 
 
 def test_version_changelog_and_citation_agree() -> None:

@@ -113,6 +113,6 @@ def _run(form: Format, path: Path) -> Restore:
 
 
 def _license(card: str) -> str:
-    """The line below the card's heading ``## License``; cards of versions before 0.2 spell it ``## Licence``."""
+    """The line below the card's heading ``## License``; cards of versions before 0.2 have the British spelling."""
     stated = re.search(r"^## Licen[cs]e\n+(.+)", card, re.MULTILINE)
     return stated[1].strip() if stated else "not stated"

@@ -85,7 +85,7 @@ export class Viewer {
   down(event) {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
-    this.travelled = this.pointers.size > 1 ? Infinity : 0;
+    this.traveled = this.pointers.size > 1 ? Infinity : 0;
   }
 
   move(event) {
@@ -99,7 +99,7 @@ export class Viewer {
     } else {
       this.x -= ((event.clientX - former.clientX) * ratio) / this.zoom;
       this.y -= ((event.clientY - former.clientY) * ratio) / this.zoom;
-      this.travelled += Math.hypot(event.clientX - former.clientX, event.clientY - former.clientY);
+      this.traveled += Math.hypot(event.clientX - former.clientX, event.clientY - former.clientY);
     }
     this.pointers.set(event.pointerId, event);
     this.draw();
@@ -107,7 +107,7 @@ export class Viewer {
 
   up(event, onPixel) {
     this.pointers.delete(event.pointerId);
-    if (this.travelled > 4 || this.pointers.size || !this.before) return;
+    if (this.traveled > 4 || this.pointers.size || !this.before) return;
     const at = this.place(event);
     const x = Math.floor(at.x / this.scale), y = Math.floor(at.y / this.scale);
     if (x >= 0 && y >= 0 && x < this.before.width && y < this.before.height) onPixel(y, x);

@@ -188,7 +188,7 @@ def test_the_file_that_the_next_tests_damage_is_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("denoising_gray", "denoising_grey", r"line 8: unknown task 'denoising_grey' \(there are: denoising_color, "),
+        ("denoising_gray", "denoising_gary", r"line 8: unknown task 'denoising_gary' \(there are: denoising_color, "),
         ("denoising_gray", "denoising", "line 8: unknown task 'denoising'"),
         ("tasks:", "  training: {steps: 9}\ntasks:", "line 7: key 'training' is given twice, first on line 4"),
         ("tasks:", "task:", r"line 7: unknown key 'task' \(there are: defaults, tasks\)"),

@@ -64,7 +64,7 @@ def test_a_position_is_found_alike_whatever_was_looked_up_before(order, earlier,
     earlier += [position + step * order.num_samples for step in (-2, -1, 1, 2) if position >= 2 * order.num_samples]
     found = {at: order.place(at) for at in [*earlier, position]}
     for at in reversed(found):
-        assert order.place(at) == found[at], "asked again, backwards"
+        assert order.place(at) == found[at], "asked again, backward"
         fresh = SampleOrder(order.samples_per_shard, order.seed, order.streams, order.block_size)
         assert fresh.place(at) == found[at], "an order that is asked this alone"
 

@@ -55,7 +55,7 @@ def test_a_registered_model_carries_task_card_license_and_digest(
 
 
 def test_the_license_is_found_under_the_heading_of_older_cards_too() -> None:
-    assert export._license("# A\n\n## Licence\n\nMIT\n\n## Use\n") == "MIT"
+    assert export._license("# A\n\n## Licence\n\nMIT\n\n## Use\n") == "MIT"  # codespell:ignore
     assert export._license("# A\n\n## License\nApache-2.0. All allow it.") == "Apache-2.0. All allow it."
     assert export._license("# A\n") == "not stated"
 
