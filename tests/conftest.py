@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from infra.local import environment, processes
-from infra.local.layout import PROJECT_ROOT, Layout
+from infra.local.folders import PROJECT_ROOT, Layout
 from infra.local.lifecycle import PARTS
 
 # The same examples in every run, and no verdict on how fast a busy machine is.

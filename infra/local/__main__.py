@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from infra.local import lifecycle
-from infra.local.layout import Layout, StackError
+from infra.local.folders import Layout, StackError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from infra.local.layout import write_private
+from infra.local.folders import write_private
 
 _VALID_DAYS = 3650  # it never leaves this machine, and a stack's data may be old when it is started again
 

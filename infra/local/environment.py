@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from infra.local.layout import Layout, write_private
+from infra.local.folders import Layout, write_private
 from infra.local.ports import Ports
 from infra.local.processes import MARK
 from infra.local.secrets import Secrets

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.parse
 
-from infra.local.layout import Layout, StackError
+from infra.local.folders import Layout, StackError
 from infra.local.part import get
 from infra.local.ports import Ports
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from infra.local import environment, jobs, mlflow_server, ports, processes, ray_head, s3, secrets
-from infra.local.layout import PROJECT_ROOT, Layout, StackError, write_private
+from infra.local.folders import PROJECT_ROOT, Layout, StackError, write_private
 from infra.local.part import Part
 
 PARTS = ("s3", "mlflow", "ray")

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.layout import BUCKET, Layout, write_private
+from infra.local.folders import BUCKET, Layout, write_private
 from infra.local.part import Part, get
 from infra.local.ports import Ports
 from infra.local.secrets import Secrets

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from infra.local import jobs
-from infra.local.layout import Layout
+from infra.local.folders import Layout
 from infra.local.part import Part, get
 from infra.local.ports import Ports
 

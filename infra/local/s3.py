@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local import certificates
-from infra.local.layout import BUCKET, Layout
+from infra.local.folders import BUCKET, Layout
 from infra.local.part import Part
 from infra.local.ports import Ports
 from infra.local.secrets import Secrets

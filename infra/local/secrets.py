@@ -6,7 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass
 
-from infra.local.layout import Layout, write_private
+from infra.local.folders import Layout, write_private
 
 
 @dataclass(frozen=True, repr=False)  # no repr: it would show the secrets

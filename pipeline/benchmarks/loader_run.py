@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from pipeline.benchmarks.feed import feed
+from pipeline.benchmarks.loader_members import members_promise
 from pipeline.benchmarks.loader_mosaic import MosaicChild
 from pipeline.benchmarks.loader_order import order_promises
 from pipeline.benchmarks.loader_probe import Probe
@@ -92,7 +93,7 @@ def _measure(options: argparse.Namespace, folder: Path, file: RowFile) -> list[P
         rows.append(file.add(kind="rate", **values, against=against, images=manifest.num_samples))
     print(format_table(COLUMNS, rows))
     print(f"parity: all {manifest.num_samples} images the same in every loader")
-    return _judge(rates, options.gpu_tflops)
+    return [*_judge(rates, options.gpu_tflops), members_promise(manifest, options.rounds)]
 
 
 def _judge(rates: dict[tuple[str, str], tuple[float, float]], tflops: float) -> list[Promise]:

@@ -66,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.cluster import connect
     from pipeline.errors import UserError
     from pipeline.evaluation.command import Request, Where, calibrate, evaluate_model
-    from pipeline.evaluation.harm import evaluate_harm
+    from pipeline.evaluation.harm_over_strengths import evaluate_harm
     from pipeline.registry import AlteredModelError
-    from pipeline.scoring.evaluate import map_here, map_on_ray
+    from pipeline.scoring.evaluator import map_here, map_on_ray
     from semanir.tiling import DEFAULT_OVERLAP
 
     console = Console(width=None if sys.stdout.isatty() else 120)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.data.packing.encode import PackSettings
     from pipeline.data.packing.encode_on_ray import encode_on_ray
     from pipeline.data.packing.importers import get_dataset
-    from pipeline.data.packing.importers.layout import find_splits
+    from pipeline.data.packing.importers.dataset_layout import find_splits
     from pipeline.data.packing.pack import encode_here
     from pipeline.data.packing.sources import Source, all_sources, paired_sources
     from pipeline.storage import check_access

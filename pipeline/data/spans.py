@@ -104,9 +104,15 @@ class SpanReader:
 
     def _members(self, span: bytes | memoryview, row: Row) -> Iterator[tuple[str, bytes | memoryview]]:
         plain = plain_members(span)
-        if plain is not None:
-            yield from plain
-            return
+        yield from self.members_by_tarfile(span, row) if plain is None else plain
+
+    def members_by_tarfile(self, span: bytes | memoryview, row: Row) -> Iterator[tuple[str, bytes | memoryview]]:
+        """(path, content) of each member.
+
+        Raises:
+            DamagedSample: a member is no regular file.
+            tarfile.TarError: the span is no tar.
+        """
         with tarfile.open(fileobj=io.BytesIO(span), mode="r:") as tar:
             for member in tar:
                 if not member.isreg():

@@ -18,7 +18,7 @@ from pipeline.degradations.quantize import to_uint8
 from pipeline.evaluation.pictures import busiest_crop
 from pipeline.metrics.psnr_ssim import psnr
 from pipeline.scoring.observe import observe
-from pipeline.scoring.restore import restore_image
+from pipeline.scoring.restore_array import restore_image
 from pipeline.shipped.locate import SCHEME
 from pipeline.tasks import TASKS
 

@@ -13,11 +13,11 @@ from pipeline.errors import UserError
 from pipeline.evaluation.pictures import draw_panels
 from pipeline.metrics.catalog import applicable
 from pipeline.metrics.lpips import LpipsWeights
-from pipeline.scoring.evaluate import ImageJob, Mapper
+from pipeline.scoring.evaluator import ImageJob, Mapper
+from pipeline.scoring.model_files import Weights
 from pipeline.scoring.parquet import decode_scores, encode_scores
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Score
-from pipeline.scoring.weights import Weights
 from pipeline.storage import Storage
 
 PLAN_FILE = "plan.json"

@@ -10,7 +10,7 @@ import semanir
 from pipeline.errors import UserError
 from pipeline.registry import pull, sealed
 from pipeline.registry.pull import Located, locate
-from pipeline.scoring.weights import Weights, read_weights
+from pipeline.scoring.model_files import Weights, read_weights
 from pipeline.storage.fetch import fetch_folder
 from semanir.config import ModelConfig
 

@@ -11,7 +11,7 @@ from PIL import ImageDraw, ImageFont
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.quantize import to_uint8
-from pipeline.scoring.evaluate import Panel
+from pipeline.scoring.evaluator import Panel
 
 CROP = 64  # side of the enlarged detail, pixels
 ZOOM = 4

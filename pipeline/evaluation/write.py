@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pipeline.data.whole import read_image
 from pipeline.errors import UserError
-from pipeline.evaluation.figures import draw_curve, draw_key_maps
 from pipeline.evaluation.key_maps import key_maps
 from pipeline.evaluation.measure import file_name
+from pipeline.evaluation.plots import draw_curve, draw_key_maps
 from pipeline.evaluation.summary import curve, table
+from pipeline.scoring.model_files import Weights, build
 from pipeline.scoring.observe import observe
 from pipeline.scoring.parquet import encode_scores
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Mean, Score
-from pipeline.scoring.weights import Weights, build
 from pipeline.storage import Storage
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import semanir
 from pipeline.config import RunConfig
 from pipeline.evaluation.pictures import draw_row
-from pipeline.scoring.evaluate import ImageJob, ImageResult, Panel, map_on_ray, supply
+from pipeline.scoring.evaluator import ImageJob, ImageResult, Panel, map_on_ray, supply
 from pipeline.scoring.harm import Harm
+from pipeline.scoring.model_files import read_weights
 from pipeline.scoring.plan import make_plan
 from pipeline.scoring.strengths import measure_harm
-from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS
 
 

@@ -5,19 +5,21 @@ on the way in, and out through the two doors that were opened first.
 
 1. pipeline.commands.evaluate states a request.
 2. pipeline.storage: the output can be written, which would be in vain to learn later.
-3. pipeline.registry: MLflow answers, and gives the model (scoring.weights holds it for the workers).
+3. pipeline.registry: MLflow answers, and gives the model (scoring.model_files holds it for the
+   workers).
 4. pipeline.config: what the person overrode becomes the task's setting.
 5. scoring.plan: what is measured, by whose rules (scoring.protocol). It is written into the output, so that another
    evaluation's results are never mixed with this one's. LPIPS has its weights by then, where it is asked for, and what
    ``--key-maps`` asks for is drawn of one image.
-6. scoring.evaluate gives each image to a worker (pipeline.cluster). There pipeline.data reads it, its task degrades it
-   (scoring.observe), semanir restores it (scoring.restore), pipeline.metrics measures it, and the drawing that the job
-   carries makes its picture (pipeline.evaluation.pictures).
+6. scoring.evaluator gives each image to a worker (pipeline.cluster). There pipeline.data reads it, its task degrades it
+   (scoring.observe), semanir restores it (scoring.restore_array), pipeline.metrics measures it, and the drawing that
+   the job carries makes its picture (pipeline.evaluation.pictures).
 7. Out again: picture and scores (scoring.record, scoring.parquet) are stored image by image, pipeline.evaluation draws
    the table, and the registry logs all.
 
-``--harm`` (pipeline.evaluation.harm) makes a plan for each strength of a task's range (scoring.strengths) and walks
-steps 5 to 7 with each. Others enter later. The held-out images of a run (pipeline.runs.held_out) enter at scoring.plan,
-with a drawing of their own, and leave with the scores. Training's validation, by which a sweep compares its trials,
-enters at scoring.evaluate.score_restored: one image and PSNR alone, without plan or worker.
+``--harm`` (pipeline.evaluation.harm_over_strengths) makes a plan for each strength of a task's range
+(scoring.strengths) and walks steps 5 to 7 with each. Others enter later. The held-out images of a run
+(pipeline.runs.held_out) enter at scoring.plan, with a drawing of their own, and leave with the scores. Training's
+validation, by which a sweep compares its trials, enters at scoring.evaluator.score_restored: one image and PSNR alone,
+without plan or worker.
 """

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.scoring.evaluate import ImageJob, Mapper
+from pipeline.scoring.evaluator import ImageJob, Mapper
 from pipeline.scoring.harm import Harm, harm_point
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Score

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.storage.access import check_access
 from pipeline.storage.arrow import arrow_filesystem
+from pipeline.storage.ask_store import check_access
 from pipeline.storage.base import Storage, StorageUnavailable
-from pipeline.storage.door import open_storage
+from pipeline.storage.open_store import open_storage
 
 __all__ = ["Storage", "StorageUnavailable", "arrow_filesystem", "check_access", "open_storage"]

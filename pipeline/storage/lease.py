@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.storage.base import Storage, StorageUnavailable
-from pipeline.storage.door import open_storage
+from pipeline.storage.open_store import open_storage
 
 log = logging.getLogger(__name__)
 

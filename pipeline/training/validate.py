@@ -11,7 +11,7 @@ from torch import Tensor
 
 import semanir
 from pipeline.data.whole import iter_whole_images
-from pipeline.scoring.evaluate import score_restored
+from pipeline.scoring.evaluator import score_restored
 from pipeline.training.context import WorkerContext
 from pipeline.training.state import TrainingState
 from pipeline.training.training_plan import TrainingPlan

@@ -17,8 +17,8 @@ from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Score
 from pipeline.serving.batch.journal import ATTEMPTS, Journal
 from pipeline.serving.batch.names import Name
+from pipeline.serving.batch.outcomes import RECORD_NAME, Row, encode_rows, read_record
 from pipeline.serving.batch.parts import part_key, read_part, with_known, write_plan
-from pipeline.serving.batch.record import RECORD_NAME, Row, encode_rows, read_record
 from pipeline.storage import open_storage
 from pipeline.storage.lease import _UNREADABLE, FOLDER, _died_here, _numbers, _read
 from pipeline.training.checkpoint import of_this_version, read_state

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from infra.local.layout import PROJECT_ROOT
+from infra.local.folders import PROJECT_ROOT
 from tests.infra.network import INTERFACE, Host, Network
 from tests.infra.services import BIN, Services, plain_environ, start
 

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import ports, processes
-from infra.local.layout import BUCKET, PROJECT_ROOT
+from infra.local.folders import BUCKET, PROJECT_ROOT
 from tests.infra.network import Host
 
 POLICIES = {path.stem: path for path in sorted((PROJECT_ROOT / "infra/s3").glob("*.json"))}

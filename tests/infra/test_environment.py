@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local import environment, ports
-from infra.local.layout import Layout
+from infra.local.folders import Layout
 from infra.local.secrets import Secrets
 
 SECRETS = Secrets(

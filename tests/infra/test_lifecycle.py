@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from infra.local import environment, ports, processes
-from infra.local.layout import BUCKET, Layout
+from infra.local.folders import BUCKET, Layout
 
 ELSEWHERE = {"RAY_ADDRESS": "ray.example.org:6379", "MLFLOW_TRACKING_URI": "https://mlflow.example.org"}
 

@@ -28,7 +28,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
-from infra.local.layout import PROJECT_ROOT
+from infra.local.folders import PROJECT_ROOT
 from pipeline.errors import UserError
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.settings import parse_settings

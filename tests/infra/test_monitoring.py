@@ -11,7 +11,7 @@ from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 from ray.train.v2._internal.metrics.controller import ControllerMetrics
 from ray.train.v2._internal.metrics.worker import WorkerMetrics
 
-from infra.local.layout import PROJECT_ROOT
+from infra.local.folders import PROJECT_ROOT
 
 FOLDER = PROJECT_ROOT / "infra/monitoring"
 

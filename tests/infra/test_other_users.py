@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.local import processes
-from infra.local.layout import PROJECT_ROOT
+from infra.local.folders import PROJECT_ROOT
 from infra.local.lifecycle import PARTS
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

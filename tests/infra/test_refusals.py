@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local import processes
-from infra.local.layout import BUCKET
+from infra.local.folders import BUCKET
 from tests.infra.services import POLICIES, Services, add_user
 
 MINE = {"train": "runs/", "prepare": "datasets/", "mlflow": "mlflow/"}

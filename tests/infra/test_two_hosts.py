@@ -25,7 +25,7 @@ from PIL import Image
 from skimage import data
 
 from infra.local import processes
-from infra.local.layout import BUCKET, PROJECT_ROOT, write_private
+from infra.local.folders import BUCKET, PROJECT_ROOT, write_private
 from pipeline.config import read_config, resolve
 from tests.infra.network import Host, Network, why_impossible
 from tests.infra.ray_nodes import CODE, PATIENCE_S, RayNodes

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.local.layout import PROJECT_ROOT
+from infra.local.folders import PROJECT_ROOT
 
 OPERATIONS = PROJECT_ROOT / "infra/OPERATIONS.md"
 CHECKPOINTS = PROJECT_ROOT / "pipeline/training/checkpoint_faults.md"

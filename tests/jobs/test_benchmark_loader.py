@@ -27,7 +27,7 @@ def test_rows_of_all_loaders_are_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     loaders = {row["loader"]: row for row in rows if row["kind"] == "rate"}
     assert {"ours", "webdataset", "folder of PNGs", "ours, 4 crops per image", "ours, lossless WebP"} == set(loaders)
     assert all(row["per_core"] > 0 and row["images"] == 3 for row in loaders.values())
-    assert sum(row["kind"] == "promise" for row in rows) == 6
+    assert sum(row["kind"] == "promise" for row in rows) == 7
     assert "parity: all 3 images the same in every loader" in capsys.readouterr().out
 
 

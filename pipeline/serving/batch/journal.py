@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.serving.batch.record import RECORD_NAME, Row, encode_rows, merge, read_record, write_rows
+from pipeline.serving.batch.outcomes import RECORD_NAME, Row, encode_rows, merge, read_record, write_rows
 from pipeline.settings import Settings, parse_json
 from pipeline.storage import Storage
 

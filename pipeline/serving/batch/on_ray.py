@@ -25,9 +25,9 @@ from pipeline.registry.sealed import file_digest
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.batch.journal import fold, journal_rows
 from pipeline.serving.batch.names import check_places, list_names
+from pipeline.serving.batch.outcomes import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.parts import with_known, write_plan
-from pipeline.serving.batch.progress import Progress, report
-from pipeline.serving.batch.record import RECORD_NAME, Outcome, read_record
+from pipeline.serving.batch.progress_line import Progress, report
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
 from pipeline.storage.lease import Lease, sole_writer

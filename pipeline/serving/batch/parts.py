@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.serving.batch.names import Name
-from pipeline.serving.batch.record import Outcome, Row
+from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.rows_file import read_rows
 from pipeline.storage import Storage
 

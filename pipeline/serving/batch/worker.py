@@ -23,8 +23,8 @@ from pipeline.restoring.restorer import Prepared, Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
 from pipeline.serving.batch.journal import DEATHS, Journal
+from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.parts import Planned, read_part
-from pipeline.serving.batch.record import Outcome, Row
 from pipeline.serving.tiles import restore_images
 from pipeline.storage import open_storage
 from pipeline.storage.base import checked_key

@@ -20,9 +20,9 @@ from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.answer import Answer
 from pipeline.serving.service.asked import Asked, AskedPixel, parse_asked, parse_pixel
 from pipeline.serving.service.body import read_body
-from pipeline.serving.service.figures import CONTENT_TYPE, Figures
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.page_files import page_files
+from pipeline.serving.service.prometheus import CONTENT_TYPE, Figures
 from pipeline.serving.service.refusal import Refused, RefusedError
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.serving.service.versions import Version

@@ -13,9 +13,9 @@ from pipeline.registry import AlteredModelError
 from pipeline.serving.service.answer import Answer
 from pipeline.serving.service.app import Face
 from pipeline.serving.service.asked import Asked, AskedPixel
-from pipeline.serving.service.catalog import describe
 from pipeline.serving.service.follow import Follower
 from pipeline.serving.service.keys import KeysOfPixel
+from pipeline.serving.service.offered_models import describe
 from pipeline.serving.service.refusal import Refused, RefusedError, busy, one_line
 from pipeline.serving.service.replica import Vetted
 from pipeline.serving.service.settings import ServeSettings

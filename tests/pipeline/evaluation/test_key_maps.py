@@ -14,10 +14,10 @@ from PIL import Image
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.evaluation import figures
-from pipeline.evaluation.figures import draw_curve, draw_key_maps
+from pipeline.evaluation import plots
 from pipeline.evaluation.key_maps import key_maps
 from pipeline.evaluation.pictures import Panel, busiest_crop, draw_panels
+from pipeline.evaluation.plots import draw_curve, draw_key_maps
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_curve_is_a_picture() -> None:
 
 def test_a_baseline_far_from_the_curve_does_not_flatten_it(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr(figures, "_png", lambda figure: drawn.append(figure) or b"")
+    monkeypatch.setattr(plots, "_png", lambda figure: drawn.append(figure) or b"")
     draw_curve([(4, 24.0), (16, 24.5)], [("input", 19.0), ("malvar", 23.8)], "a title")
     axes = drawn[0].axes[0]
     low, high = axes.get_ylim()

@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.summary import table
 from pipeline.metrics.lpips import read_lpips
-from pipeline.scoring.evaluate import map_here, supply
+from pipeline.scoring.evaluator import map_here, supply
 from pipeline.scoring.parquet import encode_scores
 from pipeline.scoring.plan import make_plan
 from pipeline.scoring.record import means

@@ -16,14 +16,14 @@ from pipeline.data.whole import read_image
 from pipeline.errors import UserError
 from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.summary import table
-from pipeline.scoring.evaluate import ImageJob, ImageResult, map_here, supply
+from pipeline.scoring.evaluator import ImageJob, ImageResult, map_here, supply
+from pipeline.scoring.model_files import read_weights
 from pipeline.scoring.observe import observe
 from pipeline.scoring.parquet import decode_scores, encode_scores
 from pipeline.scoring.plan import Plan, describe_setting, make_plan
 from pipeline.scoring.protocol import PROTOCOLS
 from pipeline.scoring.record import RESTORED, means
-from pipeline.scoring.restore import restore_image
-from pipeline.scoring.weights import read_weights
+from pipeline.scoring.restore_array import restore_image
 from pipeline.storage import open_storage
 from pipeline.tasks import TASKS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.scoring.evaluate import ImageJob, evaluate_image
+from pipeline.scoring.evaluator import ImageJob, evaluate_image
+from pipeline.scoring.model_files import read_weights
 from pipeline.scoring.plan import make_plan
-from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS
 from semanir import load
 

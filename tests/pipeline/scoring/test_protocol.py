@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.evaluation.all_in_one import all_in_one_rows, load_all_in_one
 from pipeline.evaluation.summary import table
 from pipeline.metrics.psnr_ssim import psnr
-from pipeline.scoring.evaluate import ImageJob, evaluate_image
+from pipeline.scoring.evaluator import ImageJob, evaluate_image
 from pipeline.scoring.plan import make_plan
 from pipeline.scoring.protocol import ALL_IN_ONE, PROTOCOLS
 from pipeline.scoring.record import means

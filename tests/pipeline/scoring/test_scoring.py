@@ -14,9 +14,9 @@ from pipeline.errors import UserError
 from pipeline.metrics.catalog import Yardstick, measure
 from pipeline.metrics.psnr_b import psnr_b
 from pipeline.metrics.psnr_ssim import psnr, ssim
-from pipeline.scoring.evaluate import score_restored
+from pipeline.scoring.evaluator import score_restored
 from pipeline.scoring.observe import observe
-from pipeline.scoring.restore import restore_image
+from pipeline.scoring.restore_array import restore_image
 from pipeline.tasks import TASKS
 
 NOISE, JPEG, SR = TASKS["denoising_color"], TASKS["jpeg_gray"], TASKS["sr_x2"]

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import RunConfig, resolve
 from pipeline.data.whole import iter_whole_images
-from pipeline.scoring.evaluate import score_restored
+from pipeline.scoring.evaluator import score_restored
 from pipeline.tasks import TASKS
 from pipeline.training.context import PlainContext
 from pipeline.training.loop import train

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from pipeline.data.packing.importers.all_in_one_sets import ALL_IN_ONE_SETS
 from pipeline.data.packing.importers.benchmark_sets import BENCHMARK_SETS
 from pipeline.data.packing.importers.blur_sets import BLUR_SETS
-from pipeline.data.packing.importers.layout import Dataset
+from pipeline.data.packing.importers.dataset_layout import Dataset
 from pipeline.data.packing.importers.photograph_sets import PHOTOGRAPH_SETS
 from pipeline.data.packing.importers.weather_sets import WEATHER_SETS
 from pipeline.errors import UserError

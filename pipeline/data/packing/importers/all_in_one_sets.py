@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.data.packing.importers.layout import Dataset, Split
+from pipeline.data.packing.importers.dataset_layout import Dataset, Split
 
 _PROMPTIR = "INSTALL.md and utils/dataset_utils.py of github.com/va1shn9v/PromptIR"
 _HAZY = r"(?P<key>(?P<name>\d+)_[\d.]+_[\d.]+)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.data.packing.importers.layout import Dataset, Split
+from pipeline.data.packing.importers.dataset_layout import Dataset, Split
 
 DIV2K = Dataset(
     name="div2k",

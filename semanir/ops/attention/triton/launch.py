@@ -13,7 +13,7 @@ from semanir.ops.attention.triton.kernels.backward_key import backward_key_kerne
 from semanir.ops.attention.triton.kernels.backward_query import backward_query_kernel
 from semanir.ops.attention.triton.kernels.forward import forward_kernel
 from semanir.ops.attention.triton.kernels.norms import factors_kernel
-from semanir.ops.attention.triton.layout import empty_like_output
+from semanir.ops.attention.triton.memory_layout import empty_like_output
 
 _NORM_BLOCK = 64
 # Enough programs for every large GPU to date; a constant, so that sums do not depend on the device.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semanir.ops.attention.triton.layout import empty_like_output
+from semanir.ops.attention.triton.memory_layout import empty_like_output
 
 
 def triton_attention(

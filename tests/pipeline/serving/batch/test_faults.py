@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.serving.batch.record import read_record
+from pipeline.serving.batch.outcomes import read_record
 from pipeline.storage import open_storage
 from tests.pipeline.serving.conftest import make_images
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from pipeline.serving.batch.journal import Journal, fold, journal_rows
-from pipeline.serving.batch.record import RECORD_NAME, read_record
+from pipeline.serving.batch.outcomes import RECORD_NAME, read_record
 from pipeline.storage import open_storage
-from tests.pipeline.serving.batch.test_record import row
+from tests.pipeline.serving.batch.test_outcomes import row
 
 
 def test_what_a_worker_finished_is_not_done_again(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.on_ray import Request, restore_on_ray
-from pipeline.serving.batch.record import read_record
+from pipeline.serving.batch.outcomes import read_record
 from pipeline.storage import open_storage
 from pipeline.storage.lease import take
 from tests.pipeline.serving.conftest import make_images

@@ -18,8 +18,8 @@ from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.journal import Journal, journal_key, journal_rows
 from pipeline.serving.batch.names import list_names
+from pipeline.serving.batch.outcomes import Row
 from pipeline.serving.batch.parts import with_known, write_plan
-from pipeline.serving.batch.record import Row
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import open_storage
 from pipeline.storage.lease import HeldElsewhere, take

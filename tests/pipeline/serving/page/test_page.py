@@ -31,7 +31,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.service.app import Face
-from pipeline.serving.service.catalog import describe
+from pipeline.serving.service.offered_models import describe
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.settings import Limits, ServeSettings
 from pipeline.serving.service.versions import resolve

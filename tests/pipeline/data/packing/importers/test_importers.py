@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.data.packing.importers import DATASETS, get_dataset
-from pipeline.data.packing.importers.layout import find_splits
+from pipeline.data.packing.importers.dataset_layout import find_splits
 from pipeline.errors import UserError
 
 # Per split: (clean files, degraded files) as the archives hold them, and files beside them that do not count.

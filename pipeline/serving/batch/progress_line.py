@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.serving.batch.record import Outcome, Row
+from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.wording import counted, duration
 
 LINE_EVERY_S = 10.0

@@ -19,15 +19,15 @@ from jobs.evaluate import main
 from pipeline.data.order import sample_generator
 from pipeline.data.whole import read_image
 from pipeline.degradations.quantize import from_uint8
-from pipeline.evaluation.figures import draw_harm
+from pipeline.evaluation.plots import draw_harm
 from pipeline.metrics.psnr_ssim import psnr
-from pipeline.scoring.evaluate import ImageJob, map_here
+from pipeline.scoring.evaluator import ImageJob, map_here
 from pipeline.scoring.harm import Harm, HarmPoint, decode_harm
+from pipeline.scoring.model_files import read_weights
 from pipeline.scoring.observe import observe
 from pipeline.scoring.plan import make_plan
-from pipeline.scoring.restore import restore_image
+from pipeline.scoring.restore_array import restore_image
 from pipeline.scoring.strengths import measure_harm
-from pipeline.scoring.weights import read_weights
 from pipeline.tasks import TASKS, Task
 
 ranged = [task for task in TASKS.values() if task.strengths]

@@ -18,11 +18,11 @@ from pipeline.errors import UserError
 from pipeline.metrics.catalog import PSNR, Yardstick, measure
 from pipeline.metrics.lpips import LpipsWeights, build_lpips
 from pipeline.metrics.psnr_ssim import psnr
+from pipeline.scoring.model_files import Weights, build
 from pipeline.scoring.observe import observe
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import RESTORED, Score
-from pipeline.scoring.restore import restore_image
-from pipeline.scoring.weights import Weights, build
+from pipeline.scoring.restore_array import restore_image
 from pipeline.tasks import Task
 
 Supplied = TypeVar("Supplied")

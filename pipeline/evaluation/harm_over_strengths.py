@@ -12,11 +12,11 @@ from rich.console import Console
 
 from pipeline.errors import UserError
 from pipeline.evaluation.command import Request, Where, open_registry, plan_request, shifted
-from pipeline.evaluation.figures import draw_harm
 from pipeline.evaluation.measure import run_plan
-from pipeline.evaluation.progress import show
+from pipeline.evaluation.plots import draw_harm
+from pipeline.evaluation.progress_bar import show
 from pipeline.registry.harm_tag import tag_harm
-from pipeline.scoring.evaluate import supply
+from pipeline.scoring.evaluator import supply
 from pipeline.scoring.harm import Harm, harm_point
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.strengths import strength_plans

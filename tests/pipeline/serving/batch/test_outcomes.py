@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.serving.batch.names import Name
+from pipeline.serving.batch.outcomes import RECORD_NAME, Outcome, Row, merge, read_record, write_rows
 from pipeline.serving.batch.parts import part_key, read_part, with_known, write_plan
-from pipeline.serving.batch.record import RECORD_NAME, Outcome, Row, merge, read_record, write_rows
 from pipeline.serving.batch.rows_file import ROW_GROUP
 from pipeline.storage import open_storage
 
