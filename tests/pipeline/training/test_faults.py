@@ -1,4 +1,8 @@
-"""A worker or the driver killed in a real run, on the real servers: the run ends as if nothing had happened."""
+"""A worker or the driver killed in a real run, on the real servers: the run ends as if nothing had happened.
+
+Slow by nature: each is a whole training under Ray. Its short form, of plain processes, is test_loop's
+``test_interrupted_run_equals_uninterrupted``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import random
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -14,10 +20,11 @@ import pyarrow.fs
 import pytest
 from mlflow import MlflowClient
 
+pytestmark = pytest.mark.slow
 TASK = "denoising_color"
 
 
-def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 300) -> Any:
     until = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < until, f"waited {timeout_s} s for {what}"
@@ -63,6 +70,22 @@ def runs_and_losses(stack: Any) -> list[tuple[str, dict[int, float]]]:
     ]
 
 
+@contextmanager
+def submitted(stack: Any, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A job that was sent with ``ray job submit …`` and is followed; it does not outlive a test that fails."""
+    name = uuid.uuid4().hex
+    following = subprocess.Popen(
+        [*command[:3], "--submission-id", name, *command[3:]],
+        cwd=stack.root, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield following
+    finally:
+        if following.poll() is None:
+            following.kill()
+            stack.run(["ray", "job", "stop", name])
+
+
 def checkpoints(stack: Any, run_name: str) -> dict[str, list[str]]:
     """Checkpoint folder → its entries, of one run."""
     filesystem = pyarrow.fs.S3FileSystem(
@@ -81,17 +104,11 @@ def checkpoints(stack: Any, run_name: str) -> dict[str, list[str]]:
 def test_a_killed_worker_changes_no_loss(stack: Any, trained: str) -> None:
     (whole_name, whole), *_ = runs_and_losses(stack)
     name = f"{whole_name}-1"
-    again = subprocess.Popen(
-        [*stack.short_training, "--retrain"],
-        cwd=stack.root, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
+    with submitted(stack, [*stack.short_training, "--retrain"]) as again:
         wait_for(lambda: checkpoints(stack, name) or again.poll() is not None, "the first checkpoint")
         victim = training_workers(stack)[0]
         victim.kill()
-        output, _ = again.communicate(timeout=240)
-    finally:
-        again.kill()
+        output, _ = again.communicate(timeout=600)
     assert again.returncode == 0, output
     losses = dict(runs_and_losses(stack))
     assert sorted(losses[name]) == [1, 10, 20, 30]
@@ -114,7 +131,6 @@ def logging_each_step(stack: Any, trained: str) -> list[str]:
     return command
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("victim", "number"),
     [("worker", signal.SIGTERM), ("driver", signal.SIGKILL), ("driver", signal.SIGTERM)],
@@ -126,18 +142,13 @@ def test_an_interruption_at_any_step_changes_no_loss(
     before = runs_and_losses(stack)
     whole = next(losses for _, losses in before if len(losses) == 60)
     at = random.Random(f"{victim} {number}").randrange(5, 40)
-    again = subprocess.Popen(
-        logging_each_step, cwd=stack.root, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
+    with submitted(stack, logging_each_step) as again:
         name, _ = wait_for(lambda: runs_and_losses(stack)[len(before) :], "the new run")[0]
         wait_for(lambda: max(dict(runs_and_losses(stack))[name], default=0) >= at, f"step {at}")
         process = driver(stack) if victim == "driver" else training_workers(stack)[0]
         assert process is not None
         process.send_signal(number)
-        output, _ = again.communicate(timeout=240)
-    finally:
-        again.kill()
+        output, _ = again.communicate(timeout=600)
     if victim == "worker":
         assert again.returncode == 0, output
     else:
