@@ -26,7 +26,7 @@ def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: Mode
 
     Raises ValueError when a state dict comes without a configuration, or a model with a different one.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as encode
 
     if isinstance(model, SemanIR):
         if config is not None and config != model.config:
@@ -38,8 +38,9 @@ def save(model: SemanIR | Mapping[str, Tensor], folder: str | Path, config: Mode
         state = dict(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # safetensors refuses tensors that share memory or have gaps.
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, folder / WEIGHTS_FILE)
+    # safetensors refuses tensors that share memory or have gaps. Its own files only their owner may read.
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    (folder / WEIGHTS_FILE).write_bytes(encode(tensors))
     (folder / CONFIG_FILE).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
     return folder
 

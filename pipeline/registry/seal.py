@@ -50,7 +50,7 @@ def seal(source: Path, task: Task, card: Card, destination: Path, *, carry_code:
 
     Raises ValueError when the model does not belong to the task.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     destination.mkdir(parents=True)
     for name in (sealed.WEIGHTS_FILE, sealed.CONFIG_FILE):
@@ -91,7 +91,7 @@ def seal(source: Path, task: Task, card: Card, destination: Path, *, carry_code:
         shutil.copyfile(inspect.getfile(helper), destination / sealed.CODE_FOLDER / Path(inspect.getfile(helper)).name)
     (destination / sealed.TASK_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (destination / sealed.CARD_FILE).write_text(card.to_markdown(config.k), encoding="utf-8")
-    save_file(_probe(model, lq), destination / sealed.PROBE_FILE)
+    (destination / sealed.PROBE_FILE).write_bytes(save(_probe(model, lq)))
     return sealed.write_digests(destination)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.shipped.provenance import HarmPoint, Provenance
+from pipeline.wording import counted
 
 # The aims of a model that harms no picture; a card says itself where one is missed.
 LEAST_MEAN_CHANGE_DB, LEAST_CHANGE_DB, CLEAN_DB = -0.05, -0.3, 45.0
@@ -46,7 +47,7 @@ class ShippedCard:
             *(f"- {line}" for line in missed(p.harm)),
             "## Training",
             f"{p.steps} steps ({share}) of {p.batch} patches of {p.patch} x {p.patch} pixels: {p.hours:.2g} hours of "
-            f"{p.machine}; resumed {p.resumed} times."
+            f"{p.machine}; resumed {counted(p.resumed, 'time')}."
             + (f" It started from {p.started_from}." if p.started_from else " It started from random weights."),
             "",
             f"    {p.command}",

@@ -32,12 +32,12 @@ _SEAL = "content_sha256"
 
 def to_spandrel(model: SemanIR, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write ``model`` as one file. metadata: names and texts, kept in the header of the file beside a seal."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     text = json.dumps(model.config.to_dict(), sort_keys=True).encode()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     state[CONFIG_TENSOR] = torch.tensor(list(text), dtype=torch.uint8)
-    save_file(state, path, {**(metadata or {}), _SEAL: _digest(state)})
+    Path(path).write_bytes(save(state, {**(metadata or {}), _SEAL: _digest(state)}))
 
 
 def read_spandrel(path: str | Path) -> tuple[SemanIR, dict[str, str]]:

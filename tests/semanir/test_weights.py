@@ -26,6 +26,12 @@ def test_round_trip(tmp_path: Path) -> None:
         assert torch.equal(loaded(x), model(x))
 
 
+def test_whoever_the_umask_lets_may_read_what_is_saved(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    saved = semanir.save(semanir.create_model("ushape_tiny"), tmp_path / "model")
+    assert {path.stat().st_mode for path in saved.iterdir()} == {(tmp_path / "any").stat().st_mode}
+
+
 def test_state_dict_needs_its_config(tmp_path: Path) -> None:
     model = semanir.create_model("ushape_tiny")
     with pytest.raises(ValueError, match="needs its ModelConfig"):

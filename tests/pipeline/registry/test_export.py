@@ -66,6 +66,7 @@ def test_every_format_passes_its_own_check(form: str, folder: Path, tmp_path: Pa
     assert done.size == (tmp_path / "model.onnx").stat().st_size
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     assert "weights_sha256" in check_file(done.path)
+    assert done.path.stat().st_mode & 0o777 == (folder / "config.json").stat().st_mode & 0o777  # others may read it
 
 
 def test_float16_halves_the_weights(folder: Path, tmp_path: Path) -> None:

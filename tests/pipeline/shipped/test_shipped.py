@@ -39,6 +39,7 @@ def test_a_model_is_found_whole_and_restores(shipped: Path) -> None:
         *(sealed.WEIGHTS_FILE, sealed.CONFIG_FILE, sealed.TASK_FILE, sealed.CARD_FILE, sealed.PROBE_FILE),
         *(sealed.DIGESTS_FILE, "provenance.json"),
     }
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     assert Restorer(folder).observed_channels == 1  # a task record, so a mosaic is taken as one
     assert read_provenance(folder) == PROVENANCE
 
