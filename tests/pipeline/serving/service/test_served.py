@@ -80,7 +80,7 @@ def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
         found = psutil.Process(process.pid)
         for one in found.net_connections("inet"):
             if one.status == psutil.CONN_LISTEN:
-                if ipaddress.ip_address(one.laddr.ip).is_loopback:
+                if ipaddress.ip_address(one.laddr.ip.removeprefix("::ffff:")).is_loopback:  # IPv4 in IPv6's clothes
                     here.add(one.laddr.port)
                 else:
                     elsewhere[one.laddr.port] = " ".join(found.cmdline())
