@@ -159,8 +159,10 @@ export class Viewer {
       context.strokeStyle = "#000";
       context.strokeRect(edge - ratio - 0.5, -1, 2 * ratio + 1, height + 2);
     }
+    context.save(); // its line widths are not the divider's
     this.overlay?.(context, (pixel) => ({
       x: left + pixel.x * this.scale * this.zoom, y: top + pixel.y * this.scale * this.zoom,
     }), this.scale * this.zoom);
+    context.restore();
   }
 }
