@@ -46,6 +46,7 @@ DOORS = {
         "pipeline/tuning/",
     ),
     "mlflow": ("pipeline/registry/",),
+    "model_signing": ("pipeline/registry/signature.py",),
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/deepspeed_internals.py"),
 }
 # NumPy is optional there: it makes the dictionary's build on a CPU faster, and torch alone builds the same one.

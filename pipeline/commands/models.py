@@ -1,8 +1,10 @@
-"""List, read, fetch, publish, export and roll back registered models.
+"""List, read, sign, fetch, publish, export and roll back registered models.
 
     semanir models list
     semanir models card models:/semanir-denoising-color@champion
     semanir models pull models:/semanir-denoising-color/3
+    semanir models sign models:/semanir-denoising-color/3 --key team.pem
+    semanir models pull models:/semanir-denoising-color/3 --verify team.pub
     semanir models publish
     semanir models export models:/semanir-denoising-color@champion --output denoising.onnx
     semanir models rollback semanir-denoising-color 2
@@ -35,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull = actions.add_parser("pull", help="fetch a model, check its digests, print its folder")
     pull.add_argument("model", help=MODEL)
     pull.add_argument("--cache", type=Path, help="where fetched models are kept (default: ~/.cache/semanir-on-ray)")
+    pull.add_argument("--verify", type=Path, metavar="PUBLIC_KEY", help="refuse it unless this key's holder signed it")
     pull.set_defaults(act=_pull)
+
+    sign = actions.add_parser("sign", help="sign the digests of a model with a key of your own")
+    sign.add_argument("model", help=MODEL)
+    sign.add_argument("--key", type=Path, required=True, help="private key: a PEM file that only you can read")
+    sign.set_defaults(act=_sign)
 
     publish = actions.add_parser("publish", help="register the models that come with the package, as @shipped")
     publish.add_argument("task", nargs="*", help="of which tasks (default: all that come with the package)")
@@ -94,7 +102,14 @@ def _card(options: argparse.Namespace) -> None:
 def _pull(options: argparse.Namespace) -> None:
     from pipeline.registry import pull
 
-    print(pull(options.model, options.cache))
+    print(pull(options.model, options.cache, verify=options.verify))
+
+
+def _sign(options: argparse.Namespace) -> None:
+    from pipeline.registry.sign import sign
+
+    done = sign(options.model, options.key)
+    print(f"{done.model}: signed by {done.key}")
 
 
 def _publish(options: argparse.Namespace) -> None:

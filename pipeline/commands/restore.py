@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("words", nargs="+", metavar="INPUT", help="image files, folders, or patterns in quotes; a model may come first")
     add("--model", help="models:/name@alias, models:/name/version, runs:/run_id, shipped:task, or a folder")
     add("--task", help="the model that comes with the package for this task (default: photo or unified_color)")
+    add("--verify", type=Path, metavar="PUBLIC_KEY", help="refuse the model unless this key's holder signed it")
     add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
     add(
         "--strength",
@@ -78,7 +79,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     jobs = find_jobs(choice.inputs, output, print)
     check_writable(output)
     try:
-        folder = pull(choice.model)
+        folder = pull(choice.model, verify=options.verify)
         restorer = Restorer(
             folder,
             k=options.k,
@@ -114,6 +115,10 @@ def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
         raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(choice.inputs)}")
     if options.strength != 1 or options.as_mosaic:
         raise UserError("--strength and --as-mosaic are not for --on-ray; restore on this machine, or leave them out")
+    if options.verify:
+        raise UserError(
+            "--verify is not for --on-ray: its workers fetch the model by themselves; restore on this machine"
+        )
     request = Request(
         source=absolute(choice.inputs[0]),
         output=absolute(check_output(options.output)),

@@ -16,6 +16,7 @@ from pipeline.registry import sealed
 from pipeline.registry.client import connect
 from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG
 from pipeline.registry.promotion import all_versions
+from pipeline.registry.signature import SIGNATURE_FILE, verify_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,22 +27,23 @@ _LOGGED = re.compile(r"models:/+(?P<model>m-[^/]+)")
 _RUN = re.compile(r"runs:/+(?P<run>[^/]+)(?:/.*)?")
 
 
-def pull(uri: str | Path, cache: str | Path | None = None) -> Path:
-    """The local folder of a model, its digests verified.
+def pull(uri: str | Path, cache: str | Path | None = None, *, verify: Path | None = None) -> Path:
+    """The local folder of a model, its digests verified, and with a public key ``verify`` its signature.
 
     uri: ``models:/name@alias``, ``models:/name/3``, ``runs:/<run id>``, ``shipped:<task>``, or a local folder (one
     written by ``semanir.save`` has no digests to verify). cache: where fetched models are kept, one folder per model,
     so that a second call downloads nothing; default ``$XDG_CACHE_HOME/semanir-on-ray/models``.
 
-    Raises UserError when the server, model, alias, version or folder is not there, naming what is;
-    AlteredModelError when a file differs from what was registered.
+    Raises UserError when the server, model, alias, version or folder is not there, naming what is, and when the
+    signature is missing or another key's; AlteredModelError when a file differs from what was registered or signed.
     """
     text = str(uri)
-    if shipped.is_shipped(text):
-        return shipped.locate(text)
-    if not text.startswith(("models:", "runs:")):
-        return _local(text)
-    return pull_located(locate(text), cache)
+    if text.startswith(("models:", "runs:")):
+        return pull_located(locate(text), cache, verify=verify)
+    folder = shipped.locate(text) if shipped.is_shipped(text) else _local(text)
+    if verify is not None:
+        verify_folder(folder, verify, text)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,22 @@ def locate(uri: str) -> Located:
     raise UserError(f"model URI {uri!r}: expected models:/name@alias, models:/name/version, runs:/run_id or a folder")
 
 
-def pull_located(located: Located, cache: str | Path | None = None) -> Path:
+def pull_located(located: Located, cache: str | Path | None = None, *, verify: Path | None = None) -> Path:
     """The folder of a model that ``locate`` found; what this machine has already is not asked of the server again.
+
+    A signature is: it may have been given after the model was fetched.
 
     Raises as ``pull``.
     """
-    return _fetch(located.model_id, located.weights, Path(cache) if cache else default_cache())
+    folder = _fetch(located.model_id, located.weights, Path(cache) if cache else default_cache())
+    if verify is not None:
+        _fetch_signature(located.model_id, folder)
+        try:
+            verify_folder(folder, verify, located.uri)
+        except sealed.AlteredModelError:
+            shutil.rmtree(folder)  # as below
+            raise
+    return folder
 
 
 def default_cache() -> Path:
@@ -138,16 +150,10 @@ def _logged_model(client: MlflowClient, run_id: str) -> str:
 def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
     target = cache / model_id
     if not target.exists():
-        client = connect()
-        import mlflow
-
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as scratch:
-            place = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{client.get_logged_model(model_id).artifact_location}/artifacts/{ARTIFACT}",
-                dst_path=scratch,
-            )
-            sealed.verify_digests(Path(place))
+            place = _download(model_id, ARTIFACT, scratch)
+            sealed.verify_digests(place)
             try:
                 os.rename(place, target)
             except OSError:  # another process fetched the same model meanwhile
@@ -161,3 +167,23 @@ def _fetch(model_id: str, weights: str | None, cache: Path) -> Path:
     if weights is not None and digests[sealed.WEIGHTS_FILE] != weights:
         raise sealed.AlteredModelError(f"{target} holds other weights than the registry's tag {WEIGHTS_TAG} names")
     return target
+
+
+def _fetch_signature(model_id: str, folder: Path) -> None:
+    """Put the signature that the server has now into ``folder``; without one there, take away what was."""
+    place = f"{ARTIFACT}/{SIGNATURE_FILE}"
+    listed = connect().list_logged_model_artifacts(model_id, f"artifacts/{ARTIFACT}")
+    if f"artifacts/{place}" not in {file.path for file in listed}:
+        (folder / SIGNATURE_FILE).unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as scratch:
+        os.replace(_download(model_id, place, scratch), folder / SIGNATURE_FILE)
+
+
+def _download(model_id: str, place: str, destination: str) -> Path:
+    """A file or folder of a logged model's artifacts."""
+    client = connect()
+    import mlflow
+
+    location = client.get_logged_model(model_id).artifact_location
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/artifacts/{place}", dst_path=destination))

@@ -5,6 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 import semanir
 from pipeline.registry import ModelCard
@@ -80,5 +88,25 @@ def make_card() -> Callable[..., ModelCard]:
             limits=("Only Gaussian noise.",),
             extra_metrics={"held_out_ssim": 0.5},
         )
+
+    return make
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Makes a pair of PEM files; returns private and public."""
+
+    def make(
+        name: str = "team",
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | None = None,
+        password: bytes = b"",
+    ) -> tuple[Path, Path]:
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
+        private.touch(0o600)
+        encryption = BestAvailableEncryption(password) if password else NoEncryption()
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        return private, public
 
     return make
