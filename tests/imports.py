@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ BY_NAME: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 # Functions that run code no matter what it is called.
 BY_CODE = {"run_path", "spec_from_file_location", "module_from_spec", "exec_module", "load_module"}
+SPELLED = re.compile(r"\w+(\.\w+)+(:[\w.]+)?")  # a module, or what it holds, as an entry point has it
 BUILTINS = {"exec", "eval", "__import__"}  # bare names; torch.nn.Module.eval is another thing
 DYNAMIC = {*BY_NAME, *BY_CODE, *BUILTINS}
 
@@ -62,20 +64,33 @@ class Reader:
             if isinstance(node, ast.Attribute) and (root := root_of(node)) in bound:
                 yield from self.on_the_way(bound[root] + ast.unparse(node)[len(root) :])
 
+    def named(self, source: str) -> Iterator[str]:
+        """Modules of the tree whose names are texts of the file: who looks a module up by its name comes there too."""
+        for node in ast.walk(parsed(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and SPELLED.fullmatch(node.value):
+                yield from [*self.on_the_way(node.value.replace(":", "."))][-1:]
+
     def hidden(self, source: str) -> list[str]:
         """The places where code is imported whose name is not spelled out: ``line: source``."""
         tree = parsed(source)
         bound = self.bound(tree)
         called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        walked = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         found = []
         for node in ast.walk(tree):
             unread = isinstance(node, ast.Call) and self.readable(node, bound) is False
             # Handed on instead of called: who calls it with what cannot be read.
             handed = isinstance(node, ast.Name | ast.Attribute) and id(node) not in called and is_dynamic(node, bound)
             named = isinstance(node, ast.Constant) and node.value in DYNAMIC
-            if unread or handed or named:
+            # A package that is handed on holds all its modules, and what is asked of it then cannot be read.
+            package = isinstance(node, ast.Name) and id(node) not in walked and self.is_package(bound.get(node.id, ""))
+            if unread or handed or named or package:
                 found.append((node.lineno, f"{node.lineno}: {ast.unparse(node)}"))  # type: ignore[attr-defined]
         return [place for _, place in sorted(found)]
+
+    def is_package(self, name: str) -> bool:
+        """Whether modules of the tree lie in what is called so."""
+        return any(other.startswith(f"{name}.") for other in self.names)
 
     def bound(self, tree: ast.AST) -> dict[str, str]:
         """What the file's names that were imported stand for."""

@@ -78,8 +78,9 @@ def imports(file: str, source: str, top_level_only: bool = False) -> Iterator[st
 
 
 def touches(file: str, source: str) -> list[str]:
-    """The modules that a file imports, and those that it walks to from what it imports."""
-    return sorted({*imports(file, source), *Reader(file, NAMES, set(DOORS)).reaches(source)})
+    """The modules that a file imports, those that it walks to from what it imports, and those that it names."""
+    reader = Reader(file, NAMES, set(DOORS))
+    return sorted({*imports(file, source), *reader.reaches(source), *reader.named(source)})
 
 
 def test_there_is_something_to_check() -> None:

@@ -26,8 +26,8 @@ PULL = ["pipeline.registry.pull"]
         ("from pipeline import registry\nregistry.pull.pull()", ["pipeline.registry", *PULL]),
         ("import_module('pipeline.registry.pull')", PULL),
         ("importlib.import_module(name='pipeline.registry.pull')", PULL),
-        ("import_module('.pull', 'pipeline.registry')", PULL),
-        ("import_module(package='pipeline.registry', name='.pull')", PULL),
+        ("import_module('.pull', 'pipeline.registry')", ["pipeline.registry", *PULL]),
+        ("import_module(package='pipeline.registry', name='.pull')", ["pipeline.registry", *PULL]),
         ("import_module('..registry.pull', __package__)", PULL),
         ("from importlib import import_module as im\nim('pipeline.registry.pull')", ["importlib", *PULL]),
         ("import importlib as il\nil.import_module('pipeline.registry.pull')", ["importlib", *PULL]),
@@ -39,6 +39,14 @@ PULL = ["pipeline.registry.pull"]
         ("pkgutil.resolve_name('pipeline.registry.pull:pull')", PULL),
         ("pkgutil.resolve_name('pipeline.registry.pull.pull')", PULL),
         ("runpy.run_module('pipeline.registry.pull')", PULL),
+        ("sys.modules['pipeline.registry.pull'].pull()", PULL),
+        ("importlib.reload(sys.modules['pipeline.registry.pull'])", PULL),
+        ("pydoc.locate('pipeline.registry.pull.pull')", PULL),
+        ("EntryPoint('pull', 'pipeline.registry.pull:pull', 'a').load()", PULL),
+        ("kind: ImportString = 'pipeline.registry.pull:pull'", PULL),
+        ("subprocess.run(['python', '-m', 'pipeline.registry.pull'])", PULL),
+        ("def late(it: 'pipeline.registry.pull.Located'): ...", PULL),
+        ("'It says pipeline.registry.pull of itself.'", []),
         ("runpy.run_module(mod_name='pipeline.registry.pull')", PULL),
         ("from pipeline.training.outage import ray", ["pipeline.training.outage", "ray"]),
         ("from pipeline.training.outage import ray as r", ["pipeline.training.outage", "ray"]),
@@ -50,7 +58,7 @@ PULL = ["pipeline.registry.pull"]
 )  # fmt: skip
 def test_a_form_of_import_is_read(source: str, found: list[str]) -> None:
     reader = Reader("pipeline/data/order.py", NAMES, {"ray"})
-    assert {*reader.imports(source), *reader.reaches(source)} == set(found)
+    assert {*reader.imports(source), *reader.reaches(source), *reader.named(source)} == set(found)
     assert reader.hidden(source) == []
 
 
@@ -77,6 +85,11 @@ def test_a_form_of_import_is_read(source: str, found: list[str]) -> None:
         "load = importlib.import_module",
         "list(map(__import__, rooms))",
         "getattr(importlib, 'import_module')('ray')",
+        "import pipeline\np = pipeline\np.registry.pull.pull()",
+        "import pipeline\ngetattr(pipeline, 'registry')",
+        "import pipeline.data.order\nvars(pipeline)['registry']",
+        "import pipeline\noperator.attrgetter('registry.pull')(pipeline)",
+        "from pipeline import registry as r\nrooms = [r]",
     ],
 )
 def test_an_import_that_cannot_be_read_is_told(source: str) -> None:

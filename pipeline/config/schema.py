@@ -16,7 +16,7 @@ MAX_PROFILED_STEPS = 10
 # Far beyond what anyone trains, near enough that a slip of the keyboard is caught before it takes time or memory.
 Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Samples = Annotated[int, Field(ge=1, le=65_536)]
-Pixels = Annotated[int, Field(ge=8, le=4_096)]
+PatchSide = Annotated[int, Field(ge=8, le=4_096)]
 Count = Annotated[int, Field(ge=1, le=4_096)]
 Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 Rate = Annotated[float, Field(gt=0, le=10)]
@@ -55,7 +55,7 @@ class DataSettings(Settings):
     )
     val: str
     test: str | None = None
-    patch_size: Pixels = Field(default=128, description="side of a ground-truth patch, pixels")
+    patch_size: PatchSide = Field(default=128, description="side of a ground-truth patch, pixels")
     streams: Count = Field(default=64, description="canonical streams: at least the largest world")
     block_size: Samples = Field(default=64, description="samples shuffled together within a stream")
     crops_per_image: Count = 1
@@ -93,7 +93,7 @@ class PhaseSettings(Settings):
     """
 
     steps: Steps
-    patch_size: Pixels | None = None
+    patch_size: PatchSide | None = None
     global_batch_size: Samples | None = None
     micro_batch_size: Samples | None = None
     learning_rate: Rate | None = None

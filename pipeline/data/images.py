@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.data.png import decode_plain_png, plain_png_shape
+from pipeline.data.png_rows import decode_plain_png, plain_png_shape
 from pipeline.images.levels import Levels, UnusableImageError, check_pixels
 from pipeline.images.read import decode
 

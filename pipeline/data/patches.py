@@ -14,10 +14,10 @@ from torch import Tensor
 
 from pipeline.data.images import to_float
 from pipeline.data.manifest import Manifest
-from pipeline.data.spans import Pixels
 from pipeline.data.stream import DecodedSample
 from pipeline.degradations.image import Image
 from pipeline.errors import UserError
+from pipeline.images.levels import Levels
 
 if TYPE_CHECKING:
     from pipeline.tasks.base import Task
@@ -34,7 +34,7 @@ def augment(image: NDArray[Any], turn: int) -> NDArray[Any]:
     return turned[:, ::-1] if turn >= 4 else turned
 
 
-def turned(pixels: Pixels, turn: int) -> Pixels:
+def turned(pixels: Levels, turn: int) -> Levels:
     """A contiguous copy of ``augment`` of integer pixels (H, W, C), which are moved whole instead of by channel."""
     whole = np.ascontiguousarray(pixels).view(np.dtype((np.void, pixels.shape[2] * pixels.itemsize)))[:, :, 0]
     moved = np.ascontiguousarray(augment(whole, turn))
@@ -59,7 +59,7 @@ class PatchSampler:
         top, left = _corner(height, width, side, rng)
         turn = int(rng.integers(8))
 
-        def cut(pixels: Pixels) -> Image:
+        def cut(pixels: Levels) -> Image:
             square = turned(pixels[top : top + side, left : left + side], turn)
             return np.ascontiguousarray(self.task.to_gt_channels(to_float(square)))
 

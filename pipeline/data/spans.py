@@ -8,16 +8,12 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.data.faults import DamagedSample, Fault, FaultKind
 from pipeline.data.images import MAX_PIXELS, decode_image
 from pipeline.data.manifest import Row
 from pipeline.data.members import plain_members
-from pipeline.images.levels import UnusableImageError
+from pipeline.images.levels import Levels, UnusableImageError
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 MEMBERS = ("clean", "degraded")
 # Only encoded images: in particular nothing that WebDataset would unpickle (.pyd, .pkl, .pth).
 MEMBER_SUFFIXES = ("png", "webp", "jpg", "jpeg", "bmp", "tif", "tiff", "ppm", "pgm")
@@ -32,8 +28,8 @@ class ImagePair:
 
     key: str
     height: int
-    clean: Pixels
-    degraded: Pixels | None
+    clean: Levels
+    degraded: Levels | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ class SpanReader:
             DamagedSample: members missing, doubled, of a refused kind, undecodable, or of another size
                 than the row's.
         """
-        images: dict[str, Pixels] = {}
+        images: dict[str, Levels] = {}
         try:
             for path, content in self._members(span, row):
                 name = self._member_name(path, row)

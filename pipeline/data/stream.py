@@ -20,7 +20,7 @@ from pipeline.data.order import sample_generator
 from pipeline.data.prefetch import BlockPrefetcher
 from pipeline.data.reader import DatasetReader
 from pipeline.data.shard_cache import CacheSettings
-from pipeline.data.spans import Pixels
+from pipeline.images.levels import Levels
 from pipeline.storage.retry import RETRIES
 
 
@@ -37,8 +37,8 @@ class DecodedSample:
     position: int
     crop: int
     phase: int
-    clean: Pixels
-    degraded: Pixels | None
+    clean: Levels
+    degraded: Levels | None
     height: int | None = None
 
     @property

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.data.whole import read_image
 from pipeline.errors import UserError
 from pipeline.evaluation.key_maps import key_maps
 from pipeline.evaluation.measure import file_name
 from pipeline.evaluation.plots import draw_curve, draw_key_maps
 from pipeline.evaluation.summary import curve, table
+from pipeline.scoring.evaluator import observe_planned
 from pipeline.scoring.model_files import Weights, build
-from pipeline.scoring.observe import observe
 from pipeline.scoring.parquet import encode_scores
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.record import Mean, Score
@@ -39,14 +38,12 @@ def write_results(plan: Plan, scores: Sequence[Score], found: Sequence[Mean], mo
 def key_maps_picture(plan: Plan, weights: Weights, index: int, pixel: tuple[int, int]) -> tuple[str, bytes]:
     """File name and PNG of the key maps of ``pixel`` (row, column of the network's input) of one image.
 
-    Raises UserError for an image or pixel that does not exist.
+    Raises UserError for an image or pixel that does not exist, or an image that is damaged.
     """
     if not 0 <= index < plan.num_images:
         raise UserError(f"image {index} of --key-maps does not exist: the set has 0 to {plan.num_images - 1}")
     task = plan.resolved_task
-    key, clean, degraded = read_image(plan.images, index)
-    clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
-    lq, _ = observe(task, plan.resolved_setting, clean, degraded, index=index, key=key)
+    key, lq, _ = observe_planned(plan, index)
     maps = key_maps(build(weights, "cpu"), task.to_input(lq), pixel, plan.ks)
     title = f"Keys per stage and k: {task.title}, {key} of {plan.dataset}, row {pixel[0]}, column {pixel[1]}"
     return f"keys_{file_name(index, key)}_{pixel[0]}_{pixel[1]}.png", draw_key_maps(maps, title)

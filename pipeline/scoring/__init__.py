@@ -1,19 +1,20 @@
 """From pixels to figures: the one way in which images are observed, restored, measured and recorded.
 
 An evaluation walks through the house like this, with pipeline.evaluation.command as its guide: once through each room
-on the way in, and out through the two doors that were opened first.
+on the way in, and out through the two doors that were opened first. What a step looks up on floors below while it has
+the word is no station of the walk: a task's settings in pipeline.tasks, which figures apply in pipeline.metrics, how
+many images a set has in pipeline.data.
 
 1. pipeline.commands.evaluate states a request.
 2. pipeline.storage: the output can be written, which would be in vain to learn later.
-3. pipeline.registry: MLflow answers, and gives the model (scoring.model_files holds it for the
-   workers).
+3. pipeline.registry: MLflow answers, and gives the model (scoring.model_files holds it for the workers).
 4. pipeline.config: what the person overrode becomes the task's setting.
 5. scoring.plan: what is measured, by whose rules (scoring.protocol). It is written into the output, so that another
-   evaluation's results are never mixed with this one's. LPIPS has its weights by then, where it is asked for, and what
-   ``--key-maps`` asks for is drawn of one image.
-6. scoring.evaluator gives each image to a worker (pipeline.cluster). There pipeline.data reads it, its task degrades it
-   (scoring.observe), semanir restores it (scoring.restore_array), pipeline.metrics measures it, and the drawing that
-   the job carries makes its picture (pipeline.evaluation.pictures).
+   evaluation's results are never mixed with this one's. LPIPS has its weights by then, where it is asked for; what
+   ``--key-maps`` asks for is drawn of one image now, by the first half of step 6.
+6. scoring.evaluator gives each image to a worker (pipeline.cluster). There it is read by pipeline.data and degraded by
+   its task in pipeline.tasks (scoring.observe), restored by semanir (scoring.restore_array), measured by
+   pipeline.metrics, and the drawing that the job carries makes its picture (pipeline.evaluation.pictures).
 7. Out again: picture and scores (scoring.record, scoring.parquet) are stored image by image, pipeline.evaluation draws
    the table, and the registry logs all.
 

@@ -68,16 +68,26 @@ class ImageResult:
 Mapper = Callable[[Sequence[ImageJob]], Iterator[tuple[int, ImageResult]]]
 
 
+def observe_planned(plan: Plan, index: int, deadline_s: float | None = None) -> tuple[str, Image, Image]:
+    """(key, lq, gt) of the ``index``-th image of a plan's set, read, and cropped as its rules say.
+
+    deadline_s: how long an outage of S3 is waited out; None: the storage's default. Raises UserError, naming the
+    image, when it is damaged or its pair does not belong together.
+    """
+    try:
+        key, clean, degraded = read_image(plan.images, index, deadline_s)
+    except DamagedSample as damage:
+        raise UserError(str(damage)) from None
+    clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
+    lq, gt = observe(plan.resolved_task, plan.resolved_setting, clean, degraded, index=index, key=key)
+    return key, lq, gt
+
+
 def evaluate_image(job: ImageJob) -> ImageResult:
     """Run one job. Raises UserError naming the image when it is damaged or cannot be measured."""
     plan, index = job.plan, job.index
     task, setting = plan.resolved_task, plan.resolved_setting
-    try:
-        key, clean, degraded = read_image(plan.images, index, job.deadline_s)
-    except DamagedSample as damage:
-        raise UserError(str(damage)) from None
-    clean, degraded = plan.rules.crop(clean), None if degraded is None else plan.rules.crop(degraded)
-    lq, gt = observe(task, setting, clean, degraded, index=index, key=key)
+    key, lq, gt = observe_planned(plan, index, job.deadline_s)
     results: list[tuple[str, int | None, Image]] = [
         (name, None, task.baselines[name](lq, setting)) for name in plan.baselines
     ]

@@ -13,8 +13,9 @@ from pipeline.config import ScheduleSettings
 def learning_rate(step: int, steps: int, peak: float, schedule: ScheduleSettings) -> float:
     """Learning rate of optimizer step ``step`` (0-based) of ``steps``.
 
-    A linear warm-up from peak/warmup_steps, then ``cosine`` down to ``final_ratio * peak`` at the last step (Loshchilov
-    & Hutter, SGDR, eq. 5 without restarts), ``multistep`` times ``gamma`` at each milestone, or ``constant``.
+    A linear warm-up from peak/warmup_steps, then ``cosine`` down to ``final_ratio * peak``, which it has reached when
+    all ``steps`` are done, so that the last one is taken just above it (Loshchilov & Hutter, SGDR, eq. 5 without
+    restarts), ``multistep`` times ``gamma`` at each milestone, or ``constant``.
     """
     if step < schedule.warmup_steps:
         return peak * (step + 1) / schedule.warmup_steps

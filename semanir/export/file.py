@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OPSET = 17  # the first with LayerNormalization
 _IR_VERSION = 8  # of the same release, so that runtimes of 2022 read the file
-_SEAL = "content_sha256"
+SEAL = "content_sha256"
 # A file is one protobuf message, which cannot be longer.
 _LARGEST_BYTES = 2**31 - 1
 
@@ -79,7 +79,7 @@ def build(
     config = model.config
     own = {"semanir_config": json.dumps(config.to_dict(), sort_keys=True)}
     for name, text in metadata.items():
-        if not isinstance(name, str) or not isinstance(text, str) or name in (*own, _SEAL):
+        if not isinstance(name, str) or not isinstance(text, str) or name in (*own, SEAL):
             raise ValueError(f"metadata {name!r}: {text!r}: names and texts are strings, and {name!r} must be free")
     if fixed_k is not None:
         check_k(fixed_k, config.window_size)
@@ -107,7 +107,7 @@ def build(
         producer_name="semanir",
     )
     helper.set_model_props(proto, {**metadata, **own})
-    helper.set_model_props(proto, {**metadata, **own, _SEAL: _content_digest(proto)})
+    helper.set_model_props(proto, {**metadata, **own, SEAL: _content_digest(proto)})
     onnx.checker.check_model(proto, full_check=True)
     return proto
 
@@ -143,12 +143,12 @@ def read_onnx_metadata(path: str | Path) -> dict[str, str]:
     except Exception as error:  # protobuf's own classes differ between its implementations
         raise ValueError(f"{path} is no ONNX model ({type(error).__name__})") from None
     found = {entry.key: entry.value for entry in proto.metadata_props}
-    if _SEAL not in found:
-        raise ValueError(f"{path} was not written by semanir: it has no {_SEAL}")
-    seal = found.pop(_SEAL)
+    if SEAL not in found:
+        raise ValueError(f"{path} was not written by semanir: it has no {SEAL}")
+    seal = found.pop(SEAL)
     onnx.helper.set_model_props(proto, found)
     if _content_digest(proto) != seal:
-        raise ValueError(f"{path} was altered: its content does not match its {_SEAL}")
+        raise ValueError(f"{path} was altered: its content does not match its {SEAL}")
     return found
 
 

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from semanir.config import ModelConfig
+from semanir.export.file import SEAL
 from semanir.model import build_model
 from semanir.network import SemanIR
 from semanir.weights import MAX_CONFIG_BYTES, check_size
 
 CONFIG_TENSOR = "semanir_config"
-_SEAL = "content_sha256"
 
 
 def to_spandrel(model: SemanIR, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -37,7 +37,7 @@ def to_spandrel(model: SemanIR, path: str | Path, metadata: Mapping[str, str] | 
     text = json.dumps(model.config.to_dict(), sort_keys=True).encode()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     state[CONFIG_TENSOR] = torch.tensor(list(text), dtype=torch.uint8)
-    Path(path).write_bytes(save(state, {**(metadata or {}), _SEAL: _digest(state)}))
+    Path(path).write_bytes(save(state, {**(metadata or {}), SEAL: _digest(state)}))
 
 
 def read_spandrel(path: str | Path) -> tuple[SemanIR, dict[str, str]]:
@@ -53,8 +53,8 @@ def read_spandrel(path: str | Path) -> tuple[SemanIR, dict[str, str]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no __iter__)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {' '.join(str(error).split())[:200]}") from None
-    if texts.pop(_SEAL, None) != _digest(state):
-        raise ValueError(f"{path} was altered, or was not written by semanir: its tensors do not match its {_SEAL}")
+    if texts.pop(SEAL, None) != _digest(state):
+        raise ValueError(f"{path} was altered, or was not written by semanir: its tensors do not match its {SEAL}")
     return from_state(state), texts
 
 

@@ -11,9 +11,10 @@ from semanir.ops.attention.call import AttentionCall
 
 LARGEST_HEAD_DIM = 128
 
-# Read once: the answers cannot change, and a compiled graph must not ask.
+# Read once: the answers cannot change, and a compiled graph must not ask. INTERPRETING is read as Triton itself does,
+# when it is imported: the kernels then run on CPU tensors, as a test.
 _HAS_TRITON = find_spec("triton") is not None
-_INTERPRETING = os.environ.get("TRITON_INTERPRET", "0") == "1"
+INTERPRETING = os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
 def why_not_triton(call: AttentionCall) -> str | None:
@@ -27,7 +28,7 @@ def why_not_triton(call: AttentionCall) -> str | None:
     if call.device.type == "cuda":
         capability = torch.cuda.get_device_capability(call.device)
         return None if capability >= (8, 0) else f"it needs a GPU of compute capability 8.0, this one has {capability}"
-    if call.device.type == "cpu" and _INTERPRETING:
+    if call.device.type == "cpu" and INTERPRETING:
         return None
     return (
         f"it needs a CUDA device, got {call.device.type} (TRITON_INTERPRET=1 runs it on a CPU, for tests, very slowly)"

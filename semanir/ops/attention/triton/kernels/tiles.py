@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import triton
 import triton.language as tl
 
-# Read when Triton is imported, like Triton itself does: the kernels then run on CPU tensors, as a test.
-INTERPRETING = os.environ.get("TRITON_INTERPRET", "0") == "1"
+from semanir.ops.attention.triton.available import INTERPRETING
+
 UPCAST_DOTS = tl.constexpr(INTERPRETING)
 LOG2E = tl.constexpr(1.4426950408889634)
 SMALLEST_NORM = tl.constexpr(1e-12)  # as in torch.nn.functional.normalize

@@ -122,6 +122,8 @@ def write(folder: Path, layout) -> None:
 
 
 def test_every_dataset_has_a_layout_here():
+    missing = sorted(set(DATASETS) - set(LAYOUTS))
+    assert not missing, f"add to LAYOUTS a small folder of the published layout of {', '.join(missing)}"
     assert set(LAYOUTS) == set(DATASETS)
 
 

@@ -12,7 +12,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from pipeline.images.png import SIGNATURE
+
 CHANNELS = {0: 1, 2: 3}  # PNG's color types: gray, RGB
 _HEADER = struct.Struct(">II5B")  # width, height, depth, color type, compression, filter, interlace
 _HEADER_AT, _HEADER_END = 16, 33  # behind signature, length and "IHDR"; its CRC included

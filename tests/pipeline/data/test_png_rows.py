@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from pipeline.data.images import decode_image, encode_image
-from pipeline.data.png import decode_plain_png, plain_png_shape
+from pipeline.data.png_rows import decode_plain_png, plain_png_shape
 from pipeline.images.levels import UnusableImageError
 
 
