@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing the packages of constraints.txt; the log is $(VENV)/install.log"
 	@{ $(BIN)/pip install --disable-pip-version-check --quiet '$(PIP)' && \
-	  $(BIN)/pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[train,serve,export,local,sign,dev]'; \
+	  $(BIN)/pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[train,serve,video,export,local,sign,dev]'; \
 	  } > $(VENV)/install.log 2>&1 || \
 	  { tail -n 20 $(VENV)/install.log; echo "error: the install failed; the whole log: $(VENV)/install.log" >&2; exit 1; }
 	@$(BIN)/python -m compileall -q -j 0 -x '/(tests?|testing)/' $(VENV)/lib >> $(VENV)/install.log 2>&1 || true

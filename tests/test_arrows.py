@@ -45,6 +45,7 @@ DOORS = {
         "pipeline/training/upload.py",
         "pipeline/tuning/",
     ),
+    "av": ("pipeline/video/",),
     "mlflow": ("pipeline/registry/",),
     "model_signing": ("pipeline/registry/signature.py",),
     "deepspeed": ("pipeline/training/engine.py", "pipeline/training/deepspeed_internals.py"),
@@ -151,7 +152,7 @@ FLOORS = (
     ("scoring",),
     ("registry", "training"),
     ("evaluation", "restoring"),
-    ("runs", "serving"),
+    ("runs", "serving", "video"),
     ("benchmarks", "tuning"),
     ("commands",),
 )

@@ -29,6 +29,7 @@ EXIT_STATUS = """Exit status:
 TRAIN_ONLY = {"boto3", "botocore", "deepspeed", "h5py", "matplotlib", "mlflow", "optuna", "psutil", "pyarrow", "ray"}
 TRAIN_ONLY |= {"pywt", "skimage", "sklearn", "webdataset"}
 SERVE_ONLY = {"fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"}  # and '.[serve]'
+VIDEO_ONLY = {"av"}  # and '.[video]'
 
 
 class Command(Protocol):
@@ -76,8 +77,9 @@ def run_parser(parser: Parser, arguments: Sequence[str] | None) -> int:
         return FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        extra = "train" if package in TRAIN_ONLY else "serve" if package in SERVE_ONLY else ""
-        if not extra:
+        extras = {"train": TRAIN_ONLY, "serve": SERVE_ONLY, "video": VIDEO_ONLY}
+        extra = next((extra for extra, packages in extras.items() if package in packages), None)
+        if extra is None:
             raise
         print(f"error: this needs the package {package}: pip install 'semanir-on-ray[{extra}]'", file=sys.stderr)
     return BAD_INPUT

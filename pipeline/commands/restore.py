@@ -6,10 +6,15 @@
 
     semanir restore models:/semanir-denoising-color@champion s3://photos/2026 --output s3://restored/2026 --on-ray
 
+    semanir restore clip.mp4
+
 PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
 for byte; what was assumed of a file, left out of its result, or lies outside what the model was made for is said in a
 line. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
 continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
+
+Videos that are named outright (MP4, MOV, MKV, WebM; 8 to 12 bits) are restored frame by frame: each frame keeps its
+time, sound and subtitles are copied, and the same command continues what was interrupted. They take the extra `video`.
 
 Exit status: 0 all restored, now or before; 1 some were not (each is named); 2 bad input, nothing was done; 130 stopped
 by ctrl-C.
@@ -25,6 +30,8 @@ from pipeline.options import at_least, number
 
 if TYPE_CHECKING:
     from pipeline.restoring.choice import Choice
+    from pipeline.restoring.files import Job
+    from pipeline.restoring.restorer import Restorer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace results that exist")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--max-pixels", type=at_least(1), default=200_000_000, help="larger images are refused")
+    add(
+        "--video-crf",
+        type=at_least(0, 63),
+        help="videos: the encoder's constant rate factor, 0 the best (default: near lossless, 4 to 16 by codec)",
+    )
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
     add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
     add("--workers", type=at_least(1), help="with --on-ray: at most so many (default: all that fit)")
@@ -69,7 +81,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.addresses import check_local_output
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError, pull
-    from pipeline.restoring.files import find_jobs
+    from pipeline.restoring.files import VIDEO_SUFFIXES, find_jobs
     from pipeline.restoring.report import report
     from pipeline.restoring.restore_files import check_writable, restore_files
     from pipeline.restoring.restorer import Restorer
@@ -77,6 +89,13 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
 
     output = Path(check_local_output(options.output, "give --on-ray for s3://, or copy the results there afterward"))
     jobs = find_jobs(choice.inputs, output, print)
+    pictures = [job for job in jobs if job.source.suffix.lower() not in VIDEO_SUFFIXES]
+    videos = [job for job in jobs if job.source.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        import pipeline.video.restore_videos  # noqa: F401 - told before a model is loaded that PyAV is missing
+
+        if options.as_mosaic:
+            raise UserError("--as-mosaic is for pictures; restore videos without it")
     check_writable(output)
     try:
         folder = pull(choice.model, verify=options.verify)
@@ -93,8 +112,23 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
         raise UserError(str(error)) from error
     if line := assumed(choice, restorer.setting):
         print(line)
-    outcomes = restore_files(restorer, jobs, overwrite=options.overwrite, max_pixels=options.max_pixels)
-    return 1 if report(outcomes, total=len(jobs), restorer=restorer) else 0
+    failed = 0
+    if pictures:
+        outcomes = restore_files(restorer, pictures, overwrite=options.overwrite, max_pixels=options.max_pixels)
+        failed += report(outcomes, total=len(pictures), restorer=restorer)
+    if videos:
+        failed += _restore_videos(options, restorer, videos)
+    return 1 if failed else 0
+
+
+def _restore_videos(options: argparse.Namespace, restorer: Restorer, jobs: list[Job]) -> int:
+    """Returns how many were not restored."""
+    from pipeline.video.report import VideoReport
+    from pipeline.video.restore_videos import VideoSettings, restore_videos
+
+    settings = VideoSettings(crf=options.video_crf, max_pixels=options.max_pixels, overwrite=options.overwrite)
+    report = VideoReport()
+    return report.show(restore_videos(restorer, jobs, settings, report.progress))
 
 
 def assumed(choice: Choice, setting: str) -> str:

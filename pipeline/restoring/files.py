@@ -12,6 +12,15 @@ from pipeline.images.folders import find_images
 from pipeline.restoring.read import SUFFIXES
 from pipeline.wording import counted
 
+# What is restored as a video, or refused as one that is of another kind: never taken for a damaged picture. Only files
+# that are named outright: those in folders may take days that nobody asked for.
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm"),
+        *(".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".wmv"),
+    }
+)
+
 
 @dataclass(frozen=True)
 class Job:

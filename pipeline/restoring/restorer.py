@@ -61,7 +61,7 @@ class Restorer:
             model = semanir.load(folder)
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"model in {folder}: {error}") from None
-        self.config, self._folder = model.config, folder
+        self.config, self.folder = model.config, folder
         self.progress: Callable[[int, int], None] | None = None
         """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
         self.to_input: Callable[[Pixels], Pixels] | None = None
@@ -108,7 +108,7 @@ class Restorer:
             raise UserError(f"strength {strength:g}: wanted 0 (the input) to 1 (the restored picture)")
         if strength < 1 and self.config.upscale > 1 and self.task is None:
             raise UserError(
-                f"strength {strength:g}: {self._folder} enlarges and does not say its task, so there is nothing of its "
+                f"strength {strength:g}: {self.folder} enlarges and does not say its task, so there is nothing of its "
                 "size to mix with; leave it out, or take a registered model"
             )
         self.tile = default_tile(self.model, overlap) if tile is None else tile

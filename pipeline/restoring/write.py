@@ -56,12 +56,12 @@ def write_picture(path: Path, picture: Picture, overwrite: bool = False) -> None
         if overwrite:
             os.replace(scratch, path)
         else:
-            _place(scratch, path)
+            place(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
 
 
-def _place(scratch: str, path: Path) -> None:
+def place(scratch: str, path: Path) -> None:
     """Give the file its name unless that is taken, also when it was taken a moment ago."""
     try:
         os.link(scratch, path)

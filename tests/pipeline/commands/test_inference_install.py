@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 import semanir
-from pipeline.commands.door import TRAIN_ONLY
+from pipeline.commands.door import TRAIN_ONLY, VIDEO_ONLY
 
 ROOT = Path(__file__).resolve().parents[3]
 # Distribution -> what it is imported as, where the names differ.
@@ -31,7 +31,7 @@ _REFUSE = f"""
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {TRAIN_ONLY!r}:
+        if name.split(".")[0] in {TRAIN_ONLY | VIDEO_ONLY!r}:
             raise ModuleNotFoundError(f"the inference install has no {{name}}", name=name)
 sys.meta_path.insert(0, Refuse())
 """
@@ -52,6 +52,16 @@ def extras() -> dict[str, set[str]]:
 def test_the_list_of_what_training_brings_is_pyproject_s() -> None:
     assert extras()["train"] == TRAIN_ONLY
     assert not extras()[""] & TRAIN_ONLY
+
+
+def test_a_video_without_pyav_says_what_to_install(model: Path, tmp_path: Path) -> None:
+    assert extras()["video"] == VIDEO_ONLY
+    (tmp_path / "clip.mp4").touch()
+    command = [sys.executable, "-c", _REFUSE + _RESTORE, "restore", str(model), "clip.mp4"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: this needs the package av: pip install 'semanir-on-ray[video]'\n"
 
 
 @pytest.fixture
