@@ -59,7 +59,7 @@ GROUPS = {
         ("pipeline/registry/promotion.py", "pipeline/registry/card.py"),
         (
             "tests/pipeline/registry/test_promotion.py",
-            "tests/pipeline/registry/test_settle.py",
+            "tests/pipeline/registry/test_promotion_histories.py",
             "tests/pipeline/registry/test_card.py",
         ),
     ),

@@ -55,6 +55,9 @@ def test_short_axes_are_one_unshifted_window() -> None:
     plain, shifted = plan_grids(5, 20, 8)
     assert plain == WindowGrid(5, 20, 5, 8)
     assert shifted == WindowGrid(5, 20, 5, 8, 0, 4)
+    # An axis of just one window is not shifted, whatever the other one is.
+    assert plan_grids(20, 8, 8)[1] == WindowGrid(20, 8, 8, 8, 4, 0)
+    assert plan_grids(8, 20, 8)[1] == WindowGrid(8, 20, 8, 8, 0, 4)
     assert plan_grids(8, 3, 8)[0] == plan_grids(8, 3, 8)[1] == WindowGrid(8, 3, 8, 3)
     assert plan_grids(8, 8, 8)[0].regions(torch.device("cpu")) is None
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.benchmarks import gpu_report
 from pipeline.commands import main
 from pipeline.options import Number, Parser, above, at_least, number
+from semanir.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
 # Numbers in name only, or with a range of the run's own.
 OTHER_TYPES = {Path: "a path of this machine"}
@@ -117,3 +118,10 @@ def test_a_number_outside_is_refused_by_the_parser(name: str, value: str, capsys
 def test_a_refusal_names_value_and_limit(kind: Number, text: str, said: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"^{said}$"):
         kind(text)
+
+
+@pytest.mark.parametrize("command", ["restore", "evaluate"])
+def test_the_help_names_the_tiling_that_is_done(command: str) -> None:
+    """Commands answer --help before PyTorch is imported, so they repeat what stands in ``semanir.tiling``."""
+    assert f"(default: {DEFAULT_OVERLAP})" in ALL[f"{command} --overlap"].help
+    assert f"(default: about {DEFAULT_TILE})" in ALL[f"{command} --tile"].help

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import hashlib
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.batches import BatchSchedule, Phase, Step, allowed_world_sizes, check_world_size
+from pipeline.data.batches import (
+    BatchSchedule,
+    Phase,
+    Step,
+    allowed_world_sizes,
+    check_world_size,
+    data_position_digest,
+)
 from pipeline.errors import UserError
 
 PROGRESSIVE = BatchSchedule(
@@ -96,3 +107,46 @@ def test_worlds_must_suit_every_phase_and_its_micro_batch():
 def test_impossible_schedules_are_refused(phases, crops, message):
     with pytest.raises(UserError, match=message):
         BatchSchedule(phases, crops)
+
+
+A: Any = SimpleNamespace(digest="aa", uri="a")
+B: Any = SimpleNamespace(digest="bb", uri="b")
+POSITION: dict[str, Any] = {
+    "datasets": [(A, 2), (B, 1)],
+    "seed": 3,
+    "streams": 64,
+    "block_size": 16,
+    "schedule": BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=2),), crops_per_image=2),
+}
+
+
+def test_the_identity_of_a_data_position_is_pinned() -> None:
+    """A stored run is continued only under this digest: a change of its form needs a new ORDER_VERSION."""
+    text = (
+        '{"block_size": 16, "crops_per_image": 2, "datasets": [["aa", 2], ["bb", 1]], "order_version": 1, '
+        '"phases": [[5, 8]], "seed": 3, "streams": 64}'
+    )
+    assert data_position_digest(**POSITION) == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"datasets": [(A, 2), (B, 2)]},
+        {"datasets": [(B, 2), (A, 1)]},
+        {"seed": 4},
+        {"streams": 32},
+        {"block_size": 8},
+        {"schedule": BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=2),), crops_per_image=1)},
+        {"schedule": BatchSchedule((Phase(steps=6, global_batch_size=8, micro_batch_size=2),), crops_per_image=2)},
+        {"schedule": BatchSchedule((Phase(steps=5, global_batch_size=16, micro_batch_size=2),), crops_per_image=2)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_moves_a_sample_changes_the_identity(change: dict[str, Any]) -> None:
+    assert data_position_digest(**{**POSITION, **change}) != data_position_digest(**POSITION)
+
+
+def test_how_a_batch_is_cut_among_ranks_does_not() -> None:
+    smaller = BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=4),), crops_per_image=2)
+    assert data_position_digest(**{**POSITION, "schedule": smaller}) == data_position_digest(**POSITION)

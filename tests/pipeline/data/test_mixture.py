@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.data.batches import BatchSchedule, Phase, data_position_digest
 from pipeline.data.mixture import MixedOrder, mixture_digest, open_datasets
 from pipeline.data.order import SampleOrder
 from pipeline.errors import UserError
@@ -23,47 +22,6 @@ def test_the_digest_of_a_mixture_names_each_set_its_weight_and_their_order() -> 
     others = [[(A, 1), (B, 1)], [(A, 2), (B, 2)], [(B, 1), (A, 2)], [(A, 2), (A, 1)], [(A, 2)]]
     digests = {mixture_digest(each) for each in [[(A, 2), (B, 1)], *others]}
     assert len(digests) == 6
-
-
-POSITION: dict[str, Any] = {
-    "datasets": [(A, 2), (B, 1)],
-    "seed": 3,
-    "streams": 64,
-    "block_size": 16,
-    "schedule": BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=2),), crops_per_image=2),
-}
-
-
-def test_the_identity_of_a_data_position_is_pinned() -> None:
-    """A stored run is continued only under this digest: a change of its form needs a new ORDER_VERSION."""
-    text = (
-        '{"block_size": 16, "crops_per_image": 2, "datasets": [["aa", 2], ["bb", 1]], "order_version": 1, '
-        '"phases": [[5, 8]], "seed": 3, "streams": 64}'
-    )
-    assert data_position_digest(**POSITION) == hashlib.sha256(text.encode()).hexdigest()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"datasets": [(A, 2), (B, 2)]},
-        {"datasets": [(B, 2), (A, 1)]},
-        {"seed": 4},
-        {"streams": 32},
-        {"block_size": 8},
-        {"schedule": BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=2),), crops_per_image=1)},
-        {"schedule": BatchSchedule((Phase(steps=6, global_batch_size=8, micro_batch_size=2),), crops_per_image=2)},
-        {"schedule": BatchSchedule((Phase(steps=5, global_batch_size=16, micro_batch_size=2),), crops_per_image=2)},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_whatever_moves_a_sample_changes_the_identity(change: dict[str, Any]) -> None:
-    assert data_position_digest(**{**POSITION, **change}) != data_position_digest(**POSITION)
-
-
-def test_how_a_batch_is_cut_among_ranks_does_not() -> None:
-    smaller = BatchSchedule((Phase(steps=5, global_batch_size=8, micro_batch_size=4),), crops_per_image=2)
-    assert data_position_digest(**{**POSITION, "schedule": smaller}) == data_position_digest(**POSITION)
 
 
 def test_each_set_is_ordered_by_a_seed_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""``semanir models`` on a real MLflow store."""
+"""``semanir models`` on a real MLflow store: listed, shown, pulled, and an older version made champion again."""
 
 from __future__ import annotations
 
