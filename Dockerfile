@@ -1,6 +1,8 @@
 # One file, two images:
 #   docker build -t semanir-on-ray .                          Ray nodes and jobs (the last stage)
 #   docker build -t semanir-mlflow --target mlflow .          the MLflow server, with users and PostgreSQL
+#   docker build --target sbom --output . .                   sbom.cdx.json: the packages of the first, in CycloneDX
+#   docker buildx build --sbom=true --push -t … .             what the system has too, in SPDX, attached to the image
 # Tags are exact; for a byte-exact base, give the digest that your registry shows:
 #   --build-arg CUDA_IMAGE=nvidia/cuda@sha256:…
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-base-ubuntu24.04
@@ -26,6 +28,16 @@ RUN mkdir -p semanir pipeline \
 COPY semanir semanir
 COPY pipeline pipeline
 RUN pip install --no-cache-dir --no-deps .
+
+# In an environment of its own, so that the list holds what runs and not what lists it.
+FROM build AS list
+RUN python3 -m venv /opt/list \
+ && /opt/list/bin/pip install --no-cache-dir -c constraints.txt cyclonedx-bom \
+ && /opt/list/bin/cyclonedx-py environment --pyproject pyproject.toml --gather-license-texts --output-reproducible \
+    --output-file /sbom.cdx.json /opt/venv/bin/python
+
+FROM scratch AS sbom
+COPY --from=list /sbom.cdx.json /
 
 FROM ${PYTHON_IMAGE} AS mlflow
 WORKDIR /srv/mlflow

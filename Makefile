@@ -14,7 +14,7 @@ SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints up down status data train test test-slow fuzz mutants check lint format bench gpu-report clean
+.PHONY: help install constraints up down status data train test test-slow fuzz mutants check lint sbom format bench gpu-report clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ check: install ## Check style, spelling and types, tests included
 
 lint: check ## Check style, spelling, types, and the pinned packages for known vulnerabilities (asks their index)
 	@$(BIN)/python -m infra.audit
+
+sbom: install ## Write sbom.cdx.json: every package of this install, its version and license (CycloneDX, validated)
+	@$(BIN)/python -m infra.sbom $(ARGS)
 
 format: install ## Mend what `make lint` can mend by itself
 	@$(BIN)/ruff check --fix

@@ -1,0 +1,60 @@
+"""The SBOM of an install: whole, with licenses, and valid by CycloneDX's own schema."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from infra.local.folders import PROJECT_ROOT
+from infra.sbom import PROJECT, complete, main, problem
+
+
+def small() -> dict[str, Any]:
+    """As the tool writes it, of three packages: one with an SPDX license, one that names it freely, one with a text."""
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": {"type": "application", "bom-ref": "root", "name": PROJECT}},
+        "components": [
+            {"type": "library", "name": "numpy", "version": "2", "licenses": [{"license": {"id": "BSD-3-Clause"}}]},
+            {"type": "library", "name": "ray", "version": "2"},
+            {"type": "library", "name": "torchvision", "version": "0", "evidence": {"licenses": []}},
+        ],
+    }
+
+
+def test_what_the_tool_leaves_out_is_added_and_the_result_is_valid() -> None:
+    sbom = small()
+    assert complete(sbom) in ([], ["torchvision"])  # its releases differ in what they say
+    assert sbom["metadata"]["component"]["version"] == metadata.version(PROJECT)
+    assert sbom["components"][0]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
+    assert sbom["components"][1]["licenses"] == [{"license": {"name": "Apache 2.0", "acknowledgement": "declared"}}]
+    assert problem(json.dumps(sbom)) == ""
+    sbom["components"][1]["licenses"][0]["license"]["id"] = "Apache 2.0"
+    assert "Apache 2.0" in (said := problem(json.dumps(sbom)))
+    assert "\n" not in said
+
+
+@pytest.mark.slow  # the schema is checked at every package: a quarter of a minute
+def test_the_sbom_of_this_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--output", str(tmp_path / "sbom.cdx.json")]) == 0
+    assert "valid CycloneDX 1.6" in capsys.readouterr().out
+    sbom = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    project = sbom["metadata"]["component"]
+    assert (project["name"], project["version"]) == (PROJECT, metadata.version(PROJECT))
+    assert project["licenses"][0]["license"]["id"] == "Apache-2.0"
+    found = {canonicalize_name(one["name"]): one for one in sbom["components"]}
+    lines = (PROJECT_ROOT / "constraints.txt").read_text().splitlines()
+    for pin in (Requirement(line) for line in lines if "==" in line):
+        if canonicalize_name(pin.name) in {canonicalize_name(one.name) for one in metadata.distributions()}:
+            component = found[canonicalize_name(pin.name)]
+            assert component["version"].partition("+")[0] in str(pin.specifier)
+    licensed = [one for one in sbom["components"] if one.get("licenses") or one.get("evidence")]
+    assert len(licensed) > 0.97 * len(sbom["components"])
