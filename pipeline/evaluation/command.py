@@ -186,6 +186,8 @@ def _log(experiment: str, plan: Plan, found: Sequence[Mean], source: ModelSource
         means=found,
         dataset=plan.dataset,
         dataset_digest=plan.images_digest,
+        images=plan.images,
+        num_images=plan.num_images,
         folder=folder,
         model=source.located if source else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.registry.client import METRICS_PER_REQUEST, connect
+from pipeline.registry.lineage import measured_input
 from pipeline.registry.pull import Located
 from pipeline.scoring.record import Mean
 
@@ -14,9 +15,12 @@ EVALUATION_TAG = "semanir.evaluation"
 
 def log_evaluation(
     *, experiment: str, fingerprint: str, title: str, params: Mapping[str, str], means: Sequence[Mean],
-    dataset: str, dataset_digest: str, folder: Path, model: Located | None,
+    dataset: str, dataset_digest: str, images: str, num_images: int, folder: Path, model: Located | None,
 ) -> str:  # fmt: skip
     """Log an evaluation and all files in ``folder``; returns the run's id.
+
+    dataset, dataset_digest, images, num_images: name and digest of the images, where they lie, and how many they are:
+    what the run's page shows as its input.
 
     The same evaluation (by ``fingerprint`` and model) is logged into the same run again. MLflow keeps a run's params as
     they were first: one that differs now (the same images at another address) becomes a tag, ``last_<param>``. Figures
@@ -40,12 +44,14 @@ def log_evaluation(
         run = client.create_run(experiment_id, run_name=title, tags={EVALUATION_TAG: mark, "dataset": dataset})
     run_id, now = str(run.info.run_id), int(run.info.start_time)
     model_id = None if model is None else model.model_id
+    measured = measured_input(dataset, dataset_digest, images, num_images)
     metrics = [
         # A model's figures are logged with k, its number of kept keys, as MLflow's step. A baseline has no k: its
         # name stands before its figures' names.
         Metric(
             name if mean.k is not None else f"{mean.method}_{name}", value, now, mean.k or 0,
-            model_id=model_id if mean.k is not None else None, dataset_name=dataset, dataset_digest=dataset_digest[:36],
+            model_id=model_id if mean.k is not None else None, dataset_name=dataset,
+            dataset_digest=measured.dataset.digest,
         )
         for mean in means
         for name, value in mean.values.items()
@@ -57,8 +63,7 @@ def log_evaluation(
             client.set_tag(run_id, f"last_{key}", value)
     for start in range(0, len(metrics), METRICS_PER_REQUEST):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_REQUEST])
-    if model_id is not None:
-        client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+    client.log_inputs(run_id, datasets=[measured], models=None if model_id is None else [LoggedModelInput(model_id)])
     client.log_artifacts(run_id, str(folder))
     if model is not None and model.name is not None:
         client.set_model_version_tag(model.name, str(model.version), f"evaluated_{fingerprint}", run_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from pipeline.data.manifest import Manifest
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
+    from mlflow.types import Schema
 
 DIGEST_LENGTH = 36  # characters that MLflow keeps
 NAME_PARTS = 2  # of the address: s3://bucket/datasets/builtin/train is builtin/train
@@ -37,9 +38,7 @@ class UsedData:
 
 def dataset_inputs(used: Sequence[UsedData]) -> list[DatasetInput]:
     """What ``MlflowClient.log_inputs`` takes; the same set logged twice is one there."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.types import ColSpec, Schema
-    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
     found = []
     for data in used:
@@ -55,14 +54,30 @@ def dataset_inputs(used: Sequence[UsedData]) -> list[DatasetInput]:
             "weight": data.weight,
             "manifest_sha256": manifest.digest,
         }
-        remote = manifest.uri.startswith("s3://")
-        dataset = Dataset(
-            name=data.name,
-            digest=data.digest,
-            source_type="s3" if remote else "local",
-            source=json.dumps({"uri": manifest.uri}),
-            schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
-            profile=json.dumps(profile),
-        )
-        found.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, data.context)]))
+        found.append(_input(data.name, data.digest, manifest.uri, schema, profile, data.context))
     return found
+
+
+def measured_input(name: str, digest: str, address: str, num_images: int) -> DatasetInput:
+    """The images of an evaluation, wherever they lie: a packed set, a folder, files."""
+    from mlflow.types import ColSpec, Schema
+
+    schema = Schema([ColSpec("binary", "image")])
+    return _input(name, digest[:DIGEST_LENGTH], address, schema, {"num_rows": num_images, "sha256": digest}, "test")
+
+
+def _input(
+    name: str, digest: str, address: str, schema: Schema, profile: Mapping[str, object], context: str
+) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    dataset = Dataset(
+        name=name,
+        digest=digest,
+        source_type="s3" if address.startswith("s3://") else "local",
+        source=json.dumps({"uri": address}),
+        schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])
