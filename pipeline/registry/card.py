@@ -27,7 +27,7 @@ class ModelCard:
     setting: str
     """The degradation, in words: "Gaussian noise, sigma 25"."""
     trained_on: str
-    """The training images, in words, with their license where known."""
+    """The training images, in words."""
     protocol: str
     """How the figures were measured: images, setting, channel, border. Only equal protocols are compared."""
     baseline: str
@@ -43,6 +43,8 @@ class ModelCard:
     """Of configuration and data: equal fingerprints would train equal models."""
     limits: tuple[str, ...] = ()
     """What it was not trained for, in sentences."""
+    owners: tuple[str, ...] = ()
+    """Whose the training images are and under which license, in lines, as far as the packer knew."""
     license: str = "Apache-2.0"
     """Of the weights."""
     config_uri: str | None = None
@@ -119,6 +121,7 @@ class ModelCard:
             f"{self.trained_on} {counted(self.steps, 'optimizer step')}. "
             f"Data {self.data_fingerprint}, code {self.git_commit}"
             + (f", configuration {self.config_uri}." if self.config_uri else "."),
+            *(() if not self.owners else ("Training images:", *(f"- {owner}" for owner in self.owners))),
             *(() if self.harm is None else harm_section(self.harm)),
             "## Limits",
             *(f"- {limit}" for limit in self.limits or ("None stated.",)),

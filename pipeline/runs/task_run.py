@@ -15,6 +15,7 @@ from pipeline.config import RunConfig
 from pipeline.data.faults import COUNTS
 from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
+from pipeline.data.packing.credits import owners
 from pipeline.errors import first_line
 from pipeline.registry import ModelCard, Registered, find_registered, register, settle_again
 from pipeline.registry.lineage import UsedData
@@ -188,6 +189,7 @@ class TaskRun:
                 for manifest, weight in self._train_sets
             )
             + ".",
+            owners=tuple(line for manifest, _ in self._train_sets for line in owners(manifest)),
             # The images' digest, not their address: the same set in another bucket is the same protocol.
             protocol=f"PSNR ({task.convention.describe()}) of {len(by_image(outcome.scores))} images, set "
             f"{load_manifest(config.data.test or config.data.val).digest[:12]}, {setting or 'default setting'}",

@@ -65,6 +65,12 @@ def test_a_card_is_these_lines(make_card: Callable[..., ModelCard]) -> None:
     ) in replace(card, harm=harm).to_markdown(k=8)
 
 
+def test_a_card_names_the_owners_of_the_training_images(make_card: Callable[..., ModelCard]) -> None:
+    card = replace(make_card("jpeg_gray"), owners=("camera: Lav Varshney: CC0",))
+    line = "Nine photographs. 3 optimizer steps. Data data0, code commit0.\n"
+    assert card.to_markdown(k=8) == WHOLE.replace(line, f"{line}Training images:\n- camera: Lav Varshney: CC0\n")
+
+
 def test_a_description_fits_and_drops_the_best_images_first(make_card: Callable[..., ModelCard]) -> None:
     many = held_out(*((f"image-{i:04d}", 20.0, 20.0 + i / 100) for i in range(500)))
     card = replace(make_card("jpeg_gray"), scores=many)
