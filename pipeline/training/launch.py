@@ -142,6 +142,7 @@ def run_training(
         result = _fit(config, run_name, board, callbacks, lease, on_node)
         if isinstance(result, TrainedRun):
             if _is_proven(config, run_name, result.summary.steps):
+                _tidy(config, run_name, lease)
                 return result
             if (lost := lost + 1) > MOST_LOST:
                 raise UserError(
@@ -161,6 +162,14 @@ def _is_proven(config: RunConfig, run_name: str, steps: int) -> bool:
         except (Unfinished, Damaged):
             return False
     return True
+
+
+def _tidy(config: RunConfig, run_name: str, lease: Pass | None) -> None:
+    """Keep ``num_to_keep`` checkpoints: whoever died after it wrote the last one left more, and no report follows."""
+    if lease is not None:
+        lease.check(config.training.storage_deadline_s)
+    shelf = Shelf(run_shelf_uri(config, run_name), config.training.storage_deadline_s)
+    shelf.keep_newest(config.training.num_to_keep)
 
 
 def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> Any:
