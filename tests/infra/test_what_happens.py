@@ -13,6 +13,8 @@ from infra.local.folders import PROJECT_ROOT
 
 OPERATIONS = PROJECT_ROOT / "infra/OPERATIONS.md"
 CHECKPOINTS = PROJECT_ROOT / "pipeline/training/checkpoint_faults.md"
+NOT_YET = "–"  # a cell that no walk has filled
+HTTP = PROJECT_ROOT / "pipeline/runs/http_faults.md"
 BEGIN = "<!-- from the tables of faults, by tests/infra/test_what_happens.py -->"
 END = "<!-- end -->"
 
@@ -45,6 +47,14 @@ def checkpoint_cells() -> Iterable[tuple[str, str, str, str]]:
             yield harm, file, where, happened
 
 
+def http_cells() -> Iterable[tuple[str, str, str, str]]:
+    head, table = rows(HTTP)
+    for server, call, _, *outcomes in table:
+        for harm, happened in zip(head[3:], outcomes, strict=True):
+            if happened != NOT_YET:
+                yield harm, call, server, happened
+
+
 def section() -> str:
     return "\n".join(
         [
@@ -55,6 +65,13 @@ def section() -> str:
             "| damage | files | which checkpoint | the same command |",
             "|---|---|---|---|",
             *grouped(checkpoint_cells()),
+            "",
+            "One HTTP call of a run that trains, evaluates and registers is harmed (each kind of call:",
+            "[table](../pipeline/runs/http_faults.md)):",
+            "",
+            "| harm | calls | to | the run |",
+            "|---|---|---|---|",
+            *grouped(http_cells()),
             END,
         ]
     )

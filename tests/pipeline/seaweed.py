@@ -61,6 +61,15 @@ class Seaweed:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a client here."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
     def start(self) -> None:
         weed = Path(sysconfig.get_path("scripts"), "weed")
         s3, master, volume, filer = self.ports
@@ -126,9 +135,8 @@ def seaweed(_seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Seaweed:
     """The running server, with this process's environment pointing at its bucket ``tests``."""
     if _seaweed.process is None:
         _seaweed.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", _seaweed.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", _seaweed.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _seaweed.secret_key)
+    for name, value in _seaweed.environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     _seaweed.wait()
     return _seaweed
