@@ -10,12 +10,14 @@ from semanir.describe import ModelDescription, describe
 from semanir.model import build_model, create_model, list_models, model_config
 from semanir.network import SemanIR
 from semanir.resize import imresize
+from semanir.reuse import Dictionaries
 from semanir.tiling import restore_tiled
 from semanir.weights import load, save
 
 __version__ = "0.2.0"  # the only place: pyproject.toml reads it from here
 
 __all__ = [
+    "Dictionaries",
     "ModelConfig",
     "ModelDescription",
     "SemanIR",

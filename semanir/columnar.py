@@ -8,6 +8,7 @@ from semanir.config import ModelConfig
 from semanir.network import SemanIR, zero_
 from semanir.norm import ChannelNorm
 from semanir.resize import imresize
+from semanir.reuse import Dictionaries
 from semanir.stage import Stage
 
 
@@ -33,11 +34,11 @@ class Columnar(SemanIR):
         if config.zero_init_last:
             zero_(self.conv_last)
 
-    def body(self, x: Tensor, k: int) -> Tensor:
+    def body(self, x: Tensor, k: int, kept: Dictionaries | None = None) -> Tensor:
         shallow = self.conv_first(x)
         deep = self.norm_first(shallow)
         for stage in self.stages:
-            deep = stage(deep, k)
+            deep = stage(deep, k, kept)
         features = shallow + self.conv_after_body(self.norm_last(deep))
         return self.conv_last(self.upsample(self.conv_before_upsample(features)))
 

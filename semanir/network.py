@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from semanir.config import ModelConfig, check_k
+from semanir.reuse import Dictionaries
 from semanir.windows import reflect_pad
 
 # Mean of DIV2K, subtracted from color input as in SwinIR and GRL; gray input is not shifted there.
@@ -15,8 +16,9 @@ _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 class SemanIR(nn.Module):
     """Base of the columnar and the U-shape network.
 
-    ``model(x, k=None)``: x is (B, in_channels, H, W) float in [0, 1] (noise may leave it), any H, W >= 1; k
-    overrides ``config.k`` for this call. Returns (B, out_channels, H * upscale, W * upscale), not clipped.
+    ``model(x, k=None, dictionaries=None)``: x is (B, in_channels, H, W) float in [0, 1] (noise may leave it), any
+    H, W >= 1; k overrides ``config.k`` for this call; ``dictionaries`` keeps those of one call for the next
+    (:class:`semanir.Dictionaries`). Returns (B, out_channels, H * upscale, W * upscale), not clipped.
     Raises ValueError for a wrong shape or type and for k outside 1..window_size**2.
     """
 
@@ -30,7 +32,7 @@ class SemanIR(nn.Module):
             mean = torch.tensor(_RGB_MEAN) if channels == 3 else torch.zeros(channels)
             self.register_buffer(name, mean.view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, x: Tensor, k: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, k: int | None = None, dictionaries: Dictionaries | None = None) -> Tensor:
         config = self.config
         if x.dim() != 4 or x.shape[1] != config.in_channels or 0 in x.shape:
             raise ValueError(
@@ -43,11 +45,11 @@ class SemanIR(nn.Module):
         check_k(k, config.window_size)
         height, width = x.shape[2] * config.upscale, x.shape[3] * config.upscale
         x = reflect_pad(x, config.size_multiple)
-        residual = self.body(x - self.input_mean, k)
+        residual = self.body(x - self.input_mean, k, dictionaries)
         out = residual + (self.skip(x) if config.image_skip else self.output_mean)
         return out[..., :height, :width]
 
-    def body(self, x: Tensor, k: int) -> Tensor:
+    def body(self, x: Tensor, k: int, kept: Dictionaries | None = None) -> Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H * upscale, W * upscale).
 
         H and W are multiples of ``size_multiple``.

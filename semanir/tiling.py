@@ -12,6 +12,7 @@ from torch import Tensor
 from semanir.config import ModelConfig
 from semanir.network import SemanIR
 from semanir.parallel import each_in_order, threads_for
+from semanir.reuse import Dictionaries
 
 DEFAULT_TILE = 256  # input pixels: the most that a tile's side is by default
 DEFAULT_OVERLAP = 32  # input pixels that neighboring tiles share by default
@@ -25,6 +26,7 @@ def restore_tiled(
     k: int | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
+    dictionaries: Dictionaries | None = None,
 ) -> Tensor:
     """Restore overlapping tiles and blend them. Without gradients.
 
@@ -32,6 +34,7 @@ def restore_tiled(
         pixels; neighboring tiles share at least ``overlap`` pixels.
     k: keys that each token keeps; None: the model's own.
     progress: called with (tiles done, tiles in all) after each tile, in the caller's thread.
+    dictionaries: those of each tile are kept there for the next call; None: every call builds its own.
     Tile origins lie on the grid of windows and downsampling (:func:`tile_grid`), so a tile cuts windows where
     the whole image does. Blending weights rise linearly over the overlap and sum to one; tiles are added in the order
     of their origins, so the result does not depend on which was computed first.
@@ -43,7 +46,7 @@ def restore_tiled(
     :func:`check_tile` refuses, and for k outside 1..window_size**2.
     """
     if image.dim() == 3:
-        return restore_tiled(model, image[None], tile, overlap, k, progress=progress)[0]
+        return restore_tiled(model, image[None], tile, overlap, k, progress=progress, dictionaries=dictionaries)[0]
     if image.dim() != 4:
         raise ValueError(f"image must have shape (C, H, W) or (B, C, H, W), got {tuple(image.shape)}")
     batch, _, height, width = image.shape
@@ -53,7 +56,8 @@ def restore_tiled(
     def restore(origin: tuple[int, int]) -> Tensor:
         y, x = origin
         with torch.no_grad():
-            return model(image[..., y : y + tile, x : x + tile].to(device), k)
+            part = image[..., y : y + tile, x : x + tile].to(device)
+            return model(part, k) if dictionaries is None else model(part, k, dictionaries.of_tile(origin))
 
     origins = canvas.origins
     with torch.no_grad():

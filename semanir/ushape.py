@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from semanir.config import ModelConfig
 from semanir.network import SemanIR, zero_
 from semanir.norm import ChannelNorm
+from semanir.reuse import Dictionaries
 from semanir.stage import Stage
 
 
@@ -46,19 +47,19 @@ class UShape(SemanIR):
         if config.zero_init_last:
             zero_(self.conv_last)
 
-    def body(self, x: Tensor, k: int) -> Tensor:
+    def body(self, x: Tensor, k: int, kept: Dictionaries | None = None) -> Tensor:
         shallow = self.conv_first(x)
         deep = self.norm_first(shallow)
         skips: list[Tensor] = []
         for stage, down in zip(self.encoder, self.downs, strict=True):
-            deep = stage(deep, k)
+            deep = stage(deep, k, kept)
             skips.append(deep)
             deep = down(deep)
-        deep = self.latent(deep, k)
+        deep = self.latent(deep, k, kept)
         for up, join, stage in zip(self.ups, self.joins, self.decoder, strict=True):
-            deep = stage(join(torch.cat([up(deep), skips.pop()], dim=1)), k)
+            deep = stage(join(torch.cat([up(deep), skips.pop()], dim=1)), k, kept)
         for stage in self.refinement:
-            deep = stage(deep, k)
+            deep = stage(deep, k, kept)
         return self.conv_last(shallow + self.conv_after_body(self.norm_last(deep)))
 
 

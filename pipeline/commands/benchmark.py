@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "loader": "pipeline.benchmarks.loader",
     "restore": "pipeline.benchmarks.restoring",
     "training": "pipeline.benchmarks.training",
+    "video": "pipeline.benchmarks.video",
     "gpu": "pipeline.benchmarks.gpu_report",
 }
 

@@ -64,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(0, 63),
         help="videos: the encoder's constant rate factor, 0 the best (default: near lossless, 4 to 16 by codec)",
     )
+    add(
+        "--reuse-dictionary",
+        type=at_least(1),
+        metavar="N",
+        help="videos: while a scene stands, find each token's keys on every N-th frame only (default: on each)",
+    )
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
     add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
     add("--workers", type=at_least(1), help="with --on-ray: at most so many (default: all that fit)")
@@ -126,7 +132,12 @@ def _restore_videos(options: argparse.Namespace, restorer: Restorer, jobs: list[
     from pipeline.video.report import VideoReport
     from pipeline.video.restore_videos import VideoSettings, restore_videos
 
-    settings = VideoSettings(crf=options.video_crf, max_pixels=options.max_pixels, overwrite=options.overwrite)
+    settings = VideoSettings(
+        crf=options.video_crf,
+        max_pixels=options.max_pixels,
+        overwrite=options.overwrite,
+        reuse=options.reuse_dictionary,
+    )
     report = VideoReport()
     return report.show(restore_videos(restorer, jobs, settings, report.progress))
 

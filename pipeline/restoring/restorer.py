@@ -64,6 +64,8 @@ class Restorer:
         self.config, self.folder = model.config, folder
         self.progress: Callable[[int, int], None] | None = None
         """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
+        self.dictionaries: semanir.Dictionaries | None = None
+        """Where dictionaries are kept from one picture to the next; None: each builds its own."""
         self.to_input: Callable[[Pixels], Pixels] | None = None
         self.task: Task | None = None
         self.setting = ""
@@ -92,9 +94,14 @@ class Restorer:
         as_mosaic: bool = False,
     ) -> Restorer:
         """The same loaded model under other arguments, which mean and raise what they do in the constructor."""
-        other = copy.copy(self)
-        other.progress = None
+        other = self.apart()
         other._set_options(k, tile, overlap, strength, as_mosaic)
+        return other
+
+    def apart(self) -> Restorer:
+        """The same loaded model under the same arguments, without what was set to watch or to keep."""
+        other = copy.copy(self)
+        other.progress = other.dictionaries = None
         return other
 
     def _set_options(self, k: int | None, tile: int | None, overlap: int, strength: float, as_mosaic: bool) -> None:
@@ -161,9 +168,16 @@ class Restorer:
         with torch.inference_mode():
             if self.tile and max(network_input.shape[2:]) > self.tile:
                 return semanir.restore_tiled(
-                    self.model, network_input, self.tile, self.overlap, k=self.k, progress=self.progress
+                    self.model,
+                    network_input,
+                    self.tile,
+                    self.overlap,
+                    k=self.k,
+                    progress=self.progress,
+                    dictionaries=self.dictionaries,
                 )
-            return self.model(network_input.to(next(self.model.parameters()).device), k=self.k)
+            on_device = network_input.to(next(self.model.parameters()).device)
+            return self.model(on_device, k=self.k, dictionaries=self.dictionaries)
 
     def finish(self, prepared: Prepared, output: torch.Tensor) -> Picture:
         """The picture from the network's output (1, C_out, H * upscale, W * upscale).

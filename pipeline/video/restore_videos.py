@@ -26,6 +26,7 @@ from pipeline.video.color import to_frame, to_picture
 from pipeline.video.encoding import Encoding, choose_encoding
 from pipeline.video.frames import decode
 from pipeline.video.join import join
+from pipeline.video.scene import Scene
 from pipeline.video.workshop import SEGMENT_FRAMES, Workshop
 
 Progress = Callable[[Path, int, int, int], None]
@@ -34,11 +35,15 @@ Progress = Callable[[Path, int, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings:
-    """crf: the encoder's constant rate factor, None: near lossless. max_pixels: of a frame of the input."""
+    """crf: the encoder's constant rate factor, None: near lossless. max_pixels: of a frame of the input.
+
+    reuse: dictionaries are built on every so many-th frame of a scene, None: on every frame (``scene.Scene``).
+    """
 
     crf: int | None = None
     max_pixels: int = 200_000_000
     overwrite: bool = False
+    reuse: int | None = None
 
 
 def restore_videos(
@@ -63,7 +68,7 @@ def _restore(restorer: Restorer, job: Job, settings: VideoSettings, progress: Pr
     try:
         clip = inspect(job.source, settings.max_pixels)
         encoding = choose_encoding(clip, restorer.config.upscale, settings.crf)
-        with Workshop(job.target, _plan(restorer, clip, encoding)) as workshop:
+        with Workshop(job.target, _plan(restorer, clip, encoding, settings)) as workshop:
             return _in_workshop(workshop, restorer, job, settings, clip, encoding, progress)
     except (UserError, UnusableImageError) as error:
         return Outcome(job, str(error))
@@ -86,7 +91,7 @@ def _in_workshop(
     if workshop.started_over:
         notes.append("begun anew: the file, the model or the settings are not those of the segments that were there")
     try:
-        segments, doubts = _make_segments(workshop, restorer, clip, encoding, progress)
+        segments, doubts = _make_segments(workshop, restorer, clip, encoding, settings.reuse, progress)
     except UnusableVideoError:
         workshop.remove()  # the same command could not go on
         raise
@@ -103,13 +108,18 @@ def _in_workshop(
 
 
 def _make_segments(
-    workshop: Workshop, restorer: Restorer, clip: Clip, encoding: Encoding, progress: Progress
+    workshop: Workshop, restorer: Restorer, clip: Clip, encoding: Encoding, reuse: int | None, progress: Progress
 ) -> tuple[int, tuple[str, ...]]:
     """Restore what no finished segment holds. Returns the number of segments, and what the model is not made for.
 
     Frames of finished segments are decoded and passed over: that is exact for every codec, and takes little beside
-    restoring.
+    restoring. A segment's first frame builds its own dictionaries, so that a continued run makes the same.
     """
+    restorer = restorer.apart()
+    scene = None
+    if reuse is not None:
+        restorer.dictionaries = semanir.Dictionaries()
+        scene = Scene(restorer.dictionaries, reuse)
     finished = workshop.count()
     before = min(finished * SEGMENT_FRAMES, clip.frames)
     done = before
@@ -117,7 +127,10 @@ def _make_segments(
 
     def step(frame: av.VideoFrame) -> av.VideoFrame:
         nonlocal done
-        restored = to_frame(restorer.restore(to_picture(frame, clip.color)), encoding.pixel_format, clip.color)
+        picture = to_picture(frame, clip.color)
+        if scene is not None:
+            scene.look(picture.pixels)
+        restored = to_frame(restorer.restore(picture), encoding.pixel_format, clip.color)
         done += 1
         progress(clip.path, done, max(done, clip.frames), before)
         return restored
@@ -134,11 +147,13 @@ def _make_segments(
             for _ in segment:
                 pass
         else:
+            if scene is not None:
+                scene.restart()
             workshop.write(number, segment, encoding, clip, step)
     raise AssertionError
 
 
-def _plan(restorer: Restorer, clip: Clip, encoding: Encoding) -> dict[str, Any]:
+def _plan(restorer: Restorer, clip: Clip, encoding: Encoding, settings: VideoSettings) -> dict[str, Any]:
     """All that the frames of a result depend on, but for the machine."""
     return {
         "source": clip.digest,
@@ -149,6 +164,7 @@ def _plan(restorer: Restorer, clip: Clip, encoding: Encoding) -> dict[str, Any]:
         "tile": restorer.tile,
         "overlap": restorer.overlap,
         "strength": restorer.strength,
+        "reuse": settings.reuse,
         "encoder": encoding.encoder,
         "pixel_format": encoding.pixel_format,
         "options": dict(encoding.options),

@@ -225,3 +225,16 @@ def test_killed_and_continued_is_as_if_never_interrupted(tmp_path, models) -> No
     assert frames_of(target) == frames_of(whole)
     assert packets(target, "audio") == packets(whole, "audio")
     assert [path.name for path in output.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_reused_dictionaries_change_no_frame_on_which_they_are_built(tmp_path, models, every) -> None:
+    source = make_clip(tmp_path / "clip.mkv", 4, "ffv1")
+    restorer = Restorer(models["other"])
+    plain = tmp_path / "plain" / "clip.mkv"
+    assert [outcome.problem for outcome in restore_videos(restorer, [Job(source, plain)], VideoSettings())] == [""]
+    outcome, target = restore(restorer, source, reuse=every)
+    assert outcome.problem == ""
+    alike = [one == other for one, other in zip(frames_of(target), frames_of(plain), strict=True)]
+    assert alike == [True] * 4 if every == 1 else [True, False, False, False]
+    assert restorer.dictionaries is None
