@@ -16,11 +16,11 @@ import resource, sys
 from pathlib import Path
 from pipeline.restoring.files import Job
 from pipeline.restoring.restorer import Restorer
-from pipeline.video import restore_videos as rooms
+from pipeline.video import restore_videos as videos
 
 Restorer.restore = lambda self, picture: picture  # the model sees a frame at a time anyway, and would take minutes
 job = Job(Path(sys.argv[1]), Path(sys.argv[2]))
-(outcome,) = rooms.restore_videos(Restorer(Path(sys.argv[3])), [job], rooms.VideoSettings())
+(outcome,) = videos.restore_videos(Restorer(Path(sys.argv[3])), [job], videos.VideoSettings())
 assert outcome.problem == "", outcome
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
