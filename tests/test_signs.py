@@ -180,7 +180,8 @@ def test_every_block_of_the_readme_runs_as_written(stack: Stack, trained: str, t
     own = [block for block in blocks(ROOT / "README.md") if any(word in block for word in wanted)]
     assert len(own) >= 3
     for block in own:
-        text = block.replace(". .stack/env", "true")
+        # The stack's environment is set already, and an install would take the place of the tree that is tested.
+        text = re.sub(r"^(\. \.stack/env|pip install .*)$", "true", block, flags=re.MULTILINE)
         if "serve &" in text:
             text = f"trap 'kill $!; wait' EXIT\n{text}test -s restored.jpg\n"
         text = re.sub(r" --set training\.steps=\d+", SHORT, text)
