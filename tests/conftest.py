@@ -51,9 +51,9 @@ def has_server(item: pytest.Item) -> bool:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With two processes (`make test`), one has all tests with servers, so that each server is started once.
+    """With several processes (`make test`), one has all tests with servers, so that each server is started once.
 
-    They wait more than they compute; the other process meanwhile takes the rest, a file at a time, or what shares an
+    They wait more than they compute; the other processes meanwhile take the rest, a file at a time, or what shares an
     MLflow server of its own.
     """
     if "mlflow_server" in getattr(item, "fixturenames", ()):

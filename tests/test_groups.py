@@ -1,4 +1,4 @@
-"""`make test` in two processes: the groups that conftest gives are those that xdist hands out."""
+"""`make test` in several processes: the groups that conftest gives are those that xdist hands out."""
 
 from __future__ import annotations
 
