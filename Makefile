@@ -9,8 +9,8 @@ DATA ?= s3://semanir/datasets/builtin
 ARGS ?=
 PYTEST ?=
 MUTANTS ?=
-# Tests with servers in one process, those of MLflow alone and all others in two more: tests/conftest.py says which are
-# which. Servers wait more than they compute: with two processes two cores were idle for a third of the time.
+# Tests of the whole stack in one process, those of other servers in another, all else beside them: tests/conftest.py
+# says which are which. Servers wait more than they compute: with two processes two cores were idle for a third of the time.
 SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
 IN_STACK := . "$${SEMANIR_STACK_DIR:-.stack}/env" &&
 

@@ -32,8 +32,10 @@ SHORT_TRAINING = [
 ]  # fmt: skip
 
 
-# Fixtures behind which a server, a cluster or a network stands, and folders whose tests start their own.
-SERVER_FIXTURES = {"stack", "trained", "services", "network", "seaweed", "infra_local", "cluster"}
+# The fixtures of the whole stack, other fixtures behind which a server, a cluster or a network stands, and folders
+# whose tests start their own.
+STACK_FIXTURES = {"stack", "trained"}
+SERVER_FIXTURES = {"services", "network", "seaweed", "infra_local", "cluster"}
 SERVER_FOLDERS = (
     "tests/infra/",
     "tests/pipeline/serving/batch/",
@@ -42,30 +44,31 @@ SERVER_FOLDERS = (
     "tests/pipeline/tuning/test_sweep.py",
     "tests/test_end_to_end.py",
 )
+LONGEST_FIRST = ("stack", "servers", "mlflow")
 
 
-def has_server(item: pytest.Item) -> bool:
-    """Whether a test starts servers, a cluster or a network, or shares those of others."""
+def group_of(item: pytest.Item) -> str:
+    """Which tests share a process: those of the one stack, those with other servers, of MLflow alone, or of a file."""
     used = set(getattr(item, "fixturenames", ()))
-    return bool(used & SERVER_FIXTURES) or item.nodeid.startswith(SERVER_FOLDERS)
+    if used & STACK_FIXTURES:
+        return "stack"
+    if used & SERVER_FIXTURES or item.nodeid.startswith(SERVER_FOLDERS):
+        return "servers"
+    return "mlflow" if "mlflow_server" in used else item.nodeid.partition("::")[0]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """With several processes (`make test`), one has all tests with servers, so that each server is started once.
+    """With several processes (`make test`), one has all tests of a server, so that each server is started once.
 
-    They wait more than they compute; the other processes meanwhile take the rest, a file at a time, or what shares an
-    MLflow server of its own.
+    Those tests wait more than they compute; the other processes meanwhile take the rest, a file at a time.
     """
-    if "mlflow_server" in getattr(item, "fixturenames", ()):
-        group = "mlflow"
-    else:
-        group = "servers" if has_server(item) else item.nodeid.partition("::")[0]
-    item.add_marker(pytest.mark.xdist_group(group))
+    item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with servers come first, being the longest part."""
-    items.sort(key=lambda item: not has_server(item))
+    order = {group: place for place, group in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(group_of(item), len(order)))
 
 
 @dataclass(frozen=True)

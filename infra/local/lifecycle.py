@@ -101,15 +101,30 @@ def _ensure(plan: Plan, part: Part, say: Say) -> None:
     if part.name == "ray":
         ray_head.forget_old_sessions(layout)
     began = time.monotonic()
-    log = layout.log(part.name)
-    env = {**part.env, processes.MARK: processes.mark(layout.folder, part.name, part.fingerprint)}
-    process = processes.start(part.argv, env, log, PROJECT_ROOT)
-    if not _wait(part, lambda: process.poll() is None, START_TIMEOUT_S):
-        code = process.poll()
-        what = f"it ended with code {code}" if code is not None else f"no answer for {START_TIMEOUT_S:.0f} s"
-        raise StackError(f"{part.title} did not come up: {what}. The end of its log, {log}:\n{_tail(log)}")
+    _start(layout, part, began + START_TIMEOUT_S, say)
     _remember_up(layout, part)
     say(f"{part.title:15} {part.address}  (started in {time.monotonic() - began:.0f} s)")
+
+
+def _start(layout: Layout, part: Part, deadline: float, say: Say) -> None:
+    """Start the part and wait until it is up; start it again each time that it ended for want of patience.
+
+    Raises:
+        StackError: it ended for another reason, or the deadline (of time.monotonic) has passed.
+    """
+    log = layout.log(part.name)
+    env = {**part.env, processes.MARK: processes.mark(layout.folder, part.name, part.fingerprint)}
+    while True:
+        written = log.stat().st_size if log.exists() else 0
+        process = processes.start(part.argv, env, log, PROJECT_ROOT)
+        if _wait(part, lambda: process.poll() is None, deadline - time.monotonic()):  # noqa: B023  called before the next
+            return
+        code = process.poll()
+        if code is None or not (part.gives_up and part.gives_up in _since(log, written)):
+            what = f"it ended with code {code}" if code is not None else f"no answer for {START_TIMEOUT_S:.0f} s"
+            raise StackError(f"{part.title} did not come up: {what}. The end of its log, {log}:\n{_tail(log)}")
+        say(f"{part.title:15} gave up on this busy machine: starting it again")
+        processes.end(layout.folder, part.name)  # what it had started already
 
 
 def _birth(found: Iterable[psutil.Process]) -> str:
@@ -140,10 +155,16 @@ def _wait(part: Part, is_alive: Callable[[], bool], patience_s: float) -> bool:
     return False
 
 
-def _tail(log: Path) -> str:
+def _since(log: Path, offset: int) -> str:
+    """The end, 8 kB at most, of what was written after `offset`; of a shorter log, which was begun anew, of it all."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        lines = file.read().decode(errors="replace").splitlines()
+        size = log.stat().st_size
+        file.seek(max(offset if offset <= size else 0, size - 8192))
+        return file.read().decode(errors="replace")
+
+
+def _tail(log: Path) -> str:
+    lines = _since(log, 0).splitlines()
     return "\n".join(f"  | {line[:200]}" for line in lines[-_LOG_LINES:])
 
 

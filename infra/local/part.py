@@ -22,6 +22,8 @@ class Part:
         env: the whole environment of the command.
         settings: names in `env` whose change asks for a restart.
         is_up: asks the server, within seconds, and never raises for a server that does not answer.
+        gives_up: what the server says in its log when it ended only because this machine was too busy for its own
+            patience. It is then started again, as a supervisor would; None: it has no such patience.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Part:
     env: Mapping[str, str]
     settings: Sequence[str]
     is_up: Callable[[], bool]
+    gives_up: str | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -20,6 +20,8 @@ MIN_CPUS = 2
 # The pipeline streams its data; the object store only carries small results.
 OBJECT_STORE_BYTES = 512 << 20
 _SESSIONS_KEPT = 3
+# `ray start` waits 30 s for its own raylet, by a constant without a setting, which two cores under load exceed.
+_GIVES_UP = "The current node timed out during startup"
 # Only there to be a setting: after an upgrade, clients of the new version need a new head.
 _VERSION = "SEMANIR_STACK_RAY_VERSION"
 # Three ports serve figures for Prometheus to anyone who asks, token or not: the user must ask for them. Two have no
@@ -70,6 +72,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
         env=env,
         settings=[n for n in env if n.startswith(("AWS_", "MLFLOW_", "RAY_", "DS_", "CUDA_", _VERSION))],
         is_up=lambda: _is_up(layout, ports),
+        gives_up=_GIVES_UP,
     )
 
 

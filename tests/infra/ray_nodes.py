@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from infra.local import processes
 from infra.local.folders import PROJECT_ROOT
 from tests.infra.network import INTERFACE, Host, Network
 from tests.infra.services import BIN, Services, plain_environ, start
@@ -65,6 +66,7 @@ class RayNodes:
     folder: Path
     head: Host
     workers: list[Host] = field(default_factory=list)
+    _starting: dict[str, tuple[Host, tuple[str, ...], subprocess.Popen[bytes]]] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -84,9 +86,27 @@ class RayNodes:
     def start_worker(self, host: Host) -> None:
         self._start(host, f"--address={self.head.address}:6379", "--num-cpus=1")
 
+    def until_all_live(self) -> None:
+        """Wait for the head and every worker that was started; one that ended is started again, as by a supervisor.
+
+        `ray start` gives up after 30 s by a constant of its own, which a busy machine exceeds.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self.living()) < len(self._starting):
+            for host, arguments, process in list(self._starting.values()):
+                if process.poll() is not None:
+                    processes.end(self.folder, host.name)
+                    self._start(host, *arguments)
+            assert time.monotonic() < deadline, f"not all nodes live within {PATIENCE_S} s\n{self._ends_of_logs()}"
+            time.sleep(0.5)
+
+    def _ends_of_logs(self) -> str:
+        ends = {name: (self.folder / f"{name}.log").read_text(errors="replace")[-1500:] for name in self._starting}
+        return "\n".join(f"{name}:\n{end}" for name, end in ends.items())
+
     def _start(self, host: Host, *arguments: str) -> None:
         folder = self.folder / host.name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         node = [
             *(str(BIN / "ray"), "start", "--block", f"--node-ip-address={host.address}", f"--temp-dir={folder}"),
             *("--object-store-memory=100000000", "--disable-usage-stats", "--log-color=false", *arguments),
@@ -95,7 +115,8 @@ class RayNodes:
         # gloo would look for the interface behind the host's name, which all hosts here share.
         env |= {"GLOO_SOCKET_IFNAME": INTERFACE, "DS_ACCELERATOR": "cpu"}
         env |= {"SPT_NOENV": "1"}  # workers change their title; it must not overwrite the mark that finds them
-        start(self.folder, host.name, host.without_folders([PROJECT_ROOT / name for name in CODE], node), env)
+        command = host.without_folders([PROJECT_ROOT / name for name in CODE], node)
+        self._starting[host.name] = host, arguments, start(self.folder, host.name, command, env)
 
     def submit(self, working_dir: Path, command: Sequence[str]) -> Job:
         log = self.folder / f"job{len(list(self.folder.glob('job*.log')))}.log"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import boto3
 import psutil
 import pytest
 
-from infra.local import environment, ports, processes
-from infra.local.folders import BUCKET, Layout
+from infra.local import environment, lifecycle, ports, processes
+from infra.local.folders import BUCKET, Layout, StackError
+from infra.local.part import Part
 
 ELSEWHERE = {"RAY_ADDRESS": "ray.example.org:6379", "MLFLOW_TRACKING_URI": "https://mlflow.example.org"}
 
@@ -120,6 +123,36 @@ def test_a_server_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: P
     assert str(layout.log("s3")) in failed.stderr
     assert "  | " in failed.stderr
     infra_local(layout.folder, "down")
+
+
+def test_a_server_that_gave_up_on_a_busy_machine_is_started_again(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "stack")
+    layout.create()
+    # Its first start ends as Ray's does that found no processor in time, its second comes up.
+    script = f"cd '{tmp_path}'; if mkdir tried; then echo it timed out; exit 1; fi; touch up; exec sleep 60"
+    part = Part(
+        name="ray", title="Ray", address="", argv=["sh", "-c", script], env=os.environ, settings=[],
+        is_up=(tmp_path / "up").exists, gives_up="timed out",
+    )  # fmt: skip
+    said: list[str] = []
+    try:
+        lifecycle._start(layout, part, time.monotonic() + 60, said.append)
+        assert processes.find(layout.folder, "ray")
+    finally:
+        processes.end(layout.folder, "ray")
+    assert [" ".join(line.split()) for line in said] == ["Ray gave up on this busy machine: starting it again"]
+
+
+def test_a_server_that_ends_for_any_other_reason_is_not(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "stack")
+    layout.create()
+    layout.log("ray").write_text("it timed out\n")  # in an earlier start
+    part = Part(
+        name="ray", title="Ray", address="", argv=["sh", "-c", "echo no such option; exit 2"], env=os.environ,
+        settings=[], is_up=lambda: False, gives_up="timed out",
+    )  # fmt: skip
+    with pytest.raises(StackError, match=r"(?s)Ray did not come up: it ended with code 2.*no such option"):
+        lifecycle._start(layout, part, time.monotonic() + 60, lambda _: pytest.fail("it was started again"))
 
 
 def test_down_without_up_says_so(tmp_path: Path, infra_local: Run) -> None:

@@ -66,7 +66,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nodes(
     network: Network | None, services: Services, laptop: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RayNodes]:
-    """A head and three workers of one CPU each, and the shards packed from the laptop meanwhile."""
+    """A head and a worker of one CPU, and the shards packed from the laptop meanwhile; hosts of two more workers."""
     if network is None:
         pytest.skip(why_impossible() or "no network")
     # Ray's sockets lie in these folders, and a socket's path has at most 107 bytes.
@@ -77,15 +77,14 @@ def nodes(
     write_private(folder / "token", secrets.token_hex(32))
     try:
         made.start_head()
-        for host in made.workers:
-            made.start_worker(host)
+        made.start_worker(made.workers[0])
         packed = subprocess.run(
             [str(BIN / "python"), "jobs/prepare_data.py", "pictures", "--output", SHARDS],
             env=plain_environ() | services.s3_environ("prepare") | {"no_proxy": "*"},
             cwd=laptop, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert packed.returncode == 0, packed.stdout + packed.stderr
-        until("four living nodes", lambda: len(made.living()) == 4)
+        made.until_all_live()
         yield made
     finally:
         with ThreadPoolExecutor(len(hosts)) as pool:
@@ -145,6 +144,9 @@ def moved(nodes: RayNodes, lost: Host, before: set[str]) -> set[str]:
 
 @pytest.mark.slow
 def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop: Path, tmp_path: Path) -> None:
+    for host in nodes.workers[1:]:
+        nodes.start_worker(host)
+    nodes.until_all_live()
     job = nodes.submit(laptop, TRAIN)
     job.until("steps after a checkpoint", lambda: max(logged_losses(services), default=0) > CHECKPOINT_EVERY + 1)
     before = nodes.hosts_of_workers()
@@ -165,6 +167,10 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
 
     until("the lost node's own end", lambda: not processes.find(nodes.folder, lost.name))
     until("the end of all training workers", lambda: not nodes.hosts_of_workers())
+
+
+def test_a_worker_on_another_host_joins(nodes: RayNodes) -> None:
+    assert {nodes.head.address, nodes.workers[0].address} <= nodes.living()
 
 
 def test_a_client_without_the_token_is_refused_over_the_network(nodes: RayNodes) -> None:
