@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.registry.client import connect
-from pipeline.registry.promotion import METRIC_TAG, WITHDRAWN_TAG, all_versions
+from pipeline.registry.promotion import METRIC_TAG, WITHDRAWN_TAG
+from pipeline.registry.versions import all_versions
 
 PREFIX = "semanir-"
 

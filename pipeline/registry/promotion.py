@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.registry.harm_tag import read_harm
+from pipeline.registry.versions import all_versions
 from pipeline.scoring.harm import harms_more
 
 if TYPE_CHECKING:
@@ -92,18 +93,6 @@ def why_not_champion(versions: Sequence[ModelVersion], champion: int | None, ver
     if gain > 0 and harms_more(read_harm(tags), read_harm(best)):
         return f"{gain:.2f} dB above champion v{champion}, but harms some images more"
     return f"{-gain:.2f} dB below champion v{champion}" if gain < 0 else f"no better than champion v{champion}"
-
-
-def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """Every version of a model, oldest first; empty when the model does not exist."""
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda v: int(v.version))
 
 
 def _alias(client: MlflowClient, name: str, alias: str) -> int | None:

@@ -15,9 +15,9 @@ from pipeline.registry import sealed
 from pipeline.registry.card import within_description
 from pipeline.registry.client import connect
 from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG, log_model
-from pipeline.registry.promotion import all_versions
 from pipeline.registry.register import ensure_model, registered_name
 from pipeline.registry.seal import seal
+from pipeline.registry.versions import only_version
 from pipeline.shipped import locate, read_provenance
 from pipeline.shipped.card import ShippedCard
 from pipeline.shipped.locate import MODELS, SCHEME
@@ -25,7 +25,6 @@ from pipeline.tasks import TASKS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 SOURCE_TAG, SHIPPED = "source", "shipped"  # the tag and the alias of what came with the package
 EXPERIMENT = "semanir-shipped"
@@ -52,26 +51,16 @@ def publish(task: str, models: Path = MODELS) -> Published:
     folder = locate(f"{SCHEME}{task}", models)
     client = connect()
     name, weights = registered_name(task), sealed.file_digest(folder / sealed.WEIGHTS_FILE)
-    version = _only_version(client, name, weights)
+    identity = {SOURCE_TAG: SHIPPED, WEIGHTS_TAG: weights}
+    version = only_version(client, name, identity)
     made = version is None
     if version is None:
         _create_version(client, name, folder, weights)
         # Looked up, not returned: the server may have made two of a request that was sent twice.
-        version = _only_version(client, name, weights)
+        version = only_version(client, name, identity)
         assert version is not None
     client.set_registered_model_alias(name, SHIPPED, str(version.version))
     return Published(name, int(version.version), made)
-
-
-def _only_version(client: MlflowClient, name: str, weights: str) -> ModelVersion | None:
-    """The first READY version of these shipped weights; whatever else there is of them goes."""
-    wanted = {SOURCE_TAG: SHIPPED, WEIGHTS_TAG: weights}.items()
-    found = [version for version in all_versions(client, name) if wanted <= version.tags.items()]
-    ready = [version for version in found if version.status == "READY"]
-    for version in found:
-        if version not in ready[:1]:
-            client.delete_model_version(name, str(version.version))
-    return ready[0] if ready else None
 
 
 def _create_version(client: MlflowClient, name: str, source: Path, weights: str) -> None:

@@ -15,8 +15,8 @@ from pipeline.errors import UserError
 from pipeline.registry import sealed
 from pipeline.registry.client import connect
 from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG
-from pipeline.registry.promotion import all_versions
 from pipeline.registry.signature import SIGNATURE_FILE, verify_folder
+from pipeline.registry.versions import all_versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,11 +18,11 @@ from pipeline.registry.promotion import (
     CHAMPION,
     METRIC_TAG,
     PROTOCOL_TAG,
-    all_versions,
     settle,
     why_not_champion,
 )
 from pipeline.registry.seal import seal
+from pipeline.registry.versions import all_versions, only_version
 from pipeline.scoring.record import Score
 from pipeline.tasks import TASKS
 
@@ -70,11 +70,12 @@ def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     client = connect()
     name = registered_name(card.task)
     weights = sealed.file_digest(Path(folder) / sealed.WEIGHTS_FILE)
-    version = _only_version(client, name, run_id, weights)
+    identity = {RUN_TAG: run_id, WEIGHTS_TAG: weights}
+    version = only_version(client, name, identity)
     if version is None:
         _create_version(client, name, Path(folder), card, run_id)
         # Looked up, not returned: the server may have made two of a request that was sent twice.
-        version = _only_version(client, name, run_id, weights)
+        version = only_version(client, name, identity)
         assert version is not None
     settle(client, name, int(version.version))
     return _registered(client, version)
@@ -92,18 +93,6 @@ def settle_again(registered: Registered) -> Registered:
     client = connect()
     settle(client, registered.name, registered.version)
     return _registered(client, client.get_model_version(registered.name, str(registered.version)))
-
-
-def _only_version(client: MlflowClient, name: str, run_id: str, weights: str) -> ModelVersion | None:
-    """The first READY version of a run's weights; whatever else there is of them goes."""
-    found = [
-        v for v in all_versions(client, name) if v.tags.get(RUN_TAG) == run_id and v.tags.get(WEIGHTS_TAG) == weights
-    ]
-    ready = [version for version in found if version.status == "READY"]
-    for version in found:
-        if version not in ready[:1]:
-            client.delete_model_version(name, str(version.version))
-    return ready[0] if ready else None
 
 
 def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> None:

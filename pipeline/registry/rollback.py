@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.errors import UserError
 from pipeline.registry.client import connect
-from pipeline.registry.promotion import CHAMPION, METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG, all_versions
+from pipeline.registry.promotion import CHAMPION, METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG
+from pipeline.registry.versions import all_versions
 
 
 def rollback(name: str, version: int) -> None:

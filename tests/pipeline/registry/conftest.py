@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import semanir
 from pipeline.registry import ModelCard
 from pipeline.registry.client import connect
 from pipeline.tasks import TASKS
+from tests.http_faults import FaultyProxy
 from tests.pipeline.held_out import held_out
 
 
@@ -33,6 +34,15 @@ def tracking(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(database / "cache"))
     monkeypatch.chdir(database)
     return database
+
+
+@pytest.fixture
+def proxy(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """Stands before a real MLflow server, and is the server that this test asks."""
+    proxy = FaultyProxy(mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.registry import promotion
-from pipeline.registry.promotion import CHALLENGER, CHAMPION, METRIC_TAG, PROTOCOL_TAG, all_versions, settle
+from pipeline.registry.promotion import CHALLENGER, CHAMPION, METRIC_TAG, PROTOCOL_TAG, settle
+from pipeline.registry.versions import all_versions
 
 NAME = "semanir-sr-x2"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,9 @@ from pipeline.commands.main import main
 from pipeline.errors import UserError
 from pipeline.registry import ModelCard, pull, register, registered_name, sealed
 from pipeline.registry.client import connect
-from pipeline.registry.promotion import all_versions
 from pipeline.registry.publish import publish
 from pipeline.registry.ship import ship
+from pipeline.registry.versions import all_versions
 from pipeline.shipped import locate, names
 from tests.http_faults import Fault, FaultyProxy
 from tests.pipeline.shipped.provenance import PROVENANCE
@@ -40,14 +40,6 @@ def shipped(tmp_path: Path, weights: Callable[..., Path]) -> Callable[[int], Pat
         return tmp_path / "models"
 
     return make
-
-
-@pytest.fixture
-def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(server)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
-    yield proxy
-    proxy.close()
 
 
 @pytest.mark.usefixtures("server")
@@ -76,6 +68,7 @@ def test_a_shipped_model_is_a_version_out_of_the_contest(
 TURNS = ("runs/create", "POST /api/2.0/mlflow/logged-models", "model-versions/create", "alias")
 
 
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("fault", ["refused", "lost"])
 @pytest.mark.parametrize("turn", range(len(TURNS)))
 def test_the_same_command_ends_what_a_fault_cut_short(

@@ -21,7 +21,8 @@ from pipeline.degradations.bayer import demosaic_malvar
 from pipeline.errors import UserError
 from pipeline.registry import ModelCard, Registered, check_tracking_server, pull, register
 from pipeline.registry.client import connect
-from pipeline.registry.promotion import METRIC_TAG, all_versions
+from pipeline.registry.promotion import METRIC_TAG
+from pipeline.registry.versions import all_versions
 
 Weights = Callable[..., Path]
 Card = Callable[..., ModelCard]

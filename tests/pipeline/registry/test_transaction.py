@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import semanir
 from pipeline.registry import ModelCard, client, register, registered_name
 from pipeline.registry.client import connect
 from pipeline.registry.patience import patiently
-from pipeline.registry.promotion import METRIC_TAG, all_versions
+from pipeline.registry.promotion import METRIC_TAG
 from pipeline.registry.tracking import Tracker, open_experiment
+from pipeline.registry.versions import all_versions
 from pipeline.tasks import TASKS
 from tests.http_faults import Fault, FaultyProxy
 
@@ -29,14 +30,6 @@ ALL_FAULTS: tuple[Fault, ...] = ("refused", "lost", "stalled", "killed", "killed
 TURNS = ("runs/create", "POST /api/2.0/mlflow/logged-models", "model-versions/create", "alias", "runs/update")
 
 WHOLE = "PATCH /api/2.0/mlflow/logged-models"
-
-
-@pytest.fixture
-def proxy(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(mlflow_server)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
-    yield proxy
-    proxy.close()
 
 
 def train(tracking_uri: str, cache: Path, name: str, folder: Path, card: ModelCard) -> None:
