@@ -20,7 +20,9 @@ MIN_CPUS = 2
 # The pipeline streams its data; the object store only carries small results.
 OBJECT_STORE_BYTES = 512 << 20
 _SESSIONS_KEPT = 3
-# `ray start` waits 30 s for its own raylet, by a constant without a setting, which two cores under load exceed.
+# What Ray waits for its own parts while it starts; its defaults of 30 and 60 s are too short for two cores under load.
+PATIENCE = {"RAY_gcs_server_port_wait_time_s": "170", "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "170"}
+# It waits 30 s for its own raylet, by a constant without a setting.
 _GIVES_UP = "The current node timed out during startup"
 # Only there to be a setting: after an upgrade, clients of the new version need a new head.
 _VERSION = "SEMANIR_STACK_RAY_VERSION"
@@ -59,7 +61,7 @@ def part(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Part:
     env = {
         **environ,
         _VERSION: metadata.version("ray"),
-        **{name: environ.get(name, off) for name, off in _NO_FIGURES.items()},
+        **{name: environ.get(name, default) for name, default in {**_NO_FIGURES, **PATIENCE}.items()},
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node that jobs could move to
         "SPT_NOENV": "1",  # workers change their title; it must not overwrite the mark of the stack
     }

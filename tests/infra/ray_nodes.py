@@ -15,6 +15,7 @@ import psutil
 
 from infra.local import processes
 from infra.local.folders import PROJECT_ROOT
+from infra.local.ray_head import PATIENCE
 from tests.infra.network import INTERFACE, Host, Network
 from tests.infra.services import BIN, Services, plain_environ, start
 
@@ -111,7 +112,13 @@ class RayNodes:
             *(str(BIN / "ray"), "start", "--block", f"--node-ip-address={host.address}", f"--temp-dir={folder}"),
             *("--object-store-memory=100000000", "--disable-usage-stats", "--log-color=false", *arguments),
         ]
-        env = self.environ | self.services.s3_environ("train") | self.services.mlflow_environ("trainer") | LOST_NODE
+        env = (
+            self.environ
+            | PATIENCE
+            | self.services.s3_environ("train")
+            | self.services.mlflow_environ("trainer")
+            | LOST_NODE
+        )
         # gloo would look for the interface behind the host's name, which all hosts here share.
         env |= {"GLOO_SOCKET_IFNAME": INTERFACE, "DS_ACCELERATOR": "cpu"}
         env |= {"SPT_NOENV": "1"}  # workers change their title; it must not overwrite the mark that finds them

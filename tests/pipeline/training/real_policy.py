@@ -1,11 +1,13 @@
-"""The elastic policy on a real cluster, asked as Ray Train's controller asks: `python real_policy.py` prints JSON."""
+"""The elastic policy on a real cluster, asked as by Ray Train: `python real_policy.py FILE` writes what it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +42,7 @@ def called_for_more(policy: ElasticPolicy, board: Board, running: int) -> bool:
     return board.dismissed("run", running)
 
 
-def main() -> None:
+def main(result: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=5)
@@ -62,11 +64,11 @@ def main() -> None:
         board.allow("run", 1)
         found["allowed one"] = until(lambda: started(policy) == 1)
         asyncio.run(policy.before_controller_shutdown())
-        print(json.dumps(found))  # noqa: T201
+        result.write_text(json.dumps(found))  # not printed: Ray prints there too, when it wants to
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -261,15 +261,14 @@ def test_workers_are_placed_soon_or_not_at_all(
 
 
 @pytest.mark.slow
-def test_rays_own_policy_and_coordinator_answer_as_the_patched_ones() -> None:
+def test_rays_own_policy_and_coordinator_answer_as_the_patched_ones(tmp_path: Path) -> None:
     """Nothing patched: Ray's coordinator counts a real cluster, to which a node comes and from which one is lost."""
     script = Path(__file__).parent / "real_policy.py"
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(script.parents[3])}
-    done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = [sys.executable, str(script), str(tmp_path / "found.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+    assert json.loads((tmp_path / "found.json").read_text()) == {
         "two fit": 2,
         "no room for four": False,
         "four fit now": True,
