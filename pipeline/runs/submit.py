@@ -56,6 +56,8 @@ def follow(address: str, job: str, show: Callable[[str], None]) -> int:
     Raises:
         UserError: no job server answers there, or it has no such job.
     """
+    from aiohttp import ClientError
+
     client = _client(address)
 
     async def tail() -> None:
@@ -63,9 +65,10 @@ def follow(address: str, job: str, show: Callable[[str], None]) -> int:
             show(text)
 
     try:
+        client.get_job_info(job)  # says in words that there is no such job; the log's answer would be a number
         asyncio.run(tail())
         info = client.get_job_info(job)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ClientError) as error:
         raise UserError(f"job {job} on {address} cannot be followed ({first_line(error)})") from None
     status = info.driver_exit_code
     return int(status) if status is not None else int(str(info.status) != "SUCCEEDED")
