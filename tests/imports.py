@@ -16,8 +16,9 @@ BY_NAME: dict[str, tuple[int, tuple[str, ...]]] = {
     "run_module": (0, ("mod_name",)),
 }
 # Functions that run code no matter what it is called.
-BY_CODE = {"run_path", "spec_from_file_location", "module_from_spec", "exec_module", "load_module"}
-SPELLED = re.compile(r"\w+(\.\w+)+(:[\w.]+)?")  # a module, or what it holds, as an entry point has it
+BY_CODE = {"entry_points", "run_path", "spec_from_file_location", "module_from_spec", "exec_module", "load_module"}
+SPELLED = re.compile(r"[a-z_]\w*(?:\.\w+)+")  # a module, or what it holds
+STATEMENT = re.compile(r"from ([a-z_]\w*(?:\.\w+)*) import (\w+)")
 BUILTINS = {"exec", "eval", "__import__"}  # bare names; torch.nn.Module.eval is another thing
 DYNAMIC = {*BY_NAME, *BY_CODE, *BUILTINS}
 
@@ -65,10 +66,16 @@ class Reader:
                 yield from self.on_the_way(bound[root] + ast.unparse(node)[len(root) :])
 
     def named(self, source: str) -> Iterator[str]:
-        """Modules of the tree whose names are texts of the file: who looks a module up by its name comes there too."""
-        for node in ast.walk(parsed(source)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and SPELLED.fullmatch(node.value):
-                yield from [*self.on_the_way(node.value.replace(":", "."))][-1:]
+        """Modules of the tree whose names stand in texts of the file: by their name, or as the code or the options of
+        another Python, who looks a module up comes there too. Docstrings speak of modules and are left out.
+        """
+        tree = parsed(source)
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+                text = STATEMENT.sub(r"\1.\2", node.value.replace(":", "."))
+                for spelled in SPELLED.findall(re.sub(r"(^|\s)-[mc]\s*", " ", text)):
+                    yield from [*self.on_the_way(spelled)][-1:]
 
     def hidden(self, source: str) -> list[str]:
         """The places where code is imported whose name is not spelled out: ``line: source``."""
@@ -84,13 +91,15 @@ class Reader:
             named = isinstance(node, ast.Constant) and node.value in DYNAMIC
             # A package that is handed on holds all its modules, and what is asked of it then cannot be read.
             package = isinstance(node, ast.Name) and id(node) not in walked and self.is_package(bound.get(node.id, ""))
-            if unread or handed or named or package:
+            loaded = isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules"
+            loaded = loaded and not isinstance(node.slice, ast.Constant)  # type: ignore[attr-defined]
+            if unread or handed or named or package or loaded:
                 found.append((node.lineno, f"{node.lineno}: {ast.unparse(node)}"))  # type: ignore[attr-defined]
         return [place for _, place in sorted(found)]
 
     def is_package(self, name: str) -> bool:
         """Whether modules of the tree lie in what is called so."""
-        return any(other.startswith(f"{name}.") for other in self.names)
+        return name in packages(frozenset(self.names))
 
     def bound(self, tree: ast.AST) -> dict[str, str]:
         """What the file's names that were imported stand for."""
@@ -167,6 +176,14 @@ class Reader:
                 return False
             decides += wanted.elts if wanted is not None else []
         return all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in decides)
+
+
+@cache
+def packages(names: frozenset[str]) -> frozenset[str]:
+    """All that modules lie in."""
+    return frozenset(
+        ".".join(parts[:end]) for parts in (name.split(".") for name in names) for end in range(1, len(parts))
+    )
 
 
 @cache

@@ -23,9 +23,9 @@ from pipeline.errors import UserError
 from pipeline.runs.preflight import check_config
 from pipeline.tasks import resolve_tasks
 from tests.conftest import Stack
+from tests.tree import ROOT, files
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "build", ".stack"} & set(path.parts))
+PAGES = [*files(".md")]
 JOBS: dict[str, door.Command] = {
     "restore": restore,
     "prepare_data": prepare,

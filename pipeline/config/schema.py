@@ -172,7 +172,7 @@ class TrainingSettings(Settings):
 
     @property
     def on_gpu(self) -> bool:
-        """Whether each worker has a GPU; ``auto`` stands for none until pipeline.runs.devices has asked the cluster."""
+        """Whether each worker has a GPU; ``auto`` is none until pipeline.training.devices has asked the cluster."""
         return self.use_gpu is True
 
     @property

@@ -1,1 +1,4 @@
-"""What is measured of an image: conventions, PSNR, SSIM, PSNR-B, LPIPS, and the list of them all (catalog)."""
+"""What is measured of an image: conventions, and the metrics, of which catalog has the list.
+
+Flicker is measured of a video and so is in no list of images' metrics.
+"""

@@ -186,15 +186,22 @@ def read(folder: Path) -> Score:
             else:
                 seen += 1
                 hung += status in HUNG
-    rules = tomllib.loads(NO_SLIPS.read_text(encoding="utf-8")).get("no_slip", [])
+    rules = no_slips()
     real = [slip for slip in lived if not any(excuses(rule, slip) for rule in rules)]
     return Score(seen, hung, tuple(real), len(lived) - len(real), left, left_out)
 
 
+def no_slips() -> list[dict[str, str]]:
+    """The entries of ``no_slips.toml``."""
+    entries: list[dict[str, str]] = tomllib.loads(NO_SLIPS.read_text(encoding="utf-8")).get("no_slip", [])
+    return entries
+
+
 def excuses(rule: dict[str, str], slip: Slip) -> bool:
-    """Whether an entry of ``no_slips.toml`` (``where``, ``becomes``, ``why``) speaks of this slip."""
-    added = "\n".join(line[1:].strip() for line in slip.lines if line.startswith("+"))
-    return fnmatch(slip.name, rule["where"]) and re.search(rule["becomes"], added) is not None
+    """Whether an entry of ``no_slips.toml`` (``where``, ``was``, ``becomes``, ``why``) speaks of this slip."""
+    removed, added = ("\n".join(line[1:].strip() for line in slip.lines if line[0] == sign) for sign in "-+")
+    was = re.search(rule.get("was", ""), removed)
+    return fnmatch(slip.name, rule["where"]) and bool(was and re.search(rule["becomes"], added))
 
 
 def altered_lines(folder: Path, name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.groups import Group
-from tests.mutation.run import ROOT, read, sample, try_slips
+from tests.mutation.run import ROOT, Slip, excuses, no_slips, read, sample, try_slips
 
 SUMS = """\
 def add(a, b):
@@ -77,3 +77,19 @@ def test_slips_that_live_are_told_from_those_that_are_seen(tmp_path: Path, monke
     assert read(tmp_path).seen == score.seen  # what was seen is not tried again
     try_slips(tmp_path, group, processes=1)
     assert {slip.name.split("__")[0] for slip in read(tmp_path).lived} == {"sums.sums.x_forgotten"}
+
+
+@pytest.mark.parametrize(
+    ("removed", "added", "excused"),
+    [
+        ("zip(x, y, strict=True)", "zip(x, y, )", True),
+        ("zip(x, y, strict=True)", "zip(x, strict=True)", False),
+        ("zip(x, y)", "zip(x, )", False),
+        ("return np.clip(snowed, 0.0, 1.0, out=snowed)", "return np.clip(snowed, 0.0, 1.0, )", True),
+        ("return np.clip(snowed, 0.0, 1.0)", "return np.clip(snowed, 0.0, )", False),
+        ("return np.clip(snowed, 0.0, 1.0)", "return np.clip(snowed, 1.0, )", False),
+    ],
+)
+def test_what_is_excused_everywhere_is_the_guard_alone(removed: str, added: str, excused: bool) -> None:
+    slip = Slip("pipeline.degradations.snow.x_snow__mutmut_1", (f"-    {removed}", f"+    {added}"))
+    assert any(excuses(rule, slip) for rule in no_slips()) is excused

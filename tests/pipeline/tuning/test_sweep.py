@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
 import pytest
 import yaml
@@ -114,13 +116,27 @@ def children(stack: Any) -> list[Any]:
     return [run for run in runs if run.data.tags.get("mlflow.parentRunId") in parents]
 
 
+def saved_at(stack: Any) -> datetime:
+    """When Ray Tune last saved the state of a sweep."""
+    client = boto3.Session().client(
+        "s3", endpoint_url=stack.env["AWS_ENDPOINT_URL_S3"], aws_access_key_id=stack.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=stack.env["AWS_SECRET_ACCESS_KEY"], region_name=stack.env["AWS_REGION"],
+    )  # fmt: skip
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="semanir")
+    objects = [found for page in pages for found in page.get("Contents", [])]
+    times = [found["LastModified"] for found in objects if "experiment_state" in found["Key"]]
+    return max(times, default=datetime.min.replace(tzinfo=UTC))
+
+
 @pytest.mark.usefixtures("packed")
 def test_a_killed_sweep_resumes_and_its_winner_trains(stack: Any, tmp_path: Path) -> None:
     sweep = Sweep(stack, tmp_path, SMALL)
     first = sweep.start("first")
     wait_for(lambda: "finished: " in sweep.output("first") or first.poll() is not None, "a finished trial")
     assert first.poll() is None, sweep.output("first")
-    time.sleep(4)  # twice the period at which Ray Tune saves what it knows
+    for _ in range(2):  # what is being saved at this moment may not know of that trial yet
+        before = saved_at(stack)
+        wait_for(lambda: saved_at(stack) > before, "Ray Tune to save what it knows")  # noqa: B023  called before the next
     for driver in drivers_of(stack):
         driver.kill()
     first.wait(120)
