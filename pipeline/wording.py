@@ -1,8 +1,9 @@
-"""How numbers are said to people: durations with their unit, sizes, and counts with the noun they belong to."""
+"""How people are told: durations with their unit, sizes, counts with the noun they belong to, and how often."""
 
 from __future__ import annotations
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+LINE_EVERY_S = 10.0  # between two lines of progress where there is no terminal
 
 
 def duration(seconds: float) -> str:

@@ -14,13 +14,12 @@ from pipeline.benchmarks.clock import median_milliseconds
 from pipeline.benchmarks.gpu_page import Section
 from pipeline.benchmarks.gpu_sizes import Sizes
 from pipeline.benchmarks.memory import peak_extra_bytes
-from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR
+from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE
 from pipeline.benchmarks.rows import Row
 from pipeline.benchmarks.training_step import Step
 
 # Dense bf16 multiply-accumulates a second of a card, by a part of its name (makers' data sheets); others get no MFU.
 PEAK_MACS = {"H100": 494e12, "H200": 494e12, "A100": 156e12, "L4": 60e12, "4090": 82e12}
-_FLOAT32_TOLERANCE = 1e-4  # through all layers
 
 
 def training_section(sizes: Sizes, device: str) -> Section:
@@ -131,7 +130,7 @@ def _differs(model: semanir.SemanIR, x: Tensor) -> str:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
             found, reference = model(x).float(), twin(x).float()
     scale = exact.norm() + 1e-12
-    error, limit = float((found - exact).norm() / scale), _FLOAT32_TOLERANCE
+    error, limit = float((found - exact).norm() / scale), MODEL_TOLERANCE
     if low:
         limit += LOW_PRECISION_FACTOR * float((reference - exact).norm() / scale)
     return "" if error <= limit else f"error {error:.1e}, limit {limit:.1e}"

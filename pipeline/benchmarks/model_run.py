@@ -12,15 +12,12 @@ from torch import Tensor
 import semanir
 from pipeline.benchmarks.clock import median_milliseconds
 from pipeline.benchmarks.memory import peak_extra_bytes
-from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, use_ieee_float32
+from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE, use_ieee_float32
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
 from semanir.ops.attention.call import AttentionCall
 from semanir.ops.attention.choose import choose_backend
-
-# Through all layers rounding grows; one layer's attention is held to a tighter limit by the attention benchmark.
-FLOAT32_TOLERANCE = 1e-4
 
 COLUMNS = {
     "model": "model", "input": "input", "window": "window", "k": "k", "parameters": "parameters",
@@ -72,7 +69,7 @@ def measure(name: str, backends: list[str], options: argparse.Namespace) -> list
 
     with torch.no_grad():
         exact = reference(x)
-        limit = FLOAT32_TOLERANCE
+        limit = MODEL_TOLERANCE
         if low:
             with autocast():
                 limit = LOW_PRECISION_FACTOR * _error(reference(x), exact)

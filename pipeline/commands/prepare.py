@@ -15,6 +15,8 @@ import argparse
 
 from pipeline.options import above, at_least, number
 
+_MAX_PIXELS = 89_478_485  # of pipeline.data.images, which a parser may not import: a test holds them together
+
 
 class ListDatasets(argparse.Action):
     """Print what is known of every public dataset, and stop."""
@@ -44,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--max-skipped-share", type=number(0, 1), default=0.01, help="fail when more images are corrupt (default: 0.01)"
     )
-    add("--max-pixels", type=at_least(1), default=89_478_485, help="larger images cannot be used (default: 89,478,485)")
+    add(
+        "--max-pixels",
+        type=at_least(1),
+        default=_MAX_PIXELS,
+        help=f"larger images cannot be used (default: {_MAX_PIXELS:,})",
+    )
     add("--replace", action="store_true", help="put this in the place of another dataset")
     add("--force", metavar="REASON", default="", help="push aside another packer that is lost for good; says why")
     add("--on-ray", action="store_true", help="encode on the Ray cluster of RAY_ADDRESS")

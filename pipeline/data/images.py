@@ -12,13 +12,12 @@ from PIL import Image
 from pipeline.data.png_rows import decode_plain_png, plain_png_shape
 from pipeline.images.levels import Levels, UnusableImageError, check_pixels
 from pipeline.images.read import decode
+from pipeline.images.suffixes import suffixes_of
 
 # A quarter of a gigabyte as RGB: Pillow's own limit for "decompression bombs".
 MAX_PIXELS = 89_478_485
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
-SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm",
-)  # fmt: skip
+SUFFIXES = suffixes_of(FORMATS)
 Codec = Literal["png", "webp"]
 
 

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.data.faults import DamagedSample, Fault, FaultKind
-from pipeline.data.images import MAX_PIXELS, decode_image
+from pipeline.data.images import MAX_PIXELS, SUFFIXES, decode_image
 from pipeline.data.manifest import Row
 from pipeline.data.members import plain_members
 from pipeline.images.levels import Levels, UnusableImageError
 
 MEMBERS = ("clean", "degraded")
-# Only encoded images: in particular nothing that WebDataset would unpickle (.pyd, .pkl, .pth).
-MEMBER_SUFFIXES = ("png", "webp", "jpg", "jpeg", "bmp", "tif", "tiff", "ppm", "pgm")
 
 
 @dataclass(frozen=True)
@@ -120,6 +118,7 @@ class SpanReader:
     def _member_name(self, path: str, row: Row) -> str:
         rest = path.removeprefix(f"{row.key}.")
         name, _, suffix = rest.partition(".")
-        if rest == path or name not in MEMBERS or suffix.lower() not in MEMBER_SUFFIXES:
+        # Only encoded images: in particular nothing that WebDataset would unpickle (.pyd, .pkl, .pth).
+        if rest == path or name not in MEMBERS or f".{suffix.lower()}" not in SUFFIXES:
             raise self.damaged("refused_member", row.key, f"member {path!r} is no image of this sample")
         return name

@@ -7,11 +7,10 @@ from typing import TypeVar
 
 from pipeline.errors import UserError
 from pipeline.registry.client import TrackingServerSilent, tracking_uri, without_credentials
-from pipeline.storage.retry import RetryCount, retry
+from pipeline.storage.retry import DEADLINE_S, RetryCount, retry
 from pipeline.storage.transient import status_may_pass
 
 T = TypeVar("T")
-DEADLINE_S = 120.0
 RETRIES = RetryCount()
 
 

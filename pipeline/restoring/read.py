@@ -9,9 +9,10 @@ import numpy as np
 
 from pipeline.estimation.jpeg_quality import estimate_quality
 from pipeline.images.read import RESTORED_FORMATS, decode, read_file
+from pipeline.images.suffixes import suffixes_of
 from pipeline.restoring.picture import FileFormat, Picture, from_levels
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(suffixes_of(RESTORED_FORMATS))
 DEFAULT_MAX_PIXELS = 200_000_000
 
 

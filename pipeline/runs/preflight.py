@@ -17,6 +17,7 @@ from pipeline.training.engine import check_zero_block
 from pipeline.training.losses import check_loss
 from pipeline.training.phases import training_phases
 from pipeline.training.training_plan import model_config
+from semanir.weights import CONFIG_FILE
 
 
 def check_runs(configs: Sequence[RunConfig]) -> None:
@@ -74,8 +75,8 @@ def check_data(config: RunConfig) -> None:
     init = config.model.init
     if init is not None and is_shipped(init):
         locate(init)
-    elif init is not None and not open_storage(init).exists("config.json"):
-        raise UserError(f"{config.task}: model.init {init} holds no weights (no config.json); name a best/ folder")
+    elif init is not None and not open_storage(init).exists(CONFIG_FILE):
+        raise UserError(f"{config.task}: model.init {init} holds no weights (no {CONFIG_FILE}); name a best/ folder")
     for uri in _datasets(config):
         manifest = load_manifest(uri)
         if uri in config.data.train_sets:

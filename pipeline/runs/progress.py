@@ -11,9 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pipeline.wording import duration
-
-PLAIN_EVERY_S = 10.0
+from pipeline.wording import LINE_EVERY_S, duration
 
 
 @dataclass
@@ -75,7 +73,7 @@ class Progress:
             line.step = step
             line.metrics.update(metrics, samples_per_step=samples_per_step)
             now = time.monotonic()
-            if now - line.printed_at >= PLAIN_EVERY_S:
+            if now - line.printed_at >= LINE_EVERY_S:
                 line.printed_at = now
                 self._say(f"{task:<16} {line.text()}")
 

@@ -12,7 +12,7 @@ def open_storage(uri: str, deadline_s: float | None = None) -> Storage:
 
     Args:
         uri: where.
-        deadline_s: how long failures that may pass are retried on S3; None takes the default of 120 s.
+        deadline_s: how long failures that may pass are retried on S3; None takes ``retry.DEADLINE_S``.
 
     Raises:
         UserError: another scheme, or an S3 address without a bucket.

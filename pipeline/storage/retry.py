@@ -11,6 +11,7 @@ from typing import TypeVar
 from pipeline.storage.base import StorageUnavailable
 
 T = TypeVar("T")
+DEADLINE_S = 120.0  # that S3 or MLflow may be away where nobody says how long
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 

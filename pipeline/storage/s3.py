@@ -15,11 +15,11 @@ from botocore.config import Config
 
 from pipeline.storage.base import Entry, checked_key
 from pipeline.storage.environment import describe_endpoint, s3_endpoint, s3_region, split_s3_uri
-from pipeline.storage.retry import retry
+from pipeline.storage.retry import DEADLINE_S, retry
 from pipeline.storage.transient import may_pass
 
 T = TypeVar("T")
-DEFAULT_DEADLINE_S = 120.0
+DEFAULT_DEADLINE_S = DEADLINE_S
 # Above 64 MiB in parts of 64 MiB (an object has at most 10,000); a failed upload is aborted, and leaves no part.
 PARTS = TransferConfig(multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False)
 MISSING_CODES = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}

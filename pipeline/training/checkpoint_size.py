@@ -21,6 +21,7 @@ from pipeline.training.figures import FILE_BYTES as FIGURES_BYTES
 from pipeline.training.proof import FileProof, Saving, list_text
 from pipeline.training.state import STATE_BYTES
 from pipeline.training.training_plan import model_config
+from semanir.weights import CONFIG_FILE, WEIGHTS_FILE
 
 ALIGNMENT = 2  # elements to which DeepSpeed's stages 1 and 2 pad each rank's share (nccl_start_alignment_factor)
 HEADER_MULTIPLE = 8  # bytes to which safetensors pads its header
@@ -42,8 +43,8 @@ def checkpoint_bytes(config: RunConfig, world_size: int, step: int | None = None
         for rank in range(world_size)
     ]
     files[0] |= {
-        "best/model.safetensors": file_bytes({name: tuple(value.shape) for name, value in model.state_dict().items()}),
-        "best/config.json": len(json.dumps(model.config.to_dict(), indent=2).encode()) + 1,
+        f"best/{WEIGHTS_FILE}": file_bytes({name: tuple(value.shape) for name, value in model.state_dict().items()}),
+        f"best/{CONFIG_FILE}": len(json.dumps(model.config.to_dict(), indent=2).encode()) + 1,
         "state.json": STATE_BYTES,
         FIGURES: FIGURES_BYTES,
         "config.json": len(config.model_dump_json(indent=2).encode()),

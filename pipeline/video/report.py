@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.restoring.restore_files import Outcome
-from pipeline.wording import counted, duration
-
-EVERY_S = 10.0  # between two lines where there is no terminal
+from pipeline.wording import LINE_EVERY_S, counted, duration
 
 
 class VideoReport:
@@ -43,7 +41,7 @@ class VideoReport:
         rate = fresh / (now - self._began) if fresh > 0 and now > self._began else 0.0
         pace = f"{rate:.2f} frames/s, {duration((total - done) / rate)} left" if rate else ""
         self._bars.update(self._bar, description=path.name, completed=done, total=total, pace=pace, visible=True)
-        if not self._console.is_terminal and now - self._said >= EVERY_S:
+        if not self._console.is_terminal and now - self._said >= LINE_EVERY_S:
             self._said = now
             self._console.print(f"{path}: {done} of {counted(total, 'frame')}, {pace}", markup=False)
 

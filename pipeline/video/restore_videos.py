@@ -18,6 +18,7 @@ from pipeline.images.levels import UnusableImageError
 from pipeline.registry import sealed
 from pipeline.restoring.files import Job
 from pipeline.restoring.fitness import misgivings
+from pipeline.restoring.read import DEFAULT_MAX_PIXELS
 from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import place
@@ -41,7 +42,7 @@ class VideoSettings:
     """
 
     crf: int | None = None
-    max_pixels: int = 200_000_000
+    max_pixels: int = DEFAULT_MAX_PIXELS
     overwrite: bool = False
     reuse: int | None = None
 

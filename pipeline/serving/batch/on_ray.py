@@ -21,7 +21,8 @@ from pipeline.cluster import Board, connect, total_resources
 from pipeline.errors import UserError, first_line
 from pipeline.registry import pull
 from pipeline.registry.pull import locate
-from pipeline.registry.sealed import file_digest
+from pipeline.registry.sealed import WEIGHTS_FILE, file_digest
+from pipeline.restoring.read import DEFAULT_MAX_PIXELS
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.batch.journal import fold, journal_rows
 from pipeline.serving.batch.names import check_places, list_names
@@ -52,7 +53,7 @@ class Request:
     k: int | None = None
     tile: int | None = None
     overlap: int = DEFAULT_OVERLAP
-    max_pixels: int = 200_000_000
+    max_pixels: int = DEFAULT_MAX_PIXELS
     workers: int | None = None
     device: str = "auto"
     force: str = ""
@@ -121,7 +122,7 @@ def _settings(request: Request) -> tuple[str, str]:
     address = locate(request.model).uri if request.model.startswith(("models:", "runs:")) else request.model
     folder = pull(address)
     restorer = Restorer(folder, k=request.k, tile=request.tile, overlap=request.overlap, device="cpu")
-    weights = file_digest(Path(folder) / "model.safetensors")
+    weights = file_digest(Path(folder) / WEIGHTS_FILE)
     made_of = [weights, restorer.k or restorer.config.k, restorer.tile, restorer.overlap]
     return address, hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""How a restoring run goes: a line on a terminal, one every ten seconds elsewhere, and a last table of failures."""
+"""How a restoring run goes: a line on a terminal, one now and then elsewhere, and a last table of failures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.serving.batch.outcomes import Outcome, Row
-from pipeline.wording import counted, duration
+from pipeline.wording import LINE_EVERY_S, counted, duration
 
-LINE_EVERY_S = 10.0
 _OVER_S = 60.0  # the pace is that of the last minute
 
 

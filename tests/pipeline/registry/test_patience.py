@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pipeline.config import TrainingSettings
 from pipeline.registry.client import connect
 from pipeline.registry.patience import TrackingUnavailable, patiently
+from pipeline.storage.retry import DEADLINE_S
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -78,3 +82,13 @@ def test_a_refusal_is_an_answer(tracking: Path) -> None:
     with pytest.raises(MlflowException, match="not found"):
         patiently("looking at a run", lambda: client.get_run("0" * 32), deadline_s=60)
     assert time.monotonic() - began < 30
+
+
+def test_the_documents_say_how_long_it_is() -> None:
+    training = TrainingSettings(steps=1, global_batch_size=2)
+    s3, mlflow = f"{training.storage_deadline_s:g} s", f"{DEADLINE_S:g} s"
+    assert f"MLflow {mlflow}" in (TrainingSettings.model_fields["outage_deadline_s"].description or "")
+    assert f"S3 {s3}, MLflow {mlflow}" in (ROOT / "pipeline/training/README.md").read_text()
+    rows = (ROOT / "infra/OPERATIONS.md").read_text().splitlines()
+    assert next(row for row in rows if row.startswith("| MLflow: start and end")).endswith(f"else {mlflow} |")
+    assert next(row for row in rows if row.startswith("| S3: samples")).endswith(f": {s3} |")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from pipeline.registry import sealed
 from pipeline.registry.sealed import AlteredModelError
+from semanir import weights
 
 FILES = (
     "model.safetensors",
@@ -28,6 +29,11 @@ TASK = {
     "format": 1, "task": "sr_x2", "input_channels": 3, "output_channels": 3, "observed_channels": 3, "upscale": 2,
     "to_input": None,
 }  # fmt: skip
+
+
+def test_the_names_are_those_that_the_library_writes() -> None:
+    """The file that travels in every model imports nothing of ours, so it says them again."""
+    assert (sealed.WEIGHTS_FILE, sealed.CONFIG_FILE) == (weights.WEIGHTS_FILE, weights.CONFIG_FILE)
 
 
 @pytest.fixture

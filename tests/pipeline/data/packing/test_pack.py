@@ -7,11 +7,12 @@ import pytest
 import tifffile
 import webdataset as wds
 
-from pipeline.data.images import decode_image, encode_image
+from pipeline.data.images import SUFFIXES, decode_image, encode_image
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
 from pipeline.data.packing.encode import PackSettings, corners
 from pipeline.data.packing.pack import encode_here, pack_dataset
 from pipeline.data.packing.sources import folder_sources, paired_sources
+from pipeline.data.spans import SpanReader
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
 
@@ -173,6 +174,16 @@ def test_original_bytes_are_kept_on_request(images, tmp_path):
     manifest = pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="original"))
     data = open_storage(manifest.uri).read("shard-000000.tar")
     assert (folder / "img001.png").read_bytes() in data
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_packed_under_its_own_suffix_is_read_again(images, tmp_path, suffix):
+    folder = images(1)
+    (folder / "img000.png").rename(folder / f"img000{suffix}")
+    manifest = pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(codec="original"))
+    (row,) = manifest.rows(0)
+    span = open_storage(manifest.uri).read("shard-000000.tar")[row.offset : row.offset + row.length]
+    assert SpanReader(manifest.uri, "shard-000000.tar").decode(span, row).clean.shape == (row.height, row.width, 3)
 
 
 def test_webp_is_lossless_and_read_back(images, tmp_path):
