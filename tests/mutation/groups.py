@@ -56,11 +56,20 @@ GROUPS = {
         without=("pipeline/metrics/features.py",),  # fetches and checks weight files
     ),
     "registry rules": Group(
-        ("pipeline/registry/promotion.py", "pipeline/registry/card.py"),
+        (
+            "pipeline/registry/promotion.py",
+            "pipeline/registry/card.py",
+            "pipeline/registry/rollback.py",
+            "pipeline/registry/harm_tag.py",
+            "pipeline/scoring/harm.py",
+        ),
         (
             "tests/pipeline/registry/test_promotion.py",
             "tests/pipeline/registry/test_promotion_histories.py",
             "tests/pipeline/registry/test_card.py",
+            "tests/pipeline/registry/test_harm_tag.py",
+            "tests/pipeline/registry/test_rollback.py",
+            "tests/pipeline/scoring/test_harm.py",
         ),
     ),
     "schedules and losses": Group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -35,12 +36,20 @@ def test_an_image_with_nothing_wrong_counts_sixty_dB() -> None:
     point = harm_point("nothing wrong", scores((math.inf, 47.0), (math.inf, math.inf)), "input")
     assert (point.mean_db, point.worst_db, point.input_db) == (-6.5, -13.0, 60.0)
     assert point.kept_db == 53.5
-    assert "| nothing wrong | nothing wrong | 53.50 | -6.50 | -13.00 | image0 |" in Harm("a", (point,)).describe()
+    assert Harm("a", (point,)).describe() == [
+        "| strength | as it was (dB) | restored (dB) | change, mean (dB) | worst image (dB) | which |",
+        "|---|---:|---:|---:|---:|---|",
+        "| nothing wrong | nothing wrong | 53.50 | -6.50 | -13.00 | image0 |",
+        "",
+        "An image counts 60 dB at most, one with nothing wrong exactly that.",
+    ]
 
 
 def test_a_tag_is_read_as_it_was_written() -> None:
     harm = curve((0.125, -0.25), (-1.5, -3.0))
     assert decode_harm(harm.encode()) == harm
+    rounded = Harm("a set", (HarmPoint("σ 2", 0.12345, -0.98765, "x", 30.55555),)).encode()
+    assert json.loads(rounded) == {"images": "a set", "points": [["σ 2", 0.123, -0.988, "x", 30.556]]}
     for text in ("", "[]", '{"images": "a"}', '{"images": "a", "points": [["σ", 1]]}', '{"images": "a", "points": 3}'):
         with pytest.raises(ValueError, match=r"."):
             decode_harm(text)
