@@ -91,7 +91,9 @@ class EngineStep:
     """The same through our engine."""
 
     def __init__(self, config: RunConfig, context: WorkerContext) -> None:
-        self.engine, self.batch, self.loss = Engine(fresh_model(), config.training, context), batch(), get_loss("l1")
+        phases = TrainingPlan(config, context).schedule.phases
+        self.engine = Engine(fresh_model(), config.training, phases, context)
+        self.batch, self.loss = batch(), get_loss("l1")
 
     def __call__(self) -> float:
         return self.on(self.batch)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.fingerprint import Operational, deviations, fingerprint
 from pipeline.settings.base import Settings
 from pipeline.tasks import TASKS
-from pipeline.workers import Workers, micro_batch_size, nearest_worlds
+from pipeline.workers import Workers, nearest_worlds
 
 MAX_PROFILED_STEPS = 10
 # Far beyond what anyone trains, near enough that a slip of the keyboard is caught before it takes time or memory.
@@ -189,15 +189,6 @@ class TrainingSettings(Settings):
     def elastic(self) -> bool:
         """Whether the number of workers may change while the run goes on."""
         return self.min_workers < self.max_workers
-
-    def micro_batch(self, world_size: int) -> int:
-        """Samples of one forward and backward pass on one of ``world_size`` workers."""
-        largest = self.max_workers if self.elastic else world_size
-        return self.micro_batch_size or micro_batch_size(self.global_batch_size, world_size, largest)
-
-    def accumulation(self, world_size: int) -> int:
-        """Micro-batches per optimizer step on each of ``world_size`` workers."""
-        return self.global_batch_size // (world_size * self.micro_batch(world_size))
 
     @property
     def storage_deadline_s(self) -> float:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.config import TrainingSettings, deep_merge
+from pipeline.data.batches import Phase
 
 
-def build_deepspeed_config(settings: TrainingSettings, world_size: int) -> dict[str, Any]:
+def build_deepspeed_config(settings: TrainingSettings, phases: Sequence[Phase], world_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration for ``settings`` in a world of ``world_size`` workers.
 
     The user's ``zero_optimization`` block is merged deeply, so that naming one of its keys keeps the others.
-    Batch sizes are those of the run; a phase with sizes of its own sets them anew (Engine.step). The learning rate
-    given here is the peak; the loop sets each step's own (pipeline.training.phases).
+    Batch sizes are those of the phase that accumulates the most: each step sets its own (Engine.step), but ZeRO asks
+    once, when it is made, whether gradients that it holds on the CPU are sums. The learning rate given here is the
+    peak; the loop sets each step's own (pipeline.training.phases).
     """
+    phase = max(phases, key=lambda phase: phase.global_batch_size // phase.micro_batch_size)
     zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.on_gpu}
     return {
-        "train_batch_size": settings.global_batch_size,
-        "train_micro_batch_size_per_gpu": settings.micro_batch(world_size),
-        "gradient_accumulation_steps": settings.accumulation(world_size),
+        "train_batch_size": phase.global_batch_size,
+        "train_micro_batch_size_per_gpu": phase.micro_batch_size,
+        "gradient_accumulation_steps": phase.global_batch_size // (phase.micro_batch_size * world_size),
         "gradient_clipping": settings.gradient_clipping,
         "optimizer": {
             "type": "AdamW" if settings.optimizer == "adamw" else "Adam",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from pipeline.config import TrainingSettings
+from pipeline.data.batches import Phase
 from pipeline.errors import UserError
 from pipeline.training import deepspeed_internals as internals
 from pipeline.training.context import WorkerContext
@@ -55,11 +56,14 @@ class Engine:
 
     Args:
         model: the module to train, on the CPU; DeepSpeed moves it to the worker's device.
-        settings: batch sizes, optimizer, ZeRO stage, precision.
+        settings: optimizer, ZeRO stage, precision.
+        phases: the batch sizes that steps will have in this world.
         context: rank, world size and device. For world_size > 1 a process group must be running.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, context: WorkerContext) -> None:
+    def __init__(
+        self, model: nn.Module, settings: TrainingSettings, phases: Sequence[Phase], context: WorkerContext
+    ) -> None:
         deepspeed = _import_deepspeed(context.device)
         if not dist.is_initialized():
             dist.init_process_group(
@@ -74,7 +78,7 @@ class Engine:
         self._engine, *_ = deepspeed.initialize(
             model=model,
             model_parameters=[p for p in model.parameters() if p.requires_grad],
-            config=build_deepspeed_config(settings, context.world_size),
+            config=build_deepspeed_config(settings, phases, context.world_size),
             dist_init_required=False,
         )
         # DeepSpeed casts the parameters alone: a float32 buffer would lift the activations again.

@@ -65,7 +65,7 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
 def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary:
     settings = config.training
     plan = TrainingPlan(config, context)
-    engine = Engine(plan.build_model(), settings, context)
+    engine = Engine(plan.build_model(), settings, plan.schedule.phases, context)
     ema = Ema(engine, settings.ema_decay) if settings.ema_decay else None
     validator = Validator(plan, ema or engine, context)
     run = _Run(plan, engine, ema, validator, context, log)

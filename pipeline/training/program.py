@@ -15,6 +15,7 @@ import torch
 import pipeline.training.launch  # noqa: F401  what a worker imports
 import semanir
 from pipeline.config import TrainingSettings
+from pipeline.data.batches import Phase
 from pipeline.training.context import PlainContext
 from pipeline.training.engine import Engine
 from pipeline.training.losses import get_loss
@@ -26,7 +27,7 @@ def main() -> None:
     settings = TrainingSettings(steps=1, global_batch_size=1, num_workers=1)
     model = semanir.create_model("columnar_tiny", depths=(1, 1), embed_dim=12, window_size=4, k=4, upscale=2)
     with TemporaryDirectory() as folder:
-        engine = Engine(model, settings, PlainContext(folder))
+        engine = Engine(model, settings, [Phase(global_batch_size=1, micro_batch_size=1)], PlainContext(folder))
         for _ in range(2):
             engine.step([(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 16, 16))], get_loss("l1"), 1e-4, None)
     sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}\n")  # Linux counts KiB

@@ -16,6 +16,7 @@ from torch import nn
 
 import semanir
 from pipeline.config import RunConfig, TrainingSettings
+from pipeline.data.batches import Phase
 from pipeline.training import loop
 from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import Interrupted, PlainContext
@@ -57,6 +58,11 @@ def global_batch(step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     return gt + 0.1 * torch.randn(gt.shape, generator=generator), gt
 
 
+def sizes(total: int, micro: int) -> list[Phase]:
+    """One phase of batches of ``total``, ``micro`` at once."""
+    return [Phase(global_batch_size=total, micro_batch_size=micro)]
+
+
 def run_engines(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     """Each of the job's ``cases`` one after another: starting processes costs more than they do."""
     return {name: run_engine(case, Path(job["folder"]) / name, context) for name, case in job["cases"].items()}
@@ -65,8 +71,8 @@ def run_engines(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
 def run_engine(case: dict[str, Any], folder: Path, context: PlainContext) -> dict[str, Any]:
     """Some steps of the engine, without those in ``omit``; ``poison`` puts a NaN into the last rank's last sample."""
     settings = TrainingSettings(**case["settings"])
-    engine = Engine(small_net(), settings, context)
-    micro = settings.micro_batch(context.world_size)
+    micro = settings.micro_batch_size or settings.global_batch_size // context.world_size
+    engine = Engine(small_net(), settings, sizes(settings.global_batch_size, micro), context)
     losses: list[float | None] = []
     for step in range(settings.steps):
         if step in case.get("omit", []):
@@ -117,14 +123,16 @@ def read_in_steps(case: dict[str, Any], context: PlainContext) -> Iterator[dict[
     from tests.pipeline.training.host_reads import counted_reads
 
     settings = TrainingSettings(**case["settings"])
-    engine, plain = Engine(small_net(), settings, context), get_loss("charbonnier")
+    micro = settings.micro_batch_size or settings.global_batch_size
+    engine = Engine(small_net(), settings, sizes(settings.global_batch_size, micro), context)
+    plain = get_loss("charbonnier")
 
     def loss(restored: torch.Tensor, gt: torch.Tensor) -> torch.Tensor:
         value = plain(restored, gt)
         return value * (2 if value.item() < 0 else 1) if case.get("peek") else value
 
     for step in range(settings.steps):
-        lq, gt = (part.split(settings.micro_batch(1)) for part in global_batch(step, settings.global_batch_size))
+        lq, gt = (part.split(micro) for part in global_batch(step, settings.global_batch_size))
         at: list[int] = []
         with counted_reads() as reads:
             engine.step(list(zip(lq, gt, strict=True)), loss, 1e-3, None, lambda part: at.append(len(reads)))  # noqa: B023
@@ -137,7 +145,7 @@ def run_phases(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     losses: dict[str, list[float | None]] = {}
     for stage in job["stages"]:
         settings = TrainingSettings(**{**job["settings"], "zero_stage": stage})
-        engine = Engine(small_net(), settings, context)
+        engine = Engine(small_net(), settings, [phase for pair in job["sizes"] for phase in sizes(*pair)], context)
         losses[str(stage)] = []
         for step, (total, micro) in enumerate(job["sizes"]):
             lq, gt = (part[context.rank :: context.world_size] for part in global_batch(step, total))
@@ -156,7 +164,7 @@ def run_average(case: dict[str, Any], folder: Path, context: PlainContext) -> di
     settings = TrainingSettings(**case)
     torch.manual_seed(0)
     model = semanir.create_model("columnar_tiny", depths=(1, 1), embed_dim=12, window_size=4, k=4)
-    engine = Engine(model, settings, context)
+    engine = Engine(model, settings, sizes(settings.global_batch_size, 1), context)
     ema = Ema(engine, settings.ema_decay)
     expected = engine.full_state_dict()
     for step in range(settings.steps):

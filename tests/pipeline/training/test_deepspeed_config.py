@@ -9,20 +9,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import TrainingSettings
+from pipeline.config import TrainingSettings, resolve
+from pipeline.data.batches import Phase
 from pipeline.training.deepspeed_config import build_deepspeed_config
+from pipeline.training.phases import training_phases
+
+WHOLE = [Phase(global_batch_size=8, micro_batch_size=4)]  # a worker of two takes its half at once
 
 
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
 def test_batch_sizes_multiply_up(world: int, micro: int, accumulation: int, stage: int) -> None:
-    settings = TrainingSettings(
-        steps=1, global_batch_size=world * micro * accumulation, micro_batch_size=micro, num_workers=world,
-        zero_stage=stage,
-    )  # fmt: skip
-    config = build_deepspeed_config(settings, world)
-    product = config["train_micro_batch_size_per_gpu"] * config["gradient_accumulation_steps"] * world
-    assert product == config["train_batch_size"] == settings.global_batch_size
+    total = world * micro * accumulation
+    settings = TrainingSettings(steps=1, global_batch_size=total, num_workers=world, zero_stage=stage)
+    config = build_deepspeed_config(settings, [Phase(global_batch_size=total, micro_batch_size=micro)], world)
+    assert config["train_micro_batch_size_per_gpu"] == micro
+    assert config["gradient_accumulation_steps"] == accumulation
+    assert config["train_batch_size"] == total
     assert config["zero_optimization"]["stage"] == stage
+
+
+def test_the_phase_that_accumulates_the_most_counts() -> None:
+    """ZeRO is told once whether the gradients that it holds on the CPU are sums; steps tell the rest themselves."""
+    phases = [
+        Phase(global_batch_size=64, micro_batch_size=32, steps=1),
+        Phase(global_batch_size=8, micro_batch_size=2, steps=1),
+        Phase(global_batch_size=16, micro_batch_size=8, steps=1),
+    ]
+    config = build_deepspeed_config(TrainingSettings(steps=3, global_batch_size=64), phases, 2)
+    assert (config["train_batch_size"], config["train_micro_batch_size_per_gpu"]) == (8, 2)
+    assert config["gradient_accumulation_steps"] == 2
+
+
+def test_the_crops_of_an_image_stay_together() -> None:
+    """Four workers of at most six: 24 samples are 12 images of two crops, three a worker, which are taken singly."""
+    values = {"steps": 1, "global_batch_size": 24, "num_workers": [4, 6]}
+    data = {"train": "unused", "val": "unused", "patch_size": 32, "crops_per_image": 2}
+    config = resolve({"defaults": {"storage": "unused", "data": data, "training": values}}, "denoising_color")
+    phases = [phase.data_phase(4) for phase in training_phases(config)]
+    told = build_deepspeed_config(config.training, phases, 4)
+    assert told["train_micro_batch_size_per_gpu"] == 2
+    assert told["gradient_accumulation_steps"] == 3
 
 
 def test_user_block_is_merged_deeply_and_keeps_the_stage() -> None:
@@ -32,7 +58,7 @@ def test_user_block_is_merged_deeply_and_keeps_the_stage() -> None:
         zero_stage=2,
         zero_optimization={"offload_optimizer": {"device": "cpu"}, "reduce_bucket_size": 1000},
     )
-    zero = build_deepspeed_config(settings, 2)["zero_optimization"]
+    zero = build_deepspeed_config(settings, WHOLE, 2)["zero_optimization"]
     assert zero["stage"] == 2
     assert zero["offload_optimizer"] == {"device": "cpu"}
     assert zero["reduce_bucket_size"] == 1000
@@ -82,11 +108,10 @@ def test_a_setting_changes_its_own_key_alone(given: dict[str, Any], path: tuple[
         place = place[key]
     place.update({path[-1]: value} if path else {})
     settings = TrainingSettings(steps=1, global_batch_size=8, **given)
-    assert build_deepspeed_config(settings, 2) == expected
+    assert build_deepspeed_config(settings, WHOLE, 2) == expected
 
 
 def test_adamw_is_named_in_both_of_its_places() -> None:
-    optimizer = build_deepspeed_config(TrainingSettings(steps=1, global_batch_size=8, optimizer="adamw"), 2)[
-        "optimizer"
-    ]
+    settings = TrainingSettings(steps=1, global_batch_size=8, optimizer="adamw")
+    optimizer = build_deepspeed_config(settings, WHOLE, 2)["optimizer"]
     assert (optimizer["type"], optimizer["params"]["adam_w_mode"]) == ("AdamW", True)
