@@ -18,7 +18,7 @@ from pipeline.data.loader import open_training_stream
 from pipeline.data.manifest import Manifest
 from pipeline.data.order import sample_generator
 from pipeline.data.stream import DecodedSample, MakeSample
-from pipeline.storage.environment import split_s3_uri
+from pipeline.storage.s3_address import split_s3_uri
 
 MICRO_BATCH = 16
 SHUFFLE_BUFFER = 256  # encoded samples, as WebDataset's documentation has it

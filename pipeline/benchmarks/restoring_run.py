@@ -18,7 +18,7 @@ from pipeline.benchmarks.clock import each_milliseconds, median_milliseconds, me
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
-from pipeline.registry.parity import Restore, in_onnxruntime, in_openvino, psnr
+from pipeline.registry.export_parity import Restore, in_onnxruntime, in_openvino, psnr
 from semanir.export import to_onnx
 from semanir.tiling import DEFAULT_OVERLAP, Canvas, ModelShape, default_tile, restore_tiled
 

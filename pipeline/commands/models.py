@@ -78,7 +78,7 @@ def _list(_: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.registry.listing import list_registered
+    from pipeline.registry.registered_versions import list_registered
 
     table = Table("model", "version", "alias", "held-out PSNR", "restores")
     for version in list_registered():

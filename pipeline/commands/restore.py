@@ -129,7 +129,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
 
 def _restore_videos(options: argparse.Namespace, restorer: Restorer, jobs: list[Job]) -> int:
     """Returns how many were not restored."""
-    from pipeline.video.report import VideoReport
+    from pipeline.video.frame_progress import VideoReport
     from pipeline.video.restore_videos import VideoSettings, restore_videos
 
     settings = VideoSettings(

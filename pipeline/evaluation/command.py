@@ -16,9 +16,9 @@ from pipeline.errors import UserError
 from pipeline.evaluation.calibration import calibration_table, check_all, failures, plan_calibration
 from pipeline.evaluation.measure import run_plan
 from pipeline.evaluation.model_source import ModelSource, open_model
+from pipeline.evaluation.output_files import copy_to, key_maps_picture, write_results
 from pipeline.evaluation.progress_bar import show
 from pipeline.evaluation.summary import table
-from pipeline.evaluation.write import copy_to, key_maps_picture, write_results
 from pipeline.metrics.lpips import LpipsWeights, read_lpips
 from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.registry.evaluation_run import log_evaluation

@@ -1,6 +1,6 @@
 """The one door to the model registry: register, find, pull, roll back. Nothing that it stores is a pickle."""
 
-from pipeline.registry import environment  # noqa: F401 (before anything imports MLflow)  # isort: split
+from pipeline.registry import mlflow_environment  # noqa: F401 (before anything imports MLflow)  # isort: split
 from pipeline.registry.card import ModelCard
 from pipeline.registry.client import check_tracking_server
 from pipeline.registry.pull import pull

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import UserError
-from pipeline.registry.environment import set_environment
+from pipeline.registry.mlflow_environment import set_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

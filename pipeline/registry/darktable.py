@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import semanir
 from pipeline.errors import UserError
-from pipeline.registry.parity import Restore, in_onnxruntime
+from pipeline.registry.export_parity import Restore, in_onnxruntime
 from semanir.export import read_onnx_metadata, to_onnx
 
 CONFIG = "config.json"

@@ -17,8 +17,8 @@ from torch import Tensor
 import semanir
 from pipeline.errors import UserError
 from pipeline.registry import sealed
+from pipeline.registry.export_parity import Restore, fault
 from pipeline.registry.formats import FORMATS, Format, find_format, form_of
-from pipeline.registry.parity import Restore, fault
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 import semanir
 from pipeline.errors import UserError
 from pipeline.registry import darktable
-from pipeline.registry.parity import EXACT, HALF, Parity, Restore, in_onnxruntime
+from pipeline.registry.export_parity import EXACT, HALF, Parity, Restore, in_onnxruntime
 from semanir.export import read_onnx_metadata, read_spandrel, to_onnx, to_spandrel
 
 

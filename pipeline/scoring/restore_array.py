@@ -2,9 +2,9 @@
 
 Three others call the model, and all four cut and blend with ``semanir.tiling``:
 ``pipeline.restoring.restorer`` keeps what lies outside [0, 1] until it has mixed by strength, says how many tiles are
-done, and takes an image whole where a person asks for it; ``pipeline.serving.tiles`` puts tiles of several images into
-one batch for a GPU; ``pipeline.registry.served_model`` travels with a registered model and runs where nothing of this
-package is installed.
+done, and takes an image whole where a person asks for it; ``pipeline.serving.tile_batches`` puts tiles of several
+images into one batch for a GPU; ``pipeline.registry.served_model`` travels with a registered model and runs where
+nothing of this package is installed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pipeline.storage.environment import s3_endpoint, s3_region, split_s3_uri
+from pipeline.storage.s3_address import s3_endpoint, s3_region, split_s3_uri
 
 if TYPE_CHECKING:
     import pyarrow.fs

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.fs
 
 from pipeline.storage.base import Storage
-from pipeline.storage.environment import describe_endpoint
 from pipeline.storage.ranged_file import RangedFile
 from pipeline.storage.retry import retry
 from pipeline.storage.s3 import S3Storage
+from pipeline.storage.s3_address import describe_endpoint
 from pipeline.storage.transient import may_pass
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pipeline.errors import UserError
-from pipeline.storage.environment import describe_endpoint, split_s3_uri
+from pipeline.storage.s3_address import describe_endpoint, split_s3_uri
 
 ANSWER_S = 20.0  # a server that is up answers within a quarter of this
 

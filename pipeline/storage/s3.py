@@ -14,8 +14,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from pipeline.storage.base import Entry, checked_key
-from pipeline.storage.environment import describe_endpoint, s3_endpoint, s3_region, split_s3_uri
 from pipeline.storage.retry import DEADLINE_S, retry
+from pipeline.storage.s3_address import describe_endpoint, s3_endpoint, s3_region, split_s3_uri
 from pipeline.storage.transient import may_pass
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
 from pipeline.serving.batch.journal import DEATHS, Journal
 from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.parts import Planned, read_part
-from pipeline.serving.tiles import restore_images
+from pipeline.serving.tile_batches import restore_images
 from pipeline.storage import open_storage
 from pipeline.storage.base import checked_key
 from pipeline.storage.lease import Pass

@@ -15,7 +15,7 @@ from pipeline.commands.main import main
 from pipeline.errors import UserError
 from pipeline.registry import AlteredModelError, ModelCard, export, pull, register
 from pipeline.registry.export import FORMATS, check_file
-from pipeline.registry.parity import EXACT, HALF, Parity, fault
+from pipeline.registry.export_parity import EXACT, HALF, Parity, fault
 
 
 @pytest.fixture(scope="module")

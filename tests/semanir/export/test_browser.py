@@ -18,7 +18,7 @@ import torch
 from skimage import data
 
 import semanir
-from pipeline.registry.parity import psnr
+from pipeline.registry.export_parity import psnr
 from semanir.export import to_onnx
 
 RUNTIME = "onnxruntime-web@1.30.0"

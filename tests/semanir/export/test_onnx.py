@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import semanir
-from pipeline.registry.parity import in_onnxruntime, in_openvino, psnr
+from pipeline.registry.export_parity import in_onnxruntime, in_openvino, psnr
 from semanir.export import file, read_onnx_metadata, to_onnx
 
 RUNTIMES = {"onnxruntime": in_onnxruntime, "openvino": in_openvino}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import semanir
 from pipeline.registry.export import export
-from pipeline.registry.parity import in_onnxruntime, in_openvino, psnr
+from pipeline.registry.export_parity import in_onnxruntime, in_openvino, psnr
 from pipeline.shipped.locate import locate, names
 
 # In dB.

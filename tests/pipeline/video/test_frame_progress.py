@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.restoring.files import Job
 from pipeline.restoring.restore_files import Outcome
-from pipeline.video.report import VideoReport
+from pipeline.video.frame_progress import VideoReport
 
 CLIP = Path("clip.mp4")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import semanir
-from pipeline.serving.tiles import Tile, in_groups, restore_images
+from pipeline.serving.tile_batches import Tile, in_groups, restore_images
 from semanir.model import create_model
 from semanir.tiling import ModelShape
 
