@@ -6,6 +6,7 @@ A backend without gradients is checked, timed and weighed in the forward pass al
 from __future__ import annotations
 
 import argparse
+import traceback
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,7 @@ from pipeline.benchmarks.parity import errors, use_ieee_float32, verdict
 from pipeline.benchmarks.promises import Promise, cpu_promises, gpu_promises
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from semanir.ops.attention.backends import BACKENDS, able_backends
 from semanir.ops.attention.call import AttentionCall
 
@@ -103,17 +104,22 @@ def needed_gib(backend: str, case: Case) -> float:
 def measure(
     able: Mapping[str, Attend], inputs: Inputs, reference: list[torch.Tensor], rounds: int, device: str
 ) -> dict[str, Row]:
-    """Backend → errors, times and memory; a backend that is wrong gets its errors only."""
+    """Backend → errors, times and memory; a backend that is wrong or fails gets no figures."""
     low = None
     if inputs.leaves[0].dtype != torch.float32:
         low = errors(forward_backward(backends(["mask"])["mask"], inputs), reference)
     out: dict[str, Row] = {}
     for name, attend in able.items():
-        if only_infers(name, device):
-            with torch.no_grad():
-                found = errors([forward(attend, inputs)], reference[:1])
-        else:
-            found = errors(forward_backward(attend, inputs), reference)
+        try:
+            if only_infers(name, device):
+                with torch.no_grad():
+                    found = errors([forward(attend, inputs)], reference[:1])
+            else:
+                found = errors(forward_backward(attend, inputs), reference)
+        except Exception as error:  # what compiles raises whatever its compiler does; the others are measured still
+            traceback.print_exc()
+            out[name] = {"status": f"wrong: {type(error).__name__}: {first_line(error)}"}
+            continue
         fault = verdict(found, low)
         status = "ok" if fault is None else f"wrong: {fault}"
         out[name] = {"errors": found, "worst_error": max(found), "status": status}

@@ -25,7 +25,7 @@ def each_milliseconds(
     """Time of each candidate in each round, in milliseconds, after one warm-up call each.
 
     On a GPU the calls are timed by events, with the queue filled ahead, so launch gaps of Python do not count
-    unless they exceed the work itself.
+    unless they exceed 10 ms and the work itself.
     """
     for work in candidates.values():
         work()
@@ -46,7 +46,7 @@ def _once_on_cpu(work: Callable[[], object]) -> float:
 def _once_on_gpu(work: Callable[[], object]) -> float:
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     torch.cuda.synchronize()
-    torch.cuda._sleep(2_000_000)  # about 1 ms of idling, while Python enqueues the work
+    torch.cuda._sleep(20_000_000)  # about 10 ms of idling, while Python enqueues the work
     start.record()
     work()
     end.record()

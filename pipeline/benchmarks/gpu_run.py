@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import time
+import traceback
 from collections.abc import Callable
 
 import torch
 
 from pipeline.benchmarks.gpu_attention import attention_section, dictionary_section
-from pipeline.benchmarks.gpu_models import restoring_section, super_resolution_section, training_section
+from pipeline.benchmarks.gpu_models import (
+    compiled_section,
+    restoring_section,
+    super_resolution_section,
+    training_section,
+)
 from pipeline.benchmarks.gpu_page import Section, write_page
 from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
 from pipeline.benchmarks.parity import use_ieee_float32
@@ -23,6 +29,7 @@ SECTIONS: tuple[Callable[[Sizes, str], Section], ...] = (
     training_section,
     restoring_section,
     super_resolution_section,
+    compiled_section,  # last: compiling took over a minute on an H100's host
 )
 
 
@@ -45,7 +52,8 @@ def run_report(options: argparse.Namespace) -> int:
         else:
             try:
                 section = measure(SMALL if options.small else FULL, device)
-            except (RuntimeError, ImportError) as error:  # out of memory, a kernel that does not compile
+            except Exception as error:  # out of memory, or a kernel that does not compile: whatever its compiler raises
+                traceback.print_exc()
                 section = Section(title, fault=f"{type(error).__name__}: {first_line(error)}")
         sections.append(section)
         print(f"\n{section.title}\n{format_table(section.columns, section.rows)}\n{section.fault}", flush=True)

@@ -39,6 +39,18 @@ def spared(rng: Generator, share: float | None) -> bool:
     return bool(share) and rng.random() < float(share or 0)
 
 
+def mild_tenth(rng: Generator, limits: Range, share: float | None, *, mildest: int) -> Range:
+    """The tenth of the range at its mild end for ``share`` of all images, else the whole range.
+
+    mildest: which end that is, 0 the lower or 1 the upper. None or 0 consumes no draw, as in ``spared``.
+    """
+    if not spared(rng, share):
+        return limits
+    low, high = limits
+    tenth = (high - low) / 10
+    return (high - tenth, high) if mildest else (low, low + tenth)
+
+
 def middle(limits: Range) -> float:
     """Center of the range: the value itself when it is fixed."""
     return 0.5 * (limits[0] + limits[1])

@@ -8,12 +8,12 @@ from numpy.random import Generator
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.noise import clipped_and_truncated, gaussian_noise
-from pipeline.degradations.ranges import Range, spared
+from pipeline.degradations.ranges import Range, mild_tenth, spared
 from pipeline.filters.non_local_means import non_local_means
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import number_range
 from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
-from pipeline.tasks.settings import CleanShare, TaskSettings
+from pipeline.tasks.settings import CleanShare, MildShare, TaskSettings
 
 
 class DenoisingSettings(TaskSettings):
@@ -22,6 +22,7 @@ class DenoisingSettings(TaskSettings):
     sigma: Annotated[Range, number_range(0, 255, "8-bit gray levels")] = (0.0, 50.0)
     """Standard deviation of the noise, fixed or drawn per image."""
     clean_share: CleanShare = None
+    mild_share: MildShare = None
     saved_as: Literal["truncated_uint8"] | None = None
     """None: noise in float, neither clipped nor rounded, as the denoising benchmarks have it. "truncated_uint8":
     clipped and truncated to 8 bits, the all-in-one papers' convention.
@@ -32,7 +33,7 @@ def degrade(gt: Image, rng: Generator, settings: DenoisingSettings) -> Image:
     """Noise in float, neither clipped nor rounded unless ``saved_as`` asks for it."""
     if spared(rng, settings.clean_share):
         return gt.copy()
-    noisy = gaussian_noise(gt, rng, settings.sigma)
+    noisy = gaussian_noise(gt, rng, mild_tenth(rng, settings.sigma, settings.mild_share, mildest=0))
     return noisy if settings.saved_as is None else clipped_and_truncated(noisy)
 
 
@@ -50,7 +51,10 @@ def bounds(settings: DenoisingSettings) -> Bounds:
 # From below what anyone sees to the strongest of the benchmarks.
 STRENGTHS = (
     Strength("nothing wrong", {"clean_share": 1}),
-    *(Strength(f"σ {sigma}", {"sigma": sigma, "clean_share": None}) for sigma in (1, 2, 5, 10, 15, 25, 35, 50)),
+    *(
+        Strength(f"σ {sigma}", {"sigma": sigma, "clean_share": None, "mild_share": None})
+        for sigma in (1, 2, 5, 10, 15, 25, 35, 50)
+    ),
 )
 
 

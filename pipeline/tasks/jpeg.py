@@ -8,11 +8,11 @@ from numpy.random import Generator
 
 from pipeline.degradations.image import Image
 from pipeline.degradations.jpeg import jpeg
-from pipeline.degradations.ranges import IntRange, spared
+from pipeline.degradations.ranges import IntRange, mild_tenth, spared
 from pipeline.metrics.convention import MetricConvention
 from pipeline.settings.ranges import integer_range
 from pipeline.tasks.base import Bounds, Strength, Task, identity, unchanged
-from pipeline.tasks.settings import CleanShare, TaskSettings
+from pipeline.tasks.settings import CleanShare, MildShare, TaskSettings
 
 
 class JpegSettings(TaskSettings):
@@ -21,11 +21,15 @@ class JpegSettings(TaskSettings):
     quality: Annotated[IntRange, integer_range(1, 100, "JPEG quality factor")] = (10, 40)
     """Quality factor of the encoder, fixed or drawn per image."""
     clean_share: CleanShare = None
+    mild_share: MildShare = None
 
 
 def degrade(gt: Image, rng: Generator, settings: JpegSettings) -> Image:
     """A real encoder and decoder; color in 4:2:0."""
-    return gt.copy() if spared(rng, settings.clean_share) else jpeg(gt, rng, settings.quality)
+    if spared(rng, settings.clean_share):
+        return gt.copy()
+    low, high = mild_tenth(rng, settings.quality, settings.mild_share, mildest=1)
+    return jpeg(gt, rng, (round(low), round(high)))
 
 
 def bounds(settings: JpegSettings) -> Bounds:
@@ -37,7 +41,7 @@ def bounds(settings: JpegSettings) -> Bounds:
 STRENGTHS = (
     Strength("nothing wrong", {"clean_share": 1}),
     *(
-        Strength(f"quality {quality}", {"quality": quality, "clean_share": None})
+        Strength(f"quality {quality}", {"quality": quality, "clean_share": None, "mild_share": None})
         for quality in (98, 95, 90, 80, 60, 40, 30, 20, 10)
     ),
 )

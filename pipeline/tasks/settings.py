@@ -23,6 +23,11 @@ CleanShare = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidat
 the published settings.
 """
 
+MildShare = CleanShare
+"""Share of the images (of those not left as they are) whose strength is drawn from the mildest tenth of the range: a
+blind model must above all not spoil good pictures, and a uniform draw shows it few. None: none, the published settings.
+"""
+
 
 class NoSettings(TaskSettings):
     """For tasks whose degradation has no knob."""

@@ -59,6 +59,16 @@ def test_a_wrong_backend_has_no_figure_and_fails(monkeypatch: pytest.MonkeyPatch
     assert by_name["dense"]["times_sdpa"] is None
 
 
+def test_a_backend_that_raises_leaves_the_others_their_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: Tensor, **__: Tensor) -> Tensor:
+        raise AssertionError("no kernel\nfor this card")
+
+    monkeypatch.setitem(attention_case.FOREIGN, "sdpa", raising)
+    by_name = {row["backend"]: row for row in gpu_attention.attention_section(SMALL, "cpu").rows}
+    assert by_name["sdpa"]["status"] == "wrong: AssertionError: no kernel"
+    assert by_name["dense"]["forward_ms"] > 0
+
+
 def test_what_fails_or_comes_too_late_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(sizes: Sizes, device: str) -> Section:
         """A broken section"""

@@ -11,7 +11,7 @@ from pipeline.degradations.color import to_gray, to_rgb, to_y
 from pipeline.degradations.image import check_image
 from pipeline.degradations.noise import clipped_and_truncated
 from pipeline.degradations.quantize import from_uint8, quantize, to_uint8
-from pipeline.degradations.ranges import draw, draw_int, middle, spared
+from pipeline.degradations.ranges import draw, draw_int, middle, mild_tenth, spared
 from pipeline.degradations.resize import bicubic_down, bicubic_up, resize
 
 
@@ -101,6 +101,16 @@ def test_the_spared_share_takes_a_draw_only_where_there_is_one(generator):
         drawn, untouched = generator(3), generator(3)
         assert not spared(drawn, share)
         assert drawn.random() == untouched.random()
+
+
+def test_the_mild_tenth_takes_a_draw_only_where_there_is_a_share(generator):
+    assert mild_tenth(generator(1), (0.0, 50.0), 1.0, mildest=0) == (0.0, 5.0)
+    assert mild_tenth(generator(1), (10, 100), 1.0, mildest=1) == (91.0, 100)
+    drawn, untouched = generator(3), generator(3)
+    assert mild_tenth(drawn, (10, 100), None, mildest=1) == (10, 100)
+    assert drawn.random() == untouched.random()
+    taken = [mild_tenth(drawn, (0.0, 1.0), 0.25, mildest=0)[1] < 1 for _ in range(4000)]
+    assert sum(taken) == pytest.approx(1000, abs=100)
 
 
 def test_the_middle_of_a_range():

@@ -40,6 +40,16 @@ def test_a_share_of_nothing_degrades_as_before_it_existed(task):
         np.testing.assert_array_equal(degraded(task, seed)[1], degraded(task, seed, clean_share=0)[1])
 
 
+@pytest.mark.parametrize(("task", "most"), [("denoising_color", 5.5), ("jpeg_gray", 5)])
+def test_a_mild_share_of_all_leaves_good_pictures(task, most):
+    """σ of 5 at most, JPEG of 91 at least: neither changes a picture by more than some levels."""
+    whole = {"sigma": [0, 50]} if task == "denoising_color" else {"quality": [10, 100]}
+    for seed in range(8):
+        gt, lq = degraded(task, seed, mild_share=1, **whole)
+        assert 255 * (lq - gt).std() < most
+    np.testing.assert_array_equal(degraded(task, 1, **whole)[1], degraded(task, 1, mild_share=0, **whole)[1])
+
+
 def test_truncated_noise_loses_half_a_level_and_never_leaves_the_range():
     _, free = degraded("denoising_color", 1, sigma=25)
     _, saved = degraded("denoising_color", 1, sigma=25, saved_as="truncated_uint8")

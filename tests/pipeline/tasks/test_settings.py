@@ -38,7 +38,11 @@ def test_accepted(task, values, field, held):
         ("denoising_color", {"sigma": [50, 5]}, r"low first, got \[50, 5\]"),
         ("denoising_color", {"sigma": float("nan")}, "got nan"),
         ("denoising_color", {"sigma": [1, 2, 3]}, r"got \[1, 2, 3\]"),
-        ("denoising_color", {"sigm": 25}, r"unknown key 'sigm' \(there are: clean_share, saved_as, sigma\)"),
+        (
+            "denoising_color",
+            {"sigm": 25},
+            r"unknown key 'sigm' \(there are: clean_share, mild_share, saved_as, sigma\)",
+        ),
         ("denoising_color", {"clean_share": 1.5}, r"clean_share: .*less than or equal to 1 \(given: 1.5\)"),
         ("denoising_color", {"saved_as": "uint8"}, r"saved_as: .*'truncated_uint8' \(given: 'uint8'\)"),
         ("unified_color", {"weights": {"hail": 1}}, "weights"),

@@ -170,7 +170,7 @@ def test_why_triton_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "at most 128 channels a head, got 160" in why_not("cpu", torch.float32, 160)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert "this one has (7, 5)" in why_not("cuda", torch.bfloat16, 32)
-    monkeypatch.setattr(available, "_HAS_TRITON", False)
+    monkeypatch.setattr(available, "HAS_TRITON", False)
     assert "not installed" in why_not("cpu", torch.float32, 32)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import semanir
+from semanir.ops.dictionary.naive import naive_dictionary
 from tests.semanir.ops.attention_inputs import CASES, assert_close, assert_no_worse, make_inputs, run
 
 pytestmark = [
@@ -43,6 +44,19 @@ def test_same_gradients_at_every_run() -> None:
     inputs, dictionary = on_gpu("n256")
     for a, b in zip(run("triton", inputs, dictionary), run("triton", inputs, dictionary), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 33, 64, 144, 256, 1000, 1024])
+def test_dictionary(num_tokens: int) -> None:
+    generator = torch.Generator("cuda").manual_seed(num_tokens)
+    for levels in (1, 1000):  # whole numbers: products are exact, so ties are, too
+        shape = (6, num_tokens, 4)
+        windows = torch.randint(-levels, levels + 1, shape, generator=generator, device="cuda").float()
+        labels = torch.randint(0, 3, (3, num_tokens), generator=generator, device="cuda", dtype=torch.int32)
+        for regions in (None, labels):
+            for k in {1, max(1, num_tokens // 4), num_tokens}:
+                words = semanir.ops.key_semantic_dictionary(windows, k, regions)
+                assert torch.equal(words, naive_dictionary(windows, k, regions)), (levels, k)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -11,6 +11,8 @@ import torch
 import semanir
 from semanir.ops.attention.triton import launch, operator
 from semanir.ops.attention.triton.kernels import tiles
+from semanir.ops.dictionary import build, key_semantic_dictionary
+from semanir.ops.dictionary.naive import naive_dictionary
 from tests.semanir.ops.attention_inputs import CASES, assert_close, assert_no_worse, make_inputs, run
 
 INTERPRETABLE = [case for case in CASES if case != "n256"]  # seconds each; nothing in it that n144 does not have
@@ -79,6 +81,26 @@ def test_zero_tokens_have_finite_gradients() -> None:
     for a, b in zip(found, expected, strict=True):
         assert a.isfinite().all()
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize(("num_tokens", "num_regions"), [(5, 0), (33, 3), (64, 2)])
+def test_dictionary_with_ties_and_regions(num_tokens: int, num_regions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "has_kernel", lambda device, num_tokens: True)  # slow here: for these tests alone
+    generator = torch.Generator().manual_seed(num_tokens)
+    windows = torch.randint(-2, 3, (2, num_tokens, 3), generator=generator).float()  # many ties, zeros of both signs
+    regions = torch.randint(0, num_regions, (2, num_tokens), generator=generator).int() if num_regions else None
+    for k in (1, num_tokens // 3, num_tokens + 3):
+        found = key_semantic_dictionary(windows, k, regions)
+        assert torch.equal(found, naive_dictionary(windows, k, regions)), k
+
+
+def test_chunks_of_a_dictionary_keep_their_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two windows a chunk of a period of three: a chunk begins in the middle of an image."""
+    monkeypatch.setattr(build, "has_kernel", lambda device, num_tokens: True)
+    monkeypatch.setattr(build, "_CHUNK_BYTES", {"cpu": 2 * 4 * 16 * 16})
+    windows = torch.randn(6, 16, 3, generator=torch.Generator().manual_seed(0))
+    regions = torch.arange(48).view(3, 16).remainder(5).int()
+    assert torch.equal(key_semantic_dictionary(windows, 4, regions), naive_dictionary(windows, 4, regions))
 
 
 def test_operator_registration() -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-
 import torch
 
 from semanir.ops.attention.call import AttentionCall
+from semanir.ops.presence import HAS_TRITON, INTERPRETING
 
 LARGEST_HEAD_DIM = 128
-
-# Read once: the answers cannot change, and a compiled graph must not ask. INTERPRETING is read as Triton itself does,
-# when it is imported: the kernels then run on CPU tensors, as a test.
-_HAS_TRITON = find_spec("triton") is not None
-INTERPRETING = os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
 def why_not_triton(call: AttentionCall) -> str | None:
     """None when the kernels can run on such tensors, else the reason."""
-    if not _HAS_TRITON:
+    if not HAS_TRITON:
         return "Triton is not installed (pip install triton)"
     if call.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"it takes float32, bfloat16 or float16, not {call.dtype}"

@@ -13,7 +13,7 @@ from semanir.ops.attention.triton.kernels.configs import tuned
 from semanir.ops.attention.triton.kernels.tiles import LOG2E, dot, kept, load_bias, load_tokens, load_vector
 
 
-@tuned((64, 64, 4, 2), (64, 32, 4, 2), (64, 64, 8, 2))
+@tuned((64, 64, 4, 2), (64, 32, 4, 2), (64, 64, 8, 2), (32, 64, 4, 3))
 @triton.jit
 def backward_bias_kernel(
     query,

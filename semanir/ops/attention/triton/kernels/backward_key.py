@@ -22,7 +22,7 @@ from semanir.ops.attention.triton.kernels.tiles import (
 )
 
 
-@tuned((64, 64, 4, 2), (32, 64, 4, 2), (64, 64, 8, 2))
+@tuned((64, 64, 4, 2), (32, 64, 4, 2), (64, 64, 8, 2), (32, 64, 4, 3))
 @triton.jit
 def backward_key_kernel(
     query,

@@ -19,7 +19,7 @@ from semanir.ops.attention.triton.kernels.tiles import (
 )
 
 
-@tuned((64, 64, 4, 2), (64, 32, 4, 2), (128, 32, 8, 2))
+@tuned((64, 64, 4, 2), (64, 32, 4, 2), (128, 32, 8, 2), (32, 64, 4, 2))
 @triton.jit
 def backward_query_kernel(
     query,

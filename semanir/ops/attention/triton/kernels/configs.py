@@ -9,7 +9,7 @@ from typing import Any
 
 import triton
 
-from semanir.ops.attention.triton.available import INTERPRETING
+from semanir.ops.presence import INTERPRETING
 
 Shape = tuple[int, int, int, int]  # BLOCK_Q, BLOCK_K, warps, pipeline stages
 

@@ -18,7 +18,7 @@ from semanir.ops.attention.triton.kernels.tiles import (
 )
 
 
-@tuned((64, 64, 4, 2), (128, 64, 8, 2), (64, 32, 4, 3))
+@tuned((64, 64, 4, 2), (128, 64, 8, 2), (64, 32, 4, 3), (64, 32, 4, 2))
 @triton.jit
 def forward_kernel(
     query,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from semanir.ops.attention.triton.available import INTERPRETING
+from semanir.ops.presence import INTERPRETING
 
 UPCAST_DOTS = tl.constexpr(INTERPRETING)
 LOG2E = tl.constexpr(1.4426950408889634)
