@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("words", nargs="+", metavar="INPUT", help="image files, folders, or patterns in quotes; a model may come first")
     add("--model", help="models:/name@alias, models:/name/version, runs:/run_id, shipped:task, or a folder")
-    add("--task", help="the model that comes with the package for this task (default: photo or unified_color)")
+    add("--task", help="the model that comes with the package for this task (default: unified_color)")
     add("--verify", type=Path, metavar="PUBLIC_KEY", help="refuse the model unless this key's holder signed it")
     add("--output", default="restored", help="folder for the results; with --on-ray also s3://… (default: restored)")
     add(

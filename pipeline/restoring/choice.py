@@ -11,8 +11,9 @@ from pipeline.errors import UserError
 from pipeline.registry import sealed
 from pipeline.registry.logged_model import ARTIFACT
 
-# Taken when nothing is named, the first that comes with the package: what ordinary pictures have, then anything.
-DEFAULTS = ("photo", "unified_color")
+# Taken when nothing is named, the first that comes with the package. Not photo first, although it is made for ordinary
+# pictures: its card says that it still costs good ones more.
+DEFAULTS = ("unified_color", "photo")
 SCHEMES = ("models:", "runs:", shipped.SCHEME)
 
 

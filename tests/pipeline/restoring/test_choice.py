@@ -29,9 +29,9 @@ def test_a_folder_with_weights_is_the_model_and_one_with_pictures_is_not(tmp_pat
     assert choose([pictures, model], None, None, SHIPPED).inputs == (pictures, model)
 
 
-def test_without_a_name_the_model_for_photographs_works_then_the_one_for_everything() -> None:
-    assert choose(["a.jpg"], None, None, SHIPPED).model == "shipped:photo"
-    choice = choose(["a.jpg"], None, None, ["unified_color"])
+def test_without_a_name_the_model_for_everything_works_then_the_one_for_photographs() -> None:
+    assert choose(["a.jpg"], None, None, ["demosaicking", "photo"]).model == "shipped:photo"
+    choice = choose(["a.jpg"], None, None, SHIPPED)
     assert choice.model == "shipped:unified_color"
     assert "no model was named" in choice.chosen_by
     with pytest.raises(UserError, match="give --model"):
