@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.main import main
+from pipeline.errors import UserError
 from pipeline.registry import ModelCard, register
 from pipeline.registry.client import connect
 from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG
@@ -53,6 +54,8 @@ def test_list_card_pull_and_rollback(
 def test_a_rollback_withdraws_what_would_win_and_nothing_else() -> None:
     client, name = connect(), "semanir-rolled-back"
     client.create_registered_model(name)
+    with pytest.raises(UserError, match=r"has no version 1; there are: none$"):
+        rollback(name, 1)
     for figure, protocol in (
         ("25.0", "a"), ("27.5", "a"), ("25.0", "a"), ("30.0", "another"), (None, "a"), ("9.5", "a"),
     ):  # fmt: skip

@@ -73,6 +73,11 @@ def test_who_harms_more(new: Harm | None, worse: bool) -> None:
     assert not harms_more(new, None)
 
 
+def test_a_loss_of_the_tolerance_itself_is_none() -> None:
+    assert not harms_more(curve((-0.01, -0.01)), curve((0.0, 0.0)))
+    assert harms_more(curve((-0.0101, 0.0)), curve((0.0, 0.0)))
+
+
 changes = st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=4)
 
 
