@@ -31,6 +31,7 @@ PRIVATE = {
     "AUTOSCALING_REQUESTS_GET_TIMEOUT_S": _SCALING,
     "TrainAutoscalingCoordinatorClient": f"{_SCALING}.autoscaling_coordinator_client",
     "WORKER_GROUP_START_TIMEOUT_S_ENV_VAR": f"{_TRAIN}.constants",
+    "WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR": f"{_TRAIN}.constants",
     "WorkerGroupPollStatus": f"{_TRAIN}.execution.worker_group",
     "WorkerGroupState": f"{_TRAIN}.execution.worker_group",
     # What the controller of a run is doing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig,
 from pipeline.cluster import Board, this_node
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
-from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME
+from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Pass
 from pipeline.training.allocator import keep_freed_memory
@@ -39,6 +40,9 @@ from pipeline.training.worlds import allowed_worlds
 logger = logging.getLogger(__name__)
 
 MOST_LOST = 2  # last checkpoints, one after another
+# A worker that answers nothing is given up after this long: of one that is stopped after the last exchange with the
+# others none of them learns, and Ray Train by itself would wait ten minutes. As long as an exchange may take.
+ANSWERS_WITHIN_S = 60
 
 Loop = Callable[[RunConfig, WorkerContext], Any]
 OnNode = Callable[[str], AbstractContextManager[None]]
@@ -202,6 +206,8 @@ def _trainer(
     config: RunConfig, run_name: str, board: Board, callbacks: Sequence[Any], loop: Loop, lease: Pass | None = None,
     on_node: OnNode | None = None,
 ) -> PolicyTrainer:  # fmt: skip
+    # Ray Train hands it on to the controller, which asks the workers.
+    os.environ.setdefault(WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR, str(ANSWERS_WITHIN_S))
     settings = config.training
     shelf = (run_shelf_uri(config, run_name), settings.storage_deadline_s)
     listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep, lease), *callbacks]
