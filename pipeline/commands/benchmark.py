@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "training": "pipeline.benchmarks.training",
     "video": "pipeline.benchmarks.video",
     "gpu": "pipeline.benchmarks.gpu_report",
+    "peers": "pipeline.benchmarks.peers.command",
 }
 
 
