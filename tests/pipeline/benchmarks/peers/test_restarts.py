@@ -49,6 +49,7 @@ def test_our_stream_killed_and_resumed_on_other_worlds_is_exact(contest: Contest
     assert broken_promises([{"kind": "restart", **row} for row in rows]) == []
 
 
+@pytest.mark.slow
 def test_webdataset_is_exact_only_on_the_world_whose_epoch_it_replays(contest: Contest) -> None:
     assert contest.write(REPLAYED, "d") == ""
     rows = {(row["world"], row["resumed"]): row for row in measure_restarts(contest, REPLAYED, "d", lambda line: None)}
@@ -58,6 +59,7 @@ def test_webdataset_is_exact_only_on_the_world_whose_epoch_it_replays(contest: C
     assert same["mib"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contestant", [OURS, REPLAYED], ids=lambda contestant: contestant.name)
 def test_damage(contest: Contest, contestant: Contestant) -> None:
     assert contest.write(contestant, "d") == ""
