@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Any
 
+from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 
 from pipeline.ray_internals import _TorchBackend, get_train_context
 
 _terminated = threading.Event()
+
+
+# A worker that answers nothing does not take its process group down either, and Ray Train waits for it, by default for
+# half a minute.
+LEAVES_WITHIN_S = 10
 
 
 class PreemptibleTorchConfig(TorchConfig):
@@ -25,6 +32,8 @@ class _PreemptibleBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         # Here, because only a process's main thread may set a handler, and training runs on another.
         worker_group.execute(_listen)
+        # This is the controller's process.
+        os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, str(LEAVES_WITHIN_S))
         super().on_start(worker_group, backend_config)
 
 
