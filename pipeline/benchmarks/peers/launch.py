@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -181,8 +180,3 @@ def consumer_environment(endpoint: str, home: Path) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": "lo",
         "DO_NOT_TRACK": "1",
     }
-
-
-def own_python() -> str:
-    """The Python that runs this."""
-    return sys.executable
