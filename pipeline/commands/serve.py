@@ -8,7 +8,7 @@
 A task's name means its registered champion: when the alias moves, the new version is loaded beside the old one, proves
 itself by its probe, and takes over. Without RAY_ADDRESS a cluster of this machine alone is started. Only this machine
 is answered unless --host says otherwise, and then a token is needed (SEMANIR_SERVE_TOKEN, or --token-file).
-Exit status: 0 stopped by ctrl-C or SIGTERM after the requests at work; 2 bad input.
+Exit status: 0 stopped by ctrl-C or SIGTERM, after the requests at work; 2 bad input, or no room for so many models.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         help="of each model, at most; 1 is kept when idle (default: one per CPU, or GPU)",
     )
-    add("--cpus", type=above(0, 256), default=1.0, help="of a replica (default: 1)")
+    add("--cpus", type=above(0, 256), help="reserved for a replica, at work or not (default: 1, or less where the "
+        "models would take more than half of the cluster)")  # fmt: skip
     add("--gpus", type=number(0, 16), default=0.0, help="of a replica; 0.5 lets two share one (default: 0)")
     add("--max-bytes", type=at_least(1024), default=64 << 20, help="of a file (default: 64 MiB)")
     add(
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from pipeline import shipped
     from pipeline.cluster import connect, own_cluster, total_resources
     from pipeline.serving.service.access import token_digest
-    from pipeline.serving.service.launch import check_port, fill, find_models
+    from pipeline.serving.service.launch import check_port, check_room, fill, find_models
     from pipeline.serving.service.launch import run as serve
     from pipeline.serving.service.settings import ServeSettings
     from pipeline.settings import parse_settings
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         "every_node": options.every_node,
         "models": find_models(words),
         "limits": {**limits, "queue": options.queue},
-        "replicas": {"most": options.replicas or 1, "cpus": options.cpus, "gpus": options.gpus},
+        "replicas": {"gpus": options.gpus, **({"most": options.replicas} if options.replicas else {})},
         "follow_every_s": options.follow_every,
         "token_sha256": token_digest(options.token_file),
     }
@@ -87,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
     with nullcontext() if given else own_cluster(os.cpu_count() or 1):
         if given:
             connect()
-        if options.replicas is None:
-            settings = fill(settings, total_resources())
+        settings = fill(settings, total_resources(), options.cpus)
+        if not given:
+            check_room(settings, total_resources())
         serve(settings, lambda line: print(line, flush=True))
     return 0

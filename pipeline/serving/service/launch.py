@@ -7,13 +7,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pipeline.errors import UserError, first_line
 from pipeline.registry import AlteredModelError
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.service import access
+from pipeline.serving.service.refusal import one_line
 from pipeline.serving.service.settings import ServeSettings, is_loopback
 from pipeline.serving.service.versions import address_of, name_of, resolve
 from pipeline.settings import parse_settings
@@ -23,6 +24,8 @@ INGRESS_AT_ONCE = 10_000  # each model's own queue is what bounds requests
 UPSCALE_AFTER_S, DOWNSCALE_AFTER_S = 5.0, 300.0  # a replica starts in seconds, and holds little while it idles
 DRAIN_S = 30.0
 MOST_REPLICAS = 1000
+LEAST_CPUS = 0.01  # of a replica
+SAY_EVERY_S = 20.0
 
 
 def find_models(words: Sequence[str]) -> dict[str, str]:
@@ -45,12 +48,32 @@ def find_models(words: Sequence[str]) -> dict[str, str]:
     return models
 
 
-def fill(settings: ServeSettings, resources: Mapping[str, float]) -> ServeSettings:
-    """As many replicas of each model, at most, as the cluster has room for if no other model is asked."""
+def fill(settings: ServeSettings, resources: Mapping[str, float], cpus: float | None = None) -> ServeSettings:
+    """The settings with replicas that the cluster has room for.
+
+    Of each model at most as many as there are CPUs, or GPUs, if no other is asked, unless ``most`` is set already.
+    cpus: of a replica. None: one, or less where the models that wait for requests would then take more than half of the
+    cluster: a replica that is not asked computes nothing, and the other half is for those that are.
+    """
+    own, cores = settings.replicas, resources.get("CPU", 0.0)
+    room = resources.get("GPU", 0.0) / own.gpus if own.gpus else cores / (cpus or 1.0)
+    most = own.most if "most" in own.model_fields_set else max(own.least, min(MOST_REPLICAS, int(room)))
+    if cpus is None:
+        waiting = own.least * len(settings.models)
+        cpus = min(1.0, max(LEAST_CPUS, round(cores / (2 * waiting) - LEAST_CPUS / 2, 2)))
+    return settings.model_copy(update={"replicas": own.model_copy(update={"most": most, "cpus": cpus})})
+
+
+def check_room(settings: ServeSettings, resources: Mapping[str, float]) -> None:
+    """Raises UserError where a cluster that does not grow can never hold one replica of each model."""
     own = settings.replicas
-    room = resources.get("GPU", 0) / own.gpus if own.gpus else resources.get("CPU", 0) / own.cpus
-    most = max(own.least, min(MOST_REPLICAS, int(room)))
-    return settings.model_copy(update={"replicas": own.model_copy(update={"most": most})})
+    for kind, each, option in (("CPU", own.cpus, "--cpus"), ("GPU", own.gpus, "--gpus")):
+        there, wanted = resources.get(kind, 0.0), own.least * len(settings.models) * each
+        if wanted > there:
+            raise UserError(
+                f"{len(settings.models)} models of {each:g} {kind} each need {wanted:g}, and there is {there:g}: "
+                f"serve fewer models, or give a smaller {option}"
+            )
 
 
 def application(settings: ServeSettings) -> Any:
@@ -119,15 +142,58 @@ def run(settings: ServeSettings, say: Callable[[str], None]) -> None:
     with _told_to_stop() as stop:
         try:
             serve.start(http_options={"host": settings.host, "port": settings.port}, proxy_location=where)
-            serve.run(application(settings), name=APPLICATION, logging_config={"log_level": "WARNING"})
+            with _telling(say):
+                serve.run(application(settings), name=APPLICATION, logging_config={"log_level": "WARNING"})
+            stop.started()
             shown = f"[{settings.host}]" if ":" in settings.host else settings.host
             say(f"serving {', '.join(settings.models)} at http://{shown}:{settings.port}; ctrl-C stops")
             stop.wait()
             say("stopping: requests at work are finished first")
+        except StoppedEarlyError:
+            say("stopping before it served")
         except RuntimeError as error:
             raise UserError(f"the service did not start: {first_line(error)}; Ray's logs say more") from None
         finally:
             serve.shutdown()
+
+
+@contextmanager
+def _telling(say: Callable[[str], None]) -> Iterator[None]:
+    """Say now and then which models are not there yet, and why: without room they may be long in coming."""
+    done = threading.Event()
+
+    def tell() -> None:
+        from ray import serve
+        from ray.exceptions import RayError
+
+        before = ""
+        while not done.wait(SAY_EVERY_S):
+            with suppress(RayError, KeyError):
+                models = dict(serve.status().applications[APPLICATION].deployments)
+                line = waiting({name: (one.status.value, one.message) for name, one in models.items()})
+                if line not in ("", before) and not done.is_set():
+                    say(line)
+                before = line
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def waiting(models: Mapping[str, tuple[str, str]]) -> str:
+    """A line on the models that do not serve yet, with Ray's reason for the first that has one; "" without any.
+
+    models: name -> Ray Serve's (status, message).
+    """
+    missing = {name: message for name, (status, message) in sorted(models.items()) if status != "HEALTHY"}
+    if not missing:
+        return ""
+    why = next((one_line(message) for message in missing.values() if message), "")
+    return f"waiting for {', '.join(missing)}" + (f": {why}" if why else "")
 
 
 def check_port(settings: ServeSettings) -> None:
@@ -144,10 +210,33 @@ def check_port(settings: ServeSettings) -> None:
             raise UserError(f"{settings.host}:{settings.port} cannot be listened on ({reason}); give --port") from None
 
 
+class StoppedEarlyError(Exception):
+    """Told to stop while the models are still loading; it ends that wait, of which Ray has no other end."""
+
+
+class _Stop:
+    """SIGINT and SIGTERM: an exception until ``started``, an event from then on."""
+
+    def __init__(self) -> None:
+        self._told, self._starting = threading.Event(), True
+
+    def told(self, *_: object) -> None:
+        self._told.set()
+        if self._starting:
+            self._starting = False  # a second signal does not disturb the shutdown
+            raise StoppedEarlyError
+
+    def started(self) -> None:
+        self._starting = False
+
+    def wait(self) -> None:
+        self._told.wait()
+
+
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    stop = threading.Event()
-    former = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def _told_to_stop() -> Iterator[_Stop]:
+    stop = _Stop()
+    former = {number: signal.signal(number, stop.told) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -53,15 +53,18 @@ class Live:
 
     def replicas(self, name: str) -> list[psutil.Process]:
         """The processes of a model's replicas."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                line = " ".join(child.cmdline())
-            except (psutil.NoSuchProcess, psutil.ZombieProcess):
-                continue
+        return replicas(self.process, name)
+
+
+def replicas(process: subprocess.Popen[bytes], name: str = "") -> list[psutil.Process]:
+    """The processes of a model's replicas, or of all, among the children of a service."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            line = " ".join(child.cmdline())
             if "ray::ServeReplica" in line and f":{name}" in line:
                 found.append(child)
-        return found
+    return found
 
 
 def free_port() -> int:
@@ -70,36 +73,54 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Starting:
+    """A command that may not listen yet."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def printed(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def until(self, there: Callable[[], bool]) -> None:
+        """Wait for something of it. Fails when it ends or takes too long."""
+        waited = threading.Event()
+        for _ in range(int(START_S / 0.1)):
+            if there():
+                return
+            assert self.process.poll() is None, self.printed()
+            waited.wait(0.1)
+        raise AssertionError(self.printed())
+
+
 @contextmanager
-def service(*words: str, env: Mapping[str, str] | None = None) -> Iterator[Live]:
-    """It serves while the block runs, and must then end by itself, with status 0."""
+def starting(*words: str, env: Mapping[str, str] | None = None) -> Iterator[Starting]:
+    """The command in a session of its own; nothing of it is left after the block."""
     port = free_port()
     command = [sys.executable, "jobs/serve.py", *words, "--port", str(port)]
     given = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SEMANIR_SERVE"))}
     given |= {"PYTHONUNBUFFERED": "1", "RAY_worker_niceness": "0", **(env or {})}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=log, stderr=log, start_new_session=True)
-
-        def printed() -> str:
-            log.seek(0)
-            return log.read().decode(errors="replace")
-
         try:
-            waited = threading.Event()
-            for _ in range(int(START_S / 0.1)):
-                if "serving " in printed():
-                    break
-                assert process.poll() is None, printed()
-                waited.wait(0.1)
-            assert "ctrl-C stops" in printed(), printed()
-            yield Live(port, process)
-            process.send_signal(signal.SIGTERM)
-            status = process.wait(STOP_S)
-            assert status == 0, printed()
-            assert "stopping: requests at work are finished first" in printed()
+            yield Starting(port, process, log)
         finally:
             if process.poll() is None:
                 for child in psutil.Process(process.pid).children(recursive=True):
                     child.kill()
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def service(*words: str, env: Mapping[str, str] | None = None) -> Iterator[Live]:
+    """It serves while the block runs, and must then end by itself, with status 0."""
+    with starting(*words, env=env) as it:
+        it.until(lambda: "ctrl-C stops" in it.printed())
+        yield Live(it.port, it.process)
+        it.process.send_signal(signal.SIGTERM)
+        assert it.process.wait(STOP_S) == 0, it.printed()
+        assert "stopping: requests at work are finished first" in it.printed()

@@ -16,11 +16,11 @@ from pipeline.errors import UserError
 from pipeline.serving.service.access import refusal, token_digest
 from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.asked import Asked, parse_asked
-from pipeline.serving.service.launch import check_port, fill, find_models
+from pipeline.serving.service.launch import LEAST_CPUS, check_port, check_room, fill, find_models, waiting
 from pipeline.serving.service.loaded import HELD, Loaded
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.refusal import RefusedError, one_line
-from pipeline.serving.service.settings import Limits, Replicas, ServeSettings, is_loopback
+from pipeline.serving.service.settings import Replicas, ServeSettings, is_loopback
 from pipeline.serving.service.versions import Version
 from pipeline.settings import parse_settings
 
@@ -156,11 +156,36 @@ def test_models_are_found_by_what_a_person_types(tiny_model) -> None:
 
 
 def test_replicas_fill_the_cluster() -> None:
-    settings = ServeSettings(models={"a": "x"}, replicas=Replicas(cpus=2.0), limits=Limits())
-    assert fill(settings, {"CPU": 9.0, "GPU": 0.0}).replicas.most == 4
-    assert fill(settings, {"CPU": 1.0}).replicas.most == 1
+    settings = ServeSettings(models={"a": "x"})
+    assert fill(settings, {"CPU": 9.0, "GPU": 0.0}, cpus=2.0).replicas.most == 4
+    assert fill(settings, {"CPU": 1.0}, cpus=2.0).replicas.most == 1
+    assert fill(settings, {"CPU": 9.0}).replicas == Replicas(most=9, cpus=1.0)
     half = ServeSettings(models={"a": "x"}, replicas=Replicas(gpus=0.5))
     assert fill(half, {"CPU": 9.0, "GPU": 3.0}).replicas.most == 6
+    asked = ServeSettings(models={"a": "x"}, replicas=Replicas(most=2))
+    assert fill(asked, {"CPU": 9.0}).replicas.most == 2
+
+
+@given(cores=st.integers(1, 64), models=st.integers(1, 40))
+def test_more_models_than_cores_leave_half_of_the_cluster_to_those_that_are_asked(cores: int, models: int) -> None:
+    settings = fill(ServeSettings(models=dict.fromkeys(map(str, range(models)), "x")), {"CPU": float(cores)})
+    assert settings.replicas.most == cores
+    assert models * settings.replicas.cpus <= max(cores / 2, models * LEAST_CPUS) + 1e-9
+    check_room(settings, {"CPU": float(cores)})
+
+
+def test_models_that_can_never_all_be_served_are_refused() -> None:
+    settings = ServeSettings(models=dict.fromkeys("abc", "x"))
+    with pytest.raises(UserError, match=r"3 models of 1 CPU each need 3, and there is 2: .* a smaller --cpus"):
+        check_room(fill(settings, {"CPU": 2.0}, cpus=1.0), {"CPU": 2.0})
+    with pytest.raises(UserError, match=r"of 0\.5 GPU each need 1.5, and there is 1: .* a smaller --gpus"):
+        check_room(settings.model_copy(update={"replicas": Replicas(gpus=0.5, cpus=0.1)}), {"CPU": 2.0, "GPU": 1.0})
+
+
+def test_who_waits_is_told_for_which_models_and_why() -> None:
+    assert waiting({"a": ("HEALTHY", ""), "b": ("HEALTHY", "fine")}) == ""
+    models = {"b": ("UPDATING", "needs\n{CPU: 1}"), "a": ("UPDATING", ""), "c": ("HEALTHY", "")}
+    assert waiting(models) == "waiting for a, b: needs {CPU: 1}"
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import signal
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from tests.pipeline.serving.service.conftest import TOKEN, picture
-from tests.pipeline.serving.service.live import Live, service
+from tests.pipeline.serving.service.live import STOP_S, Live, replicas, service, starting
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +93,12 @@ def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 call(b"", timeout=30)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED, elsewhere[port]
+
+
+@pytest.mark.slow
+def test_a_service_that_is_still_starting_can_be_stopped() -> None:
+    with starting() as it:
+        it.until(lambda: bool(replicas(it.process)))
+        it.process.send_signal(signal.SIGTERM)
+        assert it.process.wait(STOP_S) == 0, it.printed()
+        assert "stopping before it served" in it.printed().splitlines()
