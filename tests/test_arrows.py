@@ -27,7 +27,7 @@ DOORS = {
         "pipeline/ray_internals.py",
         "pipeline/runs/submit.py",
         "pipeline/training/elastic.py",
-        "pipeline/training/launch.py",
+        "pipeline/training/ray_train.py",
         "pipeline/training/outage.py",
         "pipeline/serving/",
         "pipeline/training/preemption.py",

@@ -18,7 +18,7 @@ from pipeline.config import RunConfig, resolve
 from pipeline.data.packing.builtin import builtin_sources
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.training.context import Figures
-from pipeline.training.launch import on_workers, run_training
+from pipeline.training.ray_train import on_workers, run_training
 
 WORK = ("forward", "backward", "step")  # of a step; all else is the pipeline's own
 

@@ -65,8 +65,8 @@ def run(options: argparse.Namespace) -> int:
     from pipeline import shipped
     from pipeline.cluster import connect, own_cluster, total_resources
     from pipeline.serving.service.access import token_digest
-    from pipeline.serving.service.launch import check_port, check_room, fill, find_models
-    from pipeline.serving.service.launch import run as serve
+    from pipeline.serving.service.deploy import check_port, check_room, fill, find_models
+    from pipeline.serving.service.deploy import run as serve
     from pipeline.serving.service.settings import ServeSettings
     from pipeline.settings import parse_settings
 

@@ -33,7 +33,7 @@ from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
 from pipeline.training.context import Figures, Interrupted, SentFile
-from pipeline.training.launch import run_training
+from pipeline.training.ray_train import run_training
 from pipeline.training.worlds import allowed_worlds
 from pipeline.wording import counted
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-import pipeline.training.launch  # noqa: F401  what a worker imports
+import pipeline.training.ray_train  # noqa: F401  what a worker imports
 import semanir
 from pipeline.config import TrainingSettings
 from pipeline.data.batches import Phase

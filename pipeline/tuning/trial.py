@@ -16,7 +16,7 @@ from pipeline.cluster import Board
 from pipeline.config import RunConfig
 from pipeline.storage.lease import Pass
 from pipeline.training.devices import with_devices
-from pipeline.training.launch import run_training
+from pipeline.training.ray_train import run_training
 from pipeline.training.training_plan import model_config
 from pipeline.tuning.space import SweepSettings, label, trial_config, unlabeled
 

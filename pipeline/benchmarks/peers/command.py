@@ -33,6 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; returns the exit status."""
-    from pipeline.benchmarks.peers.run import run_peers
+    from pipeline.benchmarks.peers.measure import run_peers
 
     return run_peers(options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.benchmarks.peers.consumer import Job
-from pipeline.benchmarks.peers.launch import Event, Program, Run, run_world, write_dataset
+from pipeline.benchmarks.peers.consumers import Event, Program, Run, run_world, write_dataset
 from pipeline.benchmarks.peers.store import BUCKET, CountingStore
 
 GLOBAL_BATCH = 6  # which one, two and three consumers share

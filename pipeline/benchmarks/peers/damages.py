@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.benchmarks.peers.consumers import Run
 from pipeline.benchmarks.peers.contest import Contest, Contestant
 from pipeline.benchmarks.peers.damage import cut_between, cut_inside, flip_byte, shard_of
-from pipeline.benchmarks.peers.launch import Run
 from pipeline.benchmarks.peers.outcome import Outcome, Reading, judge
 from pipeline.benchmarks.peers.restarts import failure
 from pipeline.benchmarks.rows import Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.benchmarks.peers.compare import compare
+from pipeline.benchmarks.peers.consumers import Event, Run
 from pipeline.benchmarks.peers.contest import Contest, Contestant
-from pipeline.benchmarks.peers.launch import Event, Run
 from pipeline.benchmarks.rows import Row
 
 BEFORE = 2  # consumers

@@ -35,12 +35,12 @@ from pipeline.runs.task_run import TaskRun
 from pipeline.scoring.evaluator import map_here, supply
 from pipeline.storage import s3
 from pipeline.storage.lease import Pass, is_held
-from pipeline.training import launch
+from pipeline.training import ray_train
 from pipeline.training.context import Figures, PlainContext, SentFile
 from pipeline.training.engine import _import_deepspeed
-from pipeline.training.launch import TrainedRun, forget_rays_notes, run_shelf_uri
 from pipeline.training.loop import train
 from pipeline.training.proof import Saving
+from pipeline.training.ray_train import TrainedRun, forget_rays_notes, run_shelf_uri
 from pipeline.training.resume import newest_checkpoint
 from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
@@ -88,14 +88,14 @@ class RunContext(PlainContext):
 
 
 def train_here(
-    config: RunConfig, run_name: str, board: Board, lease: Pass | None = None, on_node: launch.OnNode | None = None
+    config: RunConfig, run_name: str, board: Board, lease: Pass | None = None, on_node: ray_train.OnNode | None = None
 ) -> TrainedRun:
     """In the place of ``run_training``: the same steps around the loop, on this process alone."""
     forget_rays_notes(config, run_name)
     with nullcontext() if on_node is None else on_node("here"):
         summary = train(config, RunContext(config, run_name, board, lease))
-    assert launch._is_proven(config, run_name, summary.steps)
-    launch._tidy(config, run_name, lease)
+    assert ray_train._is_proven(config, run_name, summary.steps)
+    ray_train._tidy(config, run_name, lease)
     return TrainedRun(summary, f"{run_shelf_uri(config, run_name)}/{checkpoint_name(summary.steps)}")
 
 

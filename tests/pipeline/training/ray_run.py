@@ -27,7 +27,7 @@ from pipeline.config import RunConfig
 from pipeline.storage import open_storage
 from pipeline.storage.lease import HeldElsewhere, Lease, sole_writer, take
 from pipeline.training.context import Figures, Interrupted, Said
-from pipeline.training.launch import run_training
+from pipeline.training.ray_train import run_training
 
 DRAIN_S = 20
 SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "stall": signal.SIGSTOP}

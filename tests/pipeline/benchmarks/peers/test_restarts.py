@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from jobs.benchmark import main
+from pipeline.benchmarks.peers.consumers import Program, Run, consumer_environment, read_events
 from pipeline.benchmarks.peers.contest import Contest, Contestant
 from pipeline.benchmarks.peers.damages import measure_damages
-from pipeline.benchmarks.peers.launch import Program, Run, consumer_environment, read_events
+from pipeline.benchmarks.peers.measure import broken_promises
 from pipeline.benchmarks.peers.outcome import Outcome
 from pipeline.benchmarks.peers.pictures import make_pictures
 from pipeline.benchmarks.peers.restarts import Unusable, check_pixels, measure_restarts
-from pipeline.benchmarks.peers.run import broken_promises
 from pipeline.benchmarks.peers.store import CountingStore
 
 SAMPLES = 48

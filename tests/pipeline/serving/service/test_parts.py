@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.serving.service.access import refusal, token_digest
 from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.asked import Asked, parse_asked
-from pipeline.serving.service.launch import LEAST_CPUS, check_port, check_room, fill, find_models, waiting
+from pipeline.serving.service.deploy import LEAST_CPUS, check_port, check_room, fill, find_models, waiting
 from pipeline.serving.service.loaded import HELD, Loaded
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.refusal import RefusedError, one_line

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.benchmarks.peers.consumers import Program, consumer_environment
 from pipeline.benchmarks.peers.contest import SHARDS, Contest, Contestant
 from pipeline.benchmarks.peers.damages import measure_damages
 from pipeline.benchmarks.peers.environments import (
@@ -20,7 +21,6 @@ from pipeline.benchmarks.peers.environments import (
     make_environment,
     peer_version,
 )
-from pipeline.benchmarks.peers.launch import Program, consumer_environment
 from pipeline.benchmarks.peers.leftovers import cleared_after
 from pipeline.benchmarks.peers.outcome import Outcome
 from pipeline.benchmarks.peers.pictures import make_pictures
