@@ -14,12 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+BEYOND = 2  # steps that are trained after the saved one, and lost with the process
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class Job:
 
     uri: where the data set lies, ``s3://…``. cache: a folder for a library that keeps shards. rank, world: of the
     consumers. workers: loader processes of each. batch: samples of one consumer's step. samples: in the data set.
-    save_at: after how many steps the state is saved to ``saves``; 0 saves none. resume: a folder of saved states, or
-    "". meeting: a file through which the consumers find each other. events: where the lines go. variant: of a library
+    save_at: after how many steps the state is saved to ``saves``; 0 saves none, and BEYOND steps later the consumer
+    waits to be killed. resume: a folder of saved states, or "". meeting: a file through which the consumers find each
+    other. events: where the lines go. variant: of a library
     that is used in two ways.
     """
 
@@ -124,3 +128,5 @@ def _consume(job: Job, read: Open, tell: Callable[..., None]) -> None:
             Path(job.saves, f"state-{job.rank}.json").write_text(json.dumps(opened.state()))
             Path(job.saves, "steps.json").write_text(json.dumps(step))
             tell("saved")
+        if job.save_at and step == job.save_at + BEYOND:
+            threading.Event().wait()  # or a fast library is done before it is killed

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.benchmarks.peers.compare import compare
+from pipeline.benchmarks.peers.consumer import BEYOND
 from pipeline.benchmarks.peers.consumers import Event, Run
 from pipeline.benchmarks.peers.contest import Contest, Contestant
 from pipeline.benchmarks.rows import Row
 
 BEFORE = 2  # consumers
 SHARE = 0.37
-BEYOND = 2  # steps that are trained after the saved one, and lost with the process
 MIB = 2**20
 
 
