@@ -63,14 +63,10 @@ def _pil(image: Image) -> PilImage.Image:
     return PilImage.fromarray(np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3))))
 
 
-def draw_row(panels: Sequence[Panel]) -> bytes:
-    """A PNG: the images of the panels whole, side by side, in their order."""
-    images = [_pil(panel.image) for panel in panels]
-    sheet = PilImage.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
-    left = 0
-    for image in images:
-        sheet.paste(image, (left, 0))
-        left += image.width
+def fit(picture: bytes, width: int) -> bytes:
+    """A PNG that is at most ``width`` pixels wide, for pages that show pictures as large as they are."""
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    with PilImage.open(io.BytesIO(picture)) as image:
+        image.thumbnail((width, image.height))
+        image.save(buffer, "PNG")
     return buffer.getvalue()

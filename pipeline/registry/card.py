@@ -86,12 +86,20 @@ class ModelCard:
         """Mean over the held-out images in dB."""
         return mean_psnr(self.scores, self.baseline)
 
-    def to_markdown(self, k: int, max_rows: int | None = None) -> str:
-        """The card as text; ``max_rows`` leaves out the best images first, and says how many."""
-        gain = self.restored_psnr - self.baseline_psnr
+    @property
+    def worst_first(self) -> list[tuple[Score, Score]]:
+        """Each held-out image by the baseline and restored, in the order of what it gained."""
         pairs = [(scores[self.baseline], scores[RESTORED]) for scores in self.images]
-        worst_first = sorted(pairs, key=lambda pair: pair[1].psnr_db - pair[0].psnr_db)
-        shown = worst_first[:max_rows]
+        return sorted(pairs, key=lambda pair: pair[1].psnr_db - pair[0].psnr_db)
+
+    def to_markdown(self, k: int, max_rows: int | None = None, picture: str = "") -> str:
+        """The card as text; ``max_rows`` leaves out the best images first, and says how many.
+
+        picture: the address of one of the image that gained least.
+        """
+        gain = self.restored_psnr - self.baseline_psnr
+        pairs = self.worst_first
+        shown = pairs[:max_rows]
         lines = [
             f"# SemanIR, {self.task}",
             f"Restores: {self.setting}. Keys per token: k = {k} unless the caller asks otherwise.",
@@ -102,6 +110,7 @@ class ModelCard:
             "restored = model.predict(images)  # uint8, N x H x W x C, any H and W",
             "```",
             "## Figures",
+            *((f"![{shown[0][1].key}, the image that gained least]({picture})", "") if picture else ()),
             f"Protocol: {self.protocol}",
             f"Held-out PSNR {self.restored_psnr:.2f} dB, {self.baseline} {self.baseline_psnr:.2f} dB, "
             f"gain {gain:+.2f} dB over {counted(len(pairs), 'image')}. Worst first:",
@@ -114,8 +123,8 @@ class ModelCard:
         ]
         if any(MOST_DB in (before.psnr_db, after.psnr_db) for before, after in pairs):
             lines.append(f"An image counts {MOST_DB:g} dB at most, also one equal to the truth.")
-        if len(shown) < len(worst_first):
-            lines.append(f"{len(worst_first) - len(shown)} better images are in the model's model_card.md.")
+        if len(shown) < len(pairs):
+            lines.append(f"{len(pairs) - len(shown)} better images are in the model's model_card.md.")
         lines += [
             "## Training",
             f"{self.trained_on} {counted(self.steps, 'optimizer step')}. "
@@ -130,13 +139,13 @@ class ModelCard:
         ]
         return "\n".join(lines) + "\n"
 
-    def to_description(self, k: int) -> str:
+    def to_description(self, k: int, picture: str = "") -> str:
         """The card within MLflow's 5000 characters: the table is shortened first, then the text, visibly."""
         rows = len(self.images)
-        text = self.to_markdown(k)
+        text = self.to_markdown(k, picture=picture)
         while len(text) > MAX_DESCRIPTION and rows > 1:
             rows = max(1, rows // 2)
-            text = self.to_markdown(k, max_rows=rows)
+            text = self.to_markdown(k, max_rows=rows, picture=picture)
         return within_description(text)
 
 

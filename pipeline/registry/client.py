@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
+import sys
 import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pipeline.errors import UserError
 from pipeline.registry.mlflow_environment import set_environment
@@ -91,6 +94,21 @@ def run_page(experiment_id: str, run_id: str) -> str:
     if not uri.startswith(("http://", "https://")):
         return f"MLflow run {run_id} in {uri}"
     return f"{uri}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def file_address(run_id: str, name: str) -> str:
+    """Where MLflow's own pages, and no others, find a file of a run, for pictures in a description."""
+    return f"get-artifact?path={quote(name, safe='')}&run_uuid={run_id}"
+
+
+def made_by() -> dict[str, str]:
+    """Tags by which MLflow's pages tell who made a run, and with which command."""
+    from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE, MLFLOW_USER
+
+    tags = {MLFLOW_SOURCE_NAME: Path(sys.argv[0]).name, MLFLOW_SOURCE_TYPE: "JOB"}
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        tags[MLFLOW_USER] = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    return tags
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.registry.client import METRICS_PER_REQUEST, connect
+from pipeline.registry.client import METRICS_PER_REQUEST, connect, made_by
 from pipeline.registry.lineage import measured_input
 from pipeline.registry.pull import Located
 from pipeline.scoring.record import Mean
@@ -41,7 +41,8 @@ def log_evaluation(
         run = known[0]
         client.update_run(run.info.run_id, status="RUNNING")
     else:
-        run = client.create_run(experiment_id, run_name=title, tags={EVALUATION_TAG: mark, "dataset": dataset})
+        tags = {**made_by(), EVALUATION_TAG: mark, "dataset": dataset}
+        run = client.create_run(experiment_id, run_name=title, tags=tags)
     run_id, now = str(run.info.run_id), int(run.info.start_time)
     model_id = None if model is None else model.model_id
     measured = measured_input(dataset, dataset_digest, images, num_images)

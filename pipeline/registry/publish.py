@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.registry import sealed
 from pipeline.registry.card import within_description
-from pipeline.registry.client import connect
+from pipeline.registry.client import connect, made_by
 from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG, log_model
 from pipeline.registry.register import ensure_model, registered_name
 from pipeline.registry.seal import seal
@@ -95,5 +95,5 @@ def _run(client: MlflowClient, name: str, weights: str) -> str:
     )
     if known:
         return str(known[0].info.run_id)
-    run = client.create_run(experiment, run_name=name, tags={SOURCE_TAG: SHIPPED, WEIGHTS_TAG: weights})
+    run = client.create_run(experiment, run_name=name, tags={**made_by(), SOURCE_TAG: SHIPPED, WEIGHTS_TAG: weights})
     return str(run.info.run_id)

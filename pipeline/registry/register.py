@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.registry import sealed
 from pipeline.registry.card import ModelCard, registered_name
-from pipeline.registry.client import connect
+from pipeline.registry.client import connect, file_address
 from pipeline.registry.figure_tags import figure_tags, read_figures
 from pipeline.registry.harm_tag import HARM_TAG
 from pipeline.registry.logged_model import ARTIFACT, WEIGHTS_TAG, log_model
@@ -57,12 +57,14 @@ class Registered:
         return f"models:/{self.name}/{self.version}"
 
 
-def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
+def register(folder: str | Path, card: ModelCard, *, run_id: str, picture: str = "") -> Registered:
     """Register the weights in ``folder`` (written by ``semanir.save``) as a version of ``semanir-<task>``.
 
-    run_id: the MLflow run that trained it. Killed or left without an answer at any request, the same call ends what
-    was begun: one READY version for each run and weights, with the aliases where they belong. The new version becomes
-    champion when it beats the standing one under the same protocol, else challenger.
+    run_id: the MLflow run that trained it. picture: a file of that run that the version's page shows.
+
+    Killed or left without an answer at any request, the same call ends what was begun: one READY version for each run
+    and weights, with the aliases where they belong. The new version becomes champion when it beats the standing one
+    under the same protocol, else challenger.
 
     Raises UserError when the MLflow server is not set or does not answer; ValueError when the model does not belong
     to the card's task; AlteredModelError when what would be registered does not load and reproduce its probe.
@@ -73,7 +75,7 @@ def register(folder: str | Path, card: ModelCard, *, run_id: str) -> Registered:
     identity = {RUN_TAG: run_id, WEIGHTS_TAG: weights}
     version = only_version(client, name, identity)
     if version is None:
-        _create_version(client, name, Path(folder), card, run_id)
+        _create_version(client, name, Path(folder), card, run_id, picture)
         # Looked up, not returned: the server may have made two of a request that was sent twice.
         version = only_version(client, name, identity)
         assert version is not None
@@ -95,7 +97,7 @@ def settle_again(registered: Registered) -> Registered:
     return _registered(client, client.get_model_version(registered.name, str(registered.version)))
 
 
-def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str) -> None:
+def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCard, run_id: str, picture: str) -> None:
     facts = {"task": card.task, "data_fingerprint": card.data_fingerprint, "git_commit": card.git_commit}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / ARTIFACT
@@ -124,7 +126,7 @@ def _create_version(client: MlflowClient, name: str, source: Path, card: ModelCa
         run_id=run_id,
         model_id=model_id,
         tags={key: str(value) for key, value in tags.items()},
-        description=card.to_description(task["k"]),
+        description=card.to_description(task["k"], file_address(run_id, picture) if picture else ""),
     )
 
 

@@ -15,7 +15,7 @@ import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.registry.client import METRICS_PER_REQUEST, connect, run_page
+from pipeline.registry.client import METRICS_PER_REQUEST, connect, made_by, run_page
 from pipeline.registry.curves import draw_curves
 from pipeline.registry.lineage import UsedData, dataset_inputs
 from pipeline.registry.patience import is_transient, patiently
@@ -150,7 +150,7 @@ class Tracker:
     def _find_or_create(self, run_name: str, tags: Mapping[str, str], title: str) -> str:
         known = self._named(self._experiment_id, run_name)
         if not known:
-            self._client.create_run(self._experiment_id, run_name=title or run_name, tags=dict(tags))
+            self._client.create_run(self._experiment_id, run_name=title or run_name, tags={**made_by(), **tags})
             known = self._named(self._experiment_id, run_name)
         first, *others = known
         for other in others:  # of a request whose answer was lost, which was sent again

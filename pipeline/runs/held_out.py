@@ -8,7 +8,7 @@ from pathlib import Path
 
 import semanir
 from pipeline.config import RunConfig
-from pipeline.evaluation.pictures import draw_row
+from pipeline.evaluation.pictures import draw_panels
 from pipeline.scoring.evaluator import ImageJob, ImageResult, Panel, map_on_ray, supply
 from pipeline.scoring.harm import Harm
 from pipeline.scoring.model_files import read_weights
@@ -42,5 +42,5 @@ def score_held_out(config: RunConfig, folder: Path, workers: int) -> tuple[list[
 
 
 def draw_observed(panels: Sequence[Panel]) -> bytes:
-    """PNG of one image as it was, restored, and as it should be, side by side; other baselines are left out."""
-    return draw_row([panels[0], *panels[-2:]])
+    """PNG of one image with a detail as it was, restored, and as it should be; other baselines are left out."""
+    return draw_panels([panels[0], *panels[-2:]])

@@ -16,13 +16,14 @@ from pipeline.runs.commit import COMMIT_VARIABLE
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+ADDRESS = "RAY_API_SERVER_ADDRESS"
 EMBEDDED = " RAY_ADDRESS:"  # in SEMANIR_STACK_SETS: the cluster is this checkout's own, and has its files
 LEFT_OUT = [".git", ".venv", ".stack", "build", "shared"]
 
 
 def job_server(given: str, environ: Mapping[str, str] = os.environ) -> str:
     """The address of the job server: the given one, or RAY_API_SERVER_ADDRESS. Raises UserError without either."""
-    address = given or environ.get("RAY_API_SERVER_ADDRESS", "")
+    address = given or environ.get(ADDRESS, "")
     if not address.startswith(("http://", "https://")):
         raise UserError(f"--on {address or 'without an address'}: give a job server, for example http://head:8265")
     return address.rstrip("/")
@@ -78,14 +79,21 @@ def where_to_look(address: str, job: str, at: str) -> str:
     """What a person needs to know of a job at once. ``at``: the option ``--on …`` as it was given."""
     return (
         f"job {job}: {address}/#/jobs/{job} (asks for the token of RAY_AUTH_TOKEN_PATH)\n"
-        f"follow it again: semanir train {at} --attach {job}\nstop it, saved: ray job stop --address {address} {job}"
+        f"follow it again: semanir train {at} --attach {job}\nstop it, saved: {ADDRESS}={address} ray job stop {job}"
     )
 
 
 def _client(address: str) -> JobSubmissionClient:
     from ray.job_submission import JobSubmissionClient
 
+    before = os.environ.get(ADDRESS)
+    os.environ[ADDRESS] = address  # to Ray the variable counts more than the argument
     try:
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"no job server at {address} ({first_line(error)})") from None
+    finally:
+        if before is None:
+            del os.environ[ADDRESS]
+        else:
+            os.environ[ADDRESS] = before

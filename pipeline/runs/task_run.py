@@ -17,6 +17,7 @@ from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import mixture_digest, open_datasets
 from pipeline.data.packing.credits import owners
 from pipeline.errors import first_line
+from pipeline.evaluation.pictures import fit
 from pipeline.registry import ModelCard, Registered, find_registered, register, settle_again
 from pipeline.registry.lineage import UsedData
 from pipeline.registry.patience import TrackingUnavailable, patiently
@@ -37,6 +38,7 @@ from pipeline.training.ray_train import run_training
 from pipeline.training.worlds import allowed_worlds
 from pipeline.wording import counted
 
+SHOWN, SHOWN_WIDTH = "worst_held_out.png", 860  # on the page of the version; pixels that a laptop's window leaves it
 log = logging.getLogger(__name__)
 
 
@@ -158,12 +160,15 @@ class TaskRun:
             outcome = Outcome(task, "trained", scores=tuple(score for result in results for score in result.scores))
             tracker.curves(f"{TASKS[task].title}, run {self.topic}")
             card = self._card(outcome, harm)
+            worst = card.worst_first[0][1].key
+            if shown := next((result.picture for result in results if result.key == worst), None):
+                tracker.file(SHOWN, fit(shown, SHOWN_WIDTH))
             tracker.tag({"checkpoint": trained.checkpoint_uri})
             tracker.flush()  # a version tells that its run has all its figures
             self._lease.check()
             registered = patiently(
                 f"registering the {task} model",
-                lambda: register(folder, card, run_id=tracker.run_id),
+                lambda: register(folder, card, run_id=tracker.run_id, picture=SHOWN if shown else ""),
                 config.training.outage_deadline_s,
             )
         tracker.tag({"model_version": _version(registered)})

@@ -46,7 +46,7 @@ class Meter:
         self._steps_now += 1
 
     def rates(self, peak_tflops: float | None) -> dict[str, float]:
-        """Since the last call: samples/s of all workers, and milliseconds of each part of a step.
+        """Since the last call: samples/s of all workers, and milliseconds of each part of a step that there is.
 
         Where ``peak_tflops`` is known, also one worker's model TFLOP/s, and their share of it (``mfu``).
         """
@@ -54,7 +54,7 @@ class Meter:
         rates = {
             "samples_per_second": self._samples_now / seconds,
             "data_wait_share": self._now.get("data", 0.0) / seconds,
-            **{f"time_{part}_ms": 1000 * self._now.get(part, 0.0) / self._steps_now for part in PARTS},
+            **{f"time_{part}_ms": 1000 * self._now[part] / self._steps_now for part in PARTS if part in self._now},
             **self.pauses(),
         }
         if peak_tflops is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 import torch
 
 import semanir
@@ -138,3 +140,16 @@ def test_without_a_tracking_uri_the_variable_is_named(monkeypatch: pytest.Monkey
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI is not set"):
         pull("models:/semanir-jpeg-gray@champion")
+
+
+def test_the_page_of_a_version_shows_a_picture_of_its_run(
+    server: str, stack: Any, weights: Weights, make_card: Card
+) -> None:
+    run_id, client = new_run(), connect()
+    client.log_text(run_id, "a picture", "a b.png")
+    registered = register(weights("jpeg_gray", 3), make_card("jpeg_gray"), run_id=run_id, picture="a b.png")
+    description = client.get_model_version(registered.name, str(registered.version)).description
+    (address,) = re.findall(r"!\[bad, the image that gained least\]\((.*)\)\n", description)
+    login = stack.env["MLFLOW_TRACKING_USERNAME"], stack.env["MLFLOW_TRACKING_PASSWORD"]
+    answer = requests.get(f"{server}/{address}", auth=login, timeout=60)
+    assert answer.content == b"a picture"

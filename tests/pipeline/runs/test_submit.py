@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from pipeline.commands import train
 from pipeline.commands.door import fill
 from pipeline.errors import UserError
-from pipeline.runs.submit import job_server, where_to_look
+from pipeline.runs.submit import follow, job_server, where_to_look
 
 
 def options(root: Path, *words: str) -> argparse.Namespace:
@@ -51,6 +53,20 @@ def test_where_the_job_server_is() -> None:
     with pytest.raises(UserError, match="--on head:6379: give a job server"):
         job_server("head:6379", environ)
     assert "--attach job-1" in where_to_look("http://head", "job-1", "--on http://head")
+
+
+@pytest.mark.parametrize("variable", ["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"])
+def test_the_server_that_was_named_is_asked_whatever_the_environment_says(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        elsewhere = f"http://127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setenv(variable, elsewhere)
+        with pytest.raises(UserError, match=r"no job server at http://127\.0\.0\.1:9 ") as error:
+            follow("http://127.0.0.1:9", "job", print)
+        assert elsewhere not in str(error.value)
+    assert os.environ[variable] == elsewhere
 
 
 @pytest.mark.parametrize("words", [["--attach", "job"], ["--attach", "job", "--on", "http://head", "--dry-run"]])

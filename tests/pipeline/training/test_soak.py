@@ -49,7 +49,7 @@ def run(folder: Path, config: RunConfig, faults: list[dict[str, Any]], **environ
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", **environment}
     done = subprocess.run(
         [sys.executable, str(RUN), str(folder / "job.json")],
-        env=environment, capture_output=True, text=True, timeout=240 + RECOVERY_S * len(faults), check=False,
+        env=environment, capture_output=True, text=True, timeout=600 + RECOVERY_S * len(faults), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     result: dict[str, Any] = json.loads((folder / "events.json").read_text())
