@@ -21,6 +21,7 @@ from pipeline.scoring.harm import Harm, harm_point
 from pipeline.scoring.plan import Plan
 from pipeline.scoring.strengths import strength_plans
 from pipeline.storage import check_access, open_storage
+from pipeline.wording import counted
 
 
 def plan_harm(request: Request, plan: Plan) -> list[tuple[str, Plan]]:
@@ -62,7 +63,7 @@ def evaluate_harm(request: Request, where: Where, console: Console) -> str:
             )
             points.append(harm_point(label, scores, plan.baselines[0]))
     harm = Harm(first.images_digest[:12], tuple(points))
-    title = f"{first.resolved_task.title}; {first.num_images} images of {first.dataset}, k = {first.ks[0]}"
+    title = f"{first.resolved_task.title}; {counted(first.num_images, 'image')} of {first.dataset}, k = {first.ks[0]}"
     text = "\n".join([f"{title}. Model: {source.uri}.", "", *harm.describe(), ""])
     output.write("harm.md", text.encode())
     output.write("harm.json", harm.encode().encode())

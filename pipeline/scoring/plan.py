@@ -17,6 +17,7 @@ from pipeline.scoring.protocol import BENCHMARK, PROTOCOLS, Protocol
 from pipeline.settings import Settings
 from pipeline.tasks import TASKS, Task
 from pipeline.tasks.settings import TaskSettings
+from pipeline.wording import counted
 from semanir.config import ModelConfig, check_k
 from semanir.tiling import DEFAULT_OVERLAP, check_tile, config_grid
 
@@ -93,7 +94,7 @@ class Plan:
         perceptual = f", LPIPS v0.1 of {self.lpips_backbone} on whole RGB images" if self.lpips else ""
         cut = "" if self.rules.multiple == 1 else f", cut to multiples of {self.rules.multiple}"
         measured = f"{self.convention.describe()}{cut}{perceptual}{ensemble}"
-        return f"{degraded}; {self.num_images} images of {self.dataset}; {measured}"
+        return f"{degraded}; {counted(self.num_images, 'image')} of {self.dataset}; {measured}"
 
 
 def make_plan(

@@ -119,8 +119,8 @@ def _write_shards(
     finally:
         buffer.close()  # here, also where its file was refused: the interpreter would try it again, with a traceback
     if not draft.shards:
-        first = draft.skipped[0]
-        raise UserError(f"none of {len(sources)} images can be used; the first is {first.source}: {first.reason}")
+        first, all_of = draft.skipped[0], counted(len(sources), "image")
+        raise UserError(f"none of {all_of} can be used; the first is {first.source}: {first.reason}")
     lease.check()
     draft.finish(credits_of(sources))
 

@@ -117,7 +117,7 @@ def test_corrupt_images_are_named_skipped_and_counted(images, tmp_path):
 def test_no_image_left_is_an_error_even_when_all_may_be_skipped(images, tmp_path):
     folder = images(1)
     (folder / "img000.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"none of 1 images can be used; the first is .*img000\.png: damaged"):
+    with pytest.raises(UserError, match=r"none of 1 image can be used; the first is .*img000\.png: damaged"):
         pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"), PackSettings(max_skipped_share=1))
 
 
