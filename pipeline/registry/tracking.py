@@ -187,7 +187,8 @@ class Tracker:
             with TemporaryDirectory() as scratch:
                 path = Path(scratch) / Path(name).name
                 path.write_bytes(content)
-                self._client.log_artifact(self.run_id, str(path), str(Path(name).parent))
+                folder = name.rpartition("/")[0]
+                self._client.log_artifact(self.run_id, str(path), folder or None)
             with self._lock:
                 del self._files[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,25 @@ def test_a_run_names_its_data_and_ends_with_its_curves(tracking: Path, tmp_path:
     contexts = {tag.value for entry in found.inputs.dataset_inputs for tag in entry.tags}
     assert "training" in contexts
     assert "loss_and_psnr.png" in {file.path for file in connect().list_artifacts(tracker.run_id)}
+
+
+def test_files_lie_where_their_names_say(tracking: Path) -> None:
+    tracker = Tracker(open_experiment("files"), "run", params={}, tags={})
+    for name in ("top.txt", "pictures/one.txt", "a/b/deep.txt"):
+        tracker.file(name, name.encode())
+    tracker.finish()
+    for name in ("top.txt", "pictures/one.txt", "a/b/deep.txt"):
+        path = connect().download_artifacts(tracker.run_id, name, str(tracking))
+        assert Path(path).read_text() == name
+
+
+def test_a_run_says_who_made_it_and_by_what(tracking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/semanir", "train"])
+    tracker = Tracker(open_experiment("made"), "run", params={}, tags={})
+    tracker.finish()
+    tags = connect().get_run(tracker.run_id).data.tags
+    assert (tags["mlflow.user"], tags["mlflow.source.name"]) == ("ada", "semanir")
 
 
 def test_curves_have_their_units() -> None:
