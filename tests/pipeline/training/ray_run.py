@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import ray
@@ -29,6 +30,7 @@ from pipeline.storage.lease import HeldElsewhere, Lease, sole_writer, take
 from pipeline.training.context import Figures, Interrupted, Said
 from pipeline.training.ray_train import run_training
 
+T = TypeVar("T")
 DRAIN_S = 20
 SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "stall": signal.SIGSTOP}
 
@@ -45,13 +47,24 @@ def worker_processes() -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
+def in_the_end(start: Callable[[], T]) -> T:
+    """Ray waits 30 seconds for a node, a constant, which a busy machine exceeds: it is started up to three times."""
+    for left in (2, 1, 0):
+        try:
+            return start()
+        except Exception as error:  # Ray's own class for it
+            if "timed out during startup" not in str(error) or not left:
+                raise
+    raise AssertionError
+
+
 class Faults:
     """What can go wrong on ``cluster``."""
 
     def __init__(self, cluster: Cluster, folder: str) -> None:
         self._cluster, self.folder = cluster, folder
         self.taken: Lease | None = None
-        self._nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        self._nodes = [in_the_end(lambda: cluster.add_node(num_cpus=1)) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False)
         self.board = Board()
 
@@ -97,7 +110,9 @@ def main() -> None:
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
     config, faults = RunConfig.model_validate_json(job["config"]), list(job["faults"])
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = in_the_end(
+        lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    )
     try:
         folder = f"{config.storage}/{job['name']}"
         trouble, events = Faults(cluster, folder), []
