@@ -79,7 +79,7 @@ class Faults:
             self.taken = take(open_storage(self.folder), "the run", force="a test")
             return
         if fault["kind"] in ("node", "drain", "join"):
-            self._nodes.append(self._cluster.add_node(num_cpus=1))
+            self._nodes.append(in_the_end(lambda: self._cluster.add_node(num_cpus=1)))
         if fault["kind"] == "join":
             return
         node = self._nodes.pop(fault["worker"])
