@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from pipeline.commands.door import configuration
@@ -75,9 +76,11 @@ def run_elsewhere(options: argparse.Namespace) -> int:
     """Send the training to a cluster, or find it there again, and follow it; returns its exit status."""
     from pipeline.commands.door import INTERRUPTED
     from pipeline.runs.commit import git_commit
-    from pipeline.runs.submit import follow, job_server, submit, where_to_look
+    from pipeline.runs.submit import check_job, follow, job_server, submit, where_to_look
 
     address = job_server(options.on)
+    if options.attach:
+        check_job(address, options.attach)
     job = options.attach or submit(address, arguments_again(options), options.root, git_commit(options.root))
     told = where_to_look(address, job, f"--on {options.on}".rstrip())
     print(told, flush=True)
@@ -88,12 +91,21 @@ def run_elsewhere(options: argparse.Namespace) -> int:
         return INTERRUPTED
 
 
+def own_age_s() -> float:
+    """Seconds since this process began: whoever limits its time counts imports and checks too."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
+
+
 def run(options: argparse.Namespace) -> int:
     """Train the tasks; returns the exit status. Raises UserError on bad input."""
-    if options.on is not None and not options.dry_run:
+    if options.dry_run and (options.on is not None or options.attach is not None):
+        raise UserError("--dry-run plans for the cluster of RAY_ADDRESS and sends nothing: leave --on and --attach out")
+    if options.on is not None:
         return run_elsewhere(options)
     if options.attach is not None:
-        raise UserError("--attach needs --on, and starts nothing: leave --dry-run out")
+        raise UserError("--attach needs --on, the job server that the job was sent to")
     from rich.console import Console
 
     from pipeline.config import read_config, resolve
@@ -118,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
             retrain=options.retrain,
             console=console,
             force=options.force,
-            time_limit_s=options.time_limit,
+            time_limit_s=options.time_limit and max(0.0, options.time_limit - own_age_s()),
         )
     except Interrupted as reason:
         print(reason, file=sys.stderr)

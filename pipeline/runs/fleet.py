@@ -96,10 +96,11 @@ def run_fleet(
 def describe_fleet(configs: Sequence[RunConfig], experiment: str) -> str:
     """The plans of all runs as text; checks what a start would check, and starts nothing.
 
-    Without a cluster within reach the plan says so, and keeps CPUs where ``use_gpu`` is ``auto``.
+    Where the cluster has no room for a run, or none is within reach, a note says so; without a cluster the plan keeps
+    CPUs where ``use_gpu`` is ``auto``.
 
     Raises:
-        UserError: bad input; the cluster has no room for a run.
+        UserError: bad input.
     """
     check_runs(configs)
     cluster: dict[str, float] | None = None
@@ -113,7 +114,10 @@ def describe_fleet(configs: Sequence[RunConfig], experiment: str) -> str:
     for given in configs:
         config = with_devices(given, cluster or {})
         if cluster is not None:
-            Room(cluster).check(each_worker(config.training), config.training.min_workers, config.task)
+            try:
+                Room(cluster).check(each_worker(config.training), config.training.min_workers, config.task)
+            except UserError as error:  # it may be planned here and run elsewhere
+                notes.append(f"note: it does not fit here: {error}")
         speed = last_speed(experiment, flat_params(config.model_dump(mode="json")))
         plans.append(describe_run(given, config, cluster, speed))
     return "\n\n".join([*plans, *notes])

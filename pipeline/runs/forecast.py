@@ -96,13 +96,14 @@ def describe_run(given: RunConfig, config: RunConfig, cluster: Mapping[str, floa
     memory = ", ".join(f"{name} {data_size(value)}" for name, value in plan.memory.items() if value)
     rows = {
         "run": f"fingerprint {config.fingerprint()}, checkpoints in {config.storage}",
-        "model": f"{config.model.name or 'published'} of the task, {parameters:,} parameters, ZeRO stage "
+        "model": f"{config.model.name or 'the published one'}, {parameters:,} parameters, ZeRO stage "
         f"{training.zero_stage}, {training.optimizer}",
         "workers": f"{workers}; {devices}; {counted(training.cpus_per_worker, 'CPU')} each",
         "batch": "; ".join(dict.fromkeys(_batch(phase, plan.world_size) for phase in phases)),
         "steps": f"{training.steps:,}: {plan.samples:,} samples from {plan.images:,} images, {plan.epochs:,.1f} epochs",
         "reads": f"{data_size(plan.read_training)} to train, {data_size(plan.read_validation)} to validate",
-        "checkpoint": f"{plan.checkpoint:,} bytes, {counted(plan.checkpoints, 'time')}, "
+        "checkpoint": f"{plan.checkpoint:,} bytes, {counted(plan.checkpoints, 'time')}"
+        f"{f', and every {duration(training.checkpoint_every_s)}' if training.checkpoint_every_s else ''}; "
         f"{min(training.num_to_keep, plan.checkpoints)} kept",
         "memory": f"{data_size(plan.memory_total)} of each {'GPU' if training.on_gpu else 'worker'}: {memory}",
         "time": _time(config, plan, speed),

@@ -51,6 +51,14 @@ def submit(address: str, arguments: Sequence[str], root: Path, commit: str) -> s
         raise UserError(f"{address} did not take the job ({first_line(error)})") from None
 
 
+def check_job(address: str, job: str) -> None:
+    """Raises UserError when no job server answers there, or it has no such job: in words, its log's is a number."""
+    try:
+        _client(address).get_job_info(job)
+    except (RuntimeError, OSError) as error:
+        raise UserError(f"job {job} on {address} cannot be followed ({first_line(error)})") from None
+
+
 def follow(address: str, job: str, show: Callable[[str], None]) -> int:
     """Show what ``job`` prints, from its beginning, until it ends; returns its exit status.
 
@@ -66,7 +74,6 @@ def follow(address: str, job: str, show: Callable[[str], None]) -> int:
             show(text)
 
     try:
-        client.get_job_info(job)  # says in words that there is no such job; the log's answer would be a number
         asyncio.run(tail())
         info = client.get_job_info(job)
     except (RuntimeError, OSError, ClientError) as error:

@@ -34,6 +34,7 @@ from pipeline.storage.fetch import fetch_folder
 from pipeline.storage.lease import sole_writer
 from pipeline.tasks import TASKS
 from pipeline.training.context import Figures, Interrupted, SentFile
+from pipeline.training.loop import Summary
 from pipeline.training.ray_train import run_training
 from pipeline.training.worlds import allowed_worlds
 from pipeline.wording import counted
@@ -172,8 +173,8 @@ class TaskRun:
                 config.training.outage_deadline_s,
             )
         tracker.tag({"model_version": _version(registered)})
-        skipped = trained.summary.skipped_samples
-        return replace(outcome, version=_version(registered), status=_status(outcome.status, registered, skipped))
+        status = _status(outcome.status, registered, trained.summary)
+        return replace(outcome, version=_version(registered), status=status)
 
     def _measured_on(self) -> list[UsedData]:
         """The validation set, and the held-out one; without one of its own it is the former."""
@@ -223,9 +224,14 @@ class TaskRun:
         }
 
 
-def _status(what: str, registered: Registered, skipped_samples: int = 0) -> str:
-    skipped = f"{counted(skipped_samples, 'damaged sample')} skipped" if skipped_samples else ""
-    return "; ".join(filter(None, [what, skipped, registered.reason]))
+def _status(what: str, registered: Registered, summary: Summary | None = None) -> str:
+    """What a person would want to know of a run that ended well."""
+    told = [what]
+    if summary is not None and summary.skipped_samples:
+        told.append(f"{counted(summary.skipped_samples, 'damaged sample')} skipped")
+    if summary is not None and summary.left_out_steps:
+        told.append(f"{counted(summary.left_out_steps, 'step')} of {summary.steps} left out as spikes")
+    return "; ".join(filter(None, [*told, registered.reason]))
 
 
 def _version(registered: Registered) -> str:

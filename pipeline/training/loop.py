@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Summary:
     skipped_steps: int
     samples_per_second: float
     skipped_samples: int = 0
+    left_out_steps: int = 0
 
 
 def train(config: RunConfig, context: WorkerContext) -> Summary:
@@ -63,21 +65,20 @@ def train(config: RunConfig, context: WorkerContext) -> Summary:
 
 
 def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary:
-    settings = config.training
     plan = TrainingPlan(config, context)
-    engine = Engine(plan.build_model(), settings, plan.schedule.phases, context)
-    ema = Ema(engine, settings.ema_decay) if settings.ema_decay else None
-    validator = Validator(plan, ema or engine, context)
-    run = _Run(plan, engine, ema, validator, context, log)
+    run = _Run.begin(plan, context, log)
     back: RollBack | None = None
     while True:
         state, figures = TrainingState(data_digest=plan.data_digest), FigureLog(context)
         with context.latest_checkpoint(None if back is None else back.step) as folder:
             if folder is not None:
-                state = load_checkpoint(folder, engine, ema, validator, plan)
+                state = load_checkpoint(folder, run.engine, run.ema, run.validator, plan)
                 figures.tell_again(folder)
             elif back is not None:
-                raise StopRun(f"the loss rose and stayed up, and there is no checkpoint of {back.step} steps or fewer")
+                log.says(f"no checkpoint of {back.step} steps or fewer is kept: the run begins anew")
+                del run
+                gc.collect()  # the engine refers to itself, and two of them may not fit
+                run = _Run.begin(plan, context, log)
         if back is not None:
             state.spikes.left_out = sorted({*state.spikes.left_out, *back.left_out})
         log.step = state.step
@@ -99,6 +100,14 @@ class _Run:
     validator: Validator
     context: WorkerContext
     log: WorkerLog
+
+    @classmethod
+    def begin(cls, plan: TrainingPlan, context: WorkerContext, log: WorkerLog) -> _Run:
+        """With the weights that training starts from."""
+        settings = plan.config.training
+        engine = Engine(plan.build_model(), settings, plan.schedule.phases, context)
+        ema = Ema(engine, settings.ema_decay) if settings.ema_decay else None
+        return cls(plan, engine, ema, Validator(plan, ema or engine, context), context, log)
 
     def steps_from(self, state: TrainingState, figures: FigureLog) -> Summary:
         """Train from ``state`` to the last step.
@@ -186,8 +195,10 @@ class _Run:
                 figures.tell(state.step, meter.pauses())  # no step follows whose figures would tell of them
             if result.leaving and not last:
                 raise Interrupted(f"asked to leave at step {state.step} of {settings.steps}, which is saved")
-        speed, skipped_samples = meter.average(), len(state.skipped_samples)
-        return Summary(state.step, state.best_psnr, state.best_step, state.skipped_steps, speed, skipped_samples)
+        return Summary(
+            state.step, state.best_psnr, state.best_step, state.skipped_steps, meter.average(),
+            skipped_samples=len(state.skipped_samples), left_out_steps=len(state.spikes.left_out),
+        )  # fmt: skip
 
 
 def take_step(micro_batches: Iterator[Batch]) -> Iterator[Batch]:

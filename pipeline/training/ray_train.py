@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +33,7 @@ from pipeline.training.preemption import PreemptibleTorchConfig, told_to_leave
 from pipeline.training.proof import Damaged, Saving, Unfinished
 from pipeline.training.resume import newest_checkpoint
 from pipeline.training.shelf import Shelf, checkpoint_name
-from pipeline.training.upload import KeepNewest, uploader
+from pipeline.training.upload import KeepNewest, Uploads, uploader
 from pipeline.training.worker_log import show_lines
 from pipeline.training.worlds import allowed_worlds
 
@@ -67,6 +67,7 @@ class RayContext:
     topic: str
     board: Board
     lease: Pass | None = None
+    uploads: Uploads = field(default_factory=Uploads)
 
     def log(self, figures: Figures) -> None:
         self.board.post(self.topic, figures)
@@ -79,13 +80,15 @@ class RayContext:
 
     def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
         # Uploaded by a thread of every rank while training goes on.
+        uri = run_shelf_uri(self.config, self.topic)
+        self.uploads.begins()
         ray.train.report(
             dict(metrics, step=saving.step),
             checkpoint=ray.train.Checkpoint.from_directory(folder),
             checkpoint_dir_name=checkpoint_name(saving.step),
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
-            checkpoint_upload_fn=uploader(saving, run_shelf_uri(self.config, self.topic), self.deadline_s, self.lease),
+            checkpoint_upload_fn=uploader(saving, uri, self.deadline_s, self.uploads, self.lease),
         )
 
     def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
@@ -93,7 +96,7 @@ class RayContext:
             self.lease.check(self.deadline_s)  # damaged ones are about to be put away
         # Found in storage: what Ray Train noted may be lost, cut, or behind.
         shelf = Shelf(run_shelf_uri(self.config, self.topic), self.deadline_s)
-        return newest_checkpoint(shelf, self.rank, self.say, at_most)
+        return newest_checkpoint(shelf, self.rank, self.say, at_most, self.uploads.settle)
 
     @property
     def deadline_s(self) -> float:

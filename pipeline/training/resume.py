@@ -19,19 +19,27 @@ NONE = ""  # sorts before every name
 
 @contextmanager
 def newest_checkpoint(
-    shelf: Shelf, rank: int, say: Callable[[str], None], at_most: int | None = None
-) -> Iterator[Path | None]:
+    shelf: Shelf, rank: int, say: Callable[[str], None], at_most: int | None = None,
+    settle: Callable[[], None] = lambda: None,
+) -> Iterator[Path | None]:  # fmt: skip
     """A folder with the newest whole checkpoint on ``shelf`` while the block runs, None if there is none. Collective.
 
     Every rank fetches and proves all of it. If one found an older one than the others, all take that. Rank 0 puts away
     what is newer and not whole, before any rank can save again, and says so, a line for each; also that the run begins
-    anew though there were checkpoints. ``at_most``: the newest of so many steps at most, and rank 0 removes newer ones.
+    anew though there were checkpoints.
+
+    ``at_most``: the newest of so many steps at most, and rank 0 removes newer ones, the history that is given up. Every
+    rank first waits in ``settle`` for its own that are still on their way: one that arrived later would be taken for
+    the newest by the next start.
     """
     limit = None if at_most is None else checkpoint_name(at_most)
     with TemporaryDirectory(prefix="semanir-resume-") as name:
         scratch = Path(name)
-        found = shelf.fetch_newest(scratch, no_newer_than=limit)
         with _patient_group() as gather:
+            if at_most is not None:
+                settle()
+                gather(NONE)
+            found = shelf.fetch_newest(scratch, no_newer_than=limit)
             agreed = min(gather(found.name))
             unusable = found.unusable
             if found.name != agreed:
@@ -41,7 +49,7 @@ def newest_checkpoint(
             if rank == 0:
                 for one in unusable:
                     say(shelf.put_away(one))
-                if at_most is not None and agreed:
+                if at_most is not None:
                     shelf.delete_newer_than(agreed)
                 if unusable:
                     say(f"the run goes on from {agreed}" if agreed else "no checkpoint is whole: the run begins anew")

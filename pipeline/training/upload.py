@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,31 @@ from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
 
 
+class Uploads:
+    """Checkpoints of this worker that are still on their way to storage."""
+
+    def __init__(self) -> None:
+        self._under_way, self._changed = 0, threading.Condition()
+
+    def begins(self) -> None:
+        """One more is handed over."""
+        with self._changed:
+            self._under_way += 1
+
+    def ends(self) -> None:
+        """One has arrived, or never will."""
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify_all()
+
+    def settle(self) -> None:
+        """Wait until none is left; each ends within the storage's deadline."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way)
+
+
 def uploader(
-    saving: Saving, shelf_uri: str, deadline_s: float, lease: Pass | None = None
+    saving: Saving, shelf_uri: str, deadline_s: float, uploads: Uploads, lease: Pass | None = None
 ) -> Callable[[ray.train.Checkpoint, str], ray.train.Checkpoint]:
     """For ``ray.train.report``: copies a rank's files to the run's storage, each retried for ``deadline_s``.
 
@@ -34,6 +58,8 @@ def uploader(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)  # Ray Train removes it after a success only
             raise
+        finally:
+            uploads.ends()
         filesystem, path = arrow_filesystem(shelf_uri, deadline_s)
         return ray.train.Checkpoint(f"{path}/{checkpoint_name(saving.step)}", filesystem)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.data.packing.sources import folder_sources
 from pipeline.registry.speed import Speed
+from pipeline.runs import fleet
 from pipeline.runs import forecast as module
 from pipeline.runs.forecast import describe_run
 from tests.pipeline.training.test_loop import config
@@ -28,6 +29,18 @@ def shards(tmp_path: Path) -> Path:
         Image.fromarray(np.full((36, 40, 3), 80 * number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
     pack_dataset(folder_sources(str(tmp_path / "images")), str(tmp_path / "shards"))
     return tmp_path / "shards"
+
+
+def test_a_plan_for_a_larger_cluster_is_told_with_a_note(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = config(shards, "training.num_workers=4", "training.checkpoint_every_s=600", "training.global_batch_size=8")
+    for name, answer in (("check_runs", None), ("connect", ""), ("last_speed", None)):
+        monkeypatch.setattr(fleet, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(fleet, "total_resources", lambda: {"CPU": 2.0, "GPU": 0.0})
+    plan = fleet.describe_fleet([run], "any")
+    assert plan.startswith("denoising_color\n")
+    assert "and every 10 min 00 s;" in plan
+    note = "note: it does not fit here: denoising_color: training asks for 4 CPUs at once, the cluster has 2"
+    assert plan.splitlines()[-1].startswith(note)
 
 
 def test_the_plan_in_words(shards: Path) -> None:

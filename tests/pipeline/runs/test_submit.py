@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,10 +71,23 @@ def test_the_server_that_was_named_is_asked_whatever_the_environment_says(
     assert os.environ[variable] == elsewhere
 
 
-@pytest.mark.parametrize("words", [["--attach", "job"], ["--attach", "job", "--on", "http://head", "--dry-run"]])
-def test_attaching_needs_a_cluster(words: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--attach needs --on"):
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--attach", "job"], "--attach needs --on"),
+        (["--attach", "job", "--on", "http://head", "--dry-run"], "leave --on and --attach out"),
+        (["--on", "http://head", "--dry-run"], "leave --on and --attach out"),
+    ],
+)
+def test_attaching_needs_a_cluster_and_a_plan_none(words: list[str], why: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=why):
         train.run(options(tmp_path, *words))
+
+
+def test_a_time_limit_counts_from_the_start_of_the_process() -> None:
+    code = "import time; time.sleep(1); from pipeline.commands.train import own_age_s; print(own_age_s())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 <= float(done.stdout) < 300
 
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:

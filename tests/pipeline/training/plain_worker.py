@@ -235,6 +235,7 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
         "steps": summary.steps,
         "best_psnr": summary.best_psnr,
         "skipped_samples": summary.skipped_samples,
+        "left_out_steps": summary.left_out_steps,
     }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from pipeline.training.proof import Saving
+from pipeline.training.resume import newest_checkpoint
 from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
+from pipeline.training.upload import Uploads
 from tests.pipeline.training.checkpoint_harm import HARMS
 
 FILE = "engine/00000-of-00002.safetensors"
@@ -122,3 +125,35 @@ def test_checking_the_last_one_sees_its_weights(three: Path, tmp_path: Path) -> 
     shutil.rmtree(three / checkpoint_name(6))
     with pytest.raises(Exception, match="list"):
         shelf.check(checkpoint_name(6), "engine/", tmp_path / "d")
+
+
+def test_a_run_that_goes_back_waits_for_what_is_under_way(three: Path, tmp_path: Path) -> None:
+    """What arrives while it waits counts where it is old enough, and is removed where it is of the history given up."""
+    told: list[str] = []
+
+    def settle() -> None:
+        put(three, tmp_path / "late", 7)
+        put(three, tmp_path / "later", 9)
+
+    with newest_checkpoint(Shelf(str(three)), 0, told.append, at_most=8, settle=settle) as folder:
+        assert folder is not None
+        assert folder.name == checkpoint_name(7)
+    assert told == []
+    assert max(Shelf(str(three)).contents()) == checkpoint_name(7)
+    with newest_checkpoint(Shelf(str(three)), 0, told.append, at_most=0) as folder:
+        assert folder is None
+    assert Shelf(str(three)).contents() == {}
+
+
+def test_uploads_are_waited_for() -> None:
+    uploads, seen = Uploads(), threading.Event()
+    uploads.settle()
+    for _ in range(2):
+        uploads.begins()
+    waiting = threading.Thread(target=lambda: (uploads.settle(), seen.set()))
+    waiting.start()
+    uploads.ends()
+    assert not seen.wait(0.05)
+    uploads.ends()
+    assert seen.wait(30)
+    waiting.join()

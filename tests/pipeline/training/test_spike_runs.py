@@ -59,11 +59,27 @@ def test_a_poisoned_batch_is_as_if_it_had_not_been(world: int, many: Path, run_g
     run = run_of(many, world)
     poisoned = started(run_group, tmp_path / "poisoned", world, run, poison=[step])
     without = started(run_group, tmp_path / "without", world, run, left_out=[step])
+    assert poisoned["left_out_steps"] == 1
     assert [name for name in poisoned["files"] if "left_out" in name] == [f"left_out/step-{step + 1:09d}.json"]
     assert [line for line in poisoned["said"] if f"step {step + 1} is left out: loss" in line]
     assert last(tmp_path / "poisoned") == last(tmp_path / "without")
     losses = last_value_per_step(poisoned["logged"], "loss")
     assert {n: loss for n, loss in losses.items() if n != step + 1} == last_value_per_step(without["logged"], "loss")
+
+
+@pytest.mark.slow
+def test_without_a_checkpoint_that_is_old_enough_the_run_begins_anew(
+    many: Path, run_group: Any, tmp_path: Path
+) -> None:
+    """Spikes right after the warm-up, and checkpoints only later than where the run is to go back to."""
+    run = run_of(many, 1, "training.checkpoint_every=6")
+    back = started(run_group, tmp_path / "back", 1, run, poison=[6, 7, 8])
+    assert back["steps"] == STEPS
+    started(run_group, tmp_path / "without", 1, run, left_out=list(range(3, 9)))
+    assert last(tmp_path / "back") == last(tmp_path / "without")
+    assert {path.name for path in (tmp_path / "back" / "checkpoints").iterdir()} == {
+        path.name for path in (tmp_path / "without" / "checkpoints").iterdir()
+    }
 
 
 @pytest.mark.slow
