@@ -7,9 +7,10 @@ these averages, of the norm, to clip; to leave the step out instead, at six stan
 is what OLMo's SkipStepOptimizer and levanter's skip_bad_steps do. A spike moves neither average.
 
 One spike: the step is left out, as if its batch had not been. ``patience`` of them in a row: the weights went wrong
-before the first, unseen. The run goes back to a checkpoint from ``patience`` steps before it, or where none so old is
-kept to the beginning, and passes over every batch from there to where it stood. All that is decided is a function of the run's own state, which checkpoints keep: a
-run that is killed anywhere, also while it goes back, decides the same again.
+before the first, unseen. The run goes back to the newest checkpoint from ``patience`` steps before it, or where none so
+old is kept to the beginning, and passes over every batch from there to where it stood. What is left out is a function
+of the run's own state, which checkpoints keep: a run that is killed anywhere, also while it goes back, leaves out the
+same again.
 """
 
 from __future__ import annotations
