@@ -4,7 +4,7 @@ The table that this confirms is committed as pipeline/runs/http_faults.md. To wr
 
     SEMANIR_WRITE_TABLE=1 python -m pytest -m slow tests/pipeline/runs/test_http_matrix.py
 
-Calls of one kind differ by when they come. SEMANIR_ALIKE=N harms N of each kind, spread over the run, instead of all.
+Calls of one kind differ by when they come. The first of each is harmed; SEMANIR_ALIKE=N harms N, spread over the run.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def test_a_server_that_is_stopped(lab: Laboratory, whole: dict[str, Any], cell: 
 
 def cells(calls: Counter[str], server: Server, fault: Fault) -> Iterator[Cell]:
     for kind, count in calls.items():
-        most = min(int(os.environ.get("SEMANIR_ALIKE", count)), UPLOADS if kind.endswith("…") else count, count)
+        most = min(int(os.environ.get("SEMANIR_ALIKE", "1")), UPLOADS if kind.endswith("…") else count, count)
         for number in sorted({round(index * (count - 1) / max(most - 1, 1)) for index in range(most)}):
             yield Cell(server, kind, number, fault)
 
@@ -173,8 +173,9 @@ def write_table(table: Table) -> None:
         "never comes while the connection stays open. Killed, or ended with one line, the run gets the same command",
         "again. Then the checkpoint, the figures, the data sets and the version's tags are those of a run that nothing",
         "befell; there is one READY version, with the alias, one FINISHED run, and none RUNNING; no process is left,",
-        "and no cell takes two minutes. `python -m pytest -m slow tests/pipeline/runs/test_http_matrix.py` confirms",
-        "every cell; the file's docstring has the command that writes this table. –: not walked yet.", "",
+        "and no cell takes two minutes. Of calls of one kind, which differ by when they come, the first was harmed.",
+        "`python -m pytest -m slow tests/pipeline/runs/test_http_matrix.py` confirms every cell; the file's docstring",
+        "has the command that writes this table, and the setting that harms later calls too. –: not walked yet.", "",
         f"| server | call | calls | {' | '.join(FAULTS.values())} |", "|---|---|---:|---|---|---|",
     ]  # fmt: skip
     for (server, kind), (count, outcomes) in table.items():
