@@ -87,6 +87,9 @@ class WorkerContext(Protocol):
         proves them (pipeline.training.proof) is the last to arrive.
         """
 
+    def behind(self) -> bool:
+        """Whether earlier checkpoints of this rank are still on their way, so that one more would wait; never waits."""
+
     def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
         """A local folder with all files of the newest whole checkpoint, proven, or None: there is none. Collective.
 
@@ -127,6 +130,9 @@ class PlainContext:
         shutil.rmtree(folder)
         if self.world_size > 1:
             torch.distributed.barrier()
+
+    def behind(self) -> bool:
+        return False
 
     def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
         return newest_checkpoint(Shelf(str(self.storage)), self.rank, self.say, at_most)

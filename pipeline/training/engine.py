@@ -48,7 +48,7 @@ class StepResult:
     gradient_norm: float | None = None
 
 
-PASSED_OVER = StepResult(None, leaving=False, tally=(0.0,))  # of a step whose batch was left out before
+PASSED_OVER = StepResult(None, leaving=False, tally=(0.0, 0.0))  # of a step whose batch was left out before
 
 
 class Engine:

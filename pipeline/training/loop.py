@@ -125,7 +125,7 @@ class _Run:
         profile = StepProfile(settings.profile_steps, context)
         skipped = SkippedSamples(context, state.skipped_samples)
         rule, left_out = SpikeRule(settings.spikes, state.spikes), LeftOut(context)
-        cadence = Cadence(settings.checkpoint_every_s, context)
+        cadence = Cadence(settings.checkpoint_every, settings.checkpoint_every_s, context)
         meter.lap("start")
         while state.step < settings.steps:
             if state.step in {phase.first_step for phase in plan.phases}:
@@ -144,7 +144,7 @@ class _Run:
                     rate,
                     draw_k(config.seed, state.step, settings.random_k),
                     meter.lap,
-                    [float(cadence.is_due()), *stream.faults.tally()],
+                    [*cadence.votes(), *stream.faults.tally()],
                     rule.takes if rule.watches else None,
                 )
             self.log.step = state.step = state.step + 1
@@ -152,7 +152,7 @@ class _Run:
             if ema is not None and result.taken:
                 ema.update()
                 meter.lap("average")
-            due, *damage = result.tally
+            due, behind, *damage = result.tally
             if not passed_over:
                 skipped.update(stream.faults.faults, sum(damage[:-1]))
             profile.after(state.step)
@@ -184,7 +184,7 @@ class _Run:
                     psnr = validator.validate(state)
                 figures.tell(state.step, {"val_psnr": psnr})
                 meter.lap("validation")
-            if state.step % settings.checkpoint_every == 0 or due or last or result.leaving:
+            if cadence.decides(state.step, due, behind) or last or result.leaving:
                 folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
                 saving = save_checkpoint(folder, state, engine, ema, validator, plan, context)
                 figures.save(folder)

@@ -91,6 +91,9 @@ class RayContext:
             checkpoint_upload_fn=uploader(saving, uri, self.deadline_s, self.uploads, self.lease),
         )
 
+    def behind(self) -> bool:
+        return self.uploads.behind()
+
     def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
         if self.lease is not None:
             self.lease.check(self.deadline_s)  # damaged ones are about to be put away

@@ -16,6 +16,8 @@ from pipeline.training.proof import Saving
 from pipeline.training.send import send
 from pipeline.training.shelf import Shelf, checkpoint_name
 
+MOST_UNDER_WAY = 1  # Ray Train uploads one at a time
+
 
 class Uploads:
     """Checkpoints of this worker that are still on their way to storage."""
@@ -33,6 +35,10 @@ class Uploads:
         with self._changed:
             self._under_way -= 1
             self._changed.notify_all()
+
+    def behind(self) -> bool:
+        """Whether one is being uploaded and another waits for it."""
+        return self._under_way > MOST_UNDER_WAY
 
     def settle(self) -> None:
         """Wait until none is left; each ends within the storage's deadline."""
