@@ -88,8 +88,9 @@ def run(options: argparse.Namespace) -> int:
     with nullcontext() if given else own_cluster(os.cpu_count() or 1):
         if given:
             connect()
-        settings = fill(settings, total_resources(), options.cpus)
+        resources = total_resources()
+        settings = fill(settings, resources, options.cpus)
         if not given:
-            check_room(settings, total_resources())
+            check_room(settings, resources)
         serve(settings, lambda line: print(line, flush=True))
     return 0

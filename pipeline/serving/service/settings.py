@@ -33,7 +33,7 @@ class Replicas(Settings):
     least: Annotated[int, Field(ge=1, le=1000)] = 1
     most: Annotated[int, Field(ge=1, le=1000)] = 1
     cpus: Annotated[float, Field(gt=0, le=256)] = 1.0
-    """Reserved of the cluster for each, at work or not; what it computes with is one core."""
+    """Reserved of the cluster for each, at work or not."""
     gpus: Annotated[float, Field(ge=0, le=16)] = 0.0
     """0: on the CPU. A fraction lets several models share a GPU."""
     at_once: Annotated[int, Field(ge=1, le=64)] = 3
