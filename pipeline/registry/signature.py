@@ -136,6 +136,7 @@ def _check_installed() -> None:
 
 
 def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -148,7 +149,7 @@ def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     except TypeError:  # a password is missing, or one is given that the key does not have
         needs = "has no password, and one is set" if password else "has a password, and none is set"
         raise UserError(f"the private key {path} {needs} in {PASSWORD_VARIABLE}") from None
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(
             f"{path} is no private key in PEM form, or the password is another: {first_line(error)}"
         ) from None

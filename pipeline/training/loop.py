@@ -75,7 +75,10 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
                 state = load_checkpoint(folder, run.engine, run.ema, run.validator, plan)
                 figures.tell_again(folder)
             elif back is not None:
-                log.says(f"no checkpoint of {back.step} steps or fewer is kept: the run begins anew")
+                anew = f"no checkpoint of {back.step} steps or fewer is kept: the run begins anew"
+                log.says(anew)
+                if context.rank == 0:
+                    context.say(anew)
                 del run
                 gc.collect()  # the engine refers to itself, and two of them may not fit
                 run = _Run.begin(plan, context, log)

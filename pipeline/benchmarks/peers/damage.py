@@ -25,8 +25,8 @@ def cut_between(content: bytes) -> bytes:
     return content[: max(fitting, default=ends[0])]
 
 
-def flip_byte(content: bytes, picture: bytes) -> bytes:
-    """One bit flipped in the middle of a picture's bytes, which lie somewhere in a shard.
+def flip_byte(content: bytes, picture: bytes, at: float = 0.5) -> bytes:
+    """One bit flipped in a picture's bytes, which lie somewhere in a shard; at: how far into them, 0 to 1.
 
     Raises:
         ValueError: the shard does not hold these bytes in a row.
@@ -34,8 +34,8 @@ def flip_byte(content: bytes, picture: bytes) -> bytes:
     start = content.find(picture)
     if start < 0:
         raise ValueError("the shard does not hold the picture's bytes")
-    at = start + len(picture) // 2
-    return content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
+    place = start + int(len(picture) * at)
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
 
 
 def sample_ends(content: bytes) -> list[int]:

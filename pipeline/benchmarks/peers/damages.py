@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from pipeline.benchmarks.peers.consumers import Run
@@ -13,20 +14,24 @@ from pipeline.benchmarks.peers.outcome import Outcome, Reading, judge
 from pipeline.benchmarks.peers.restarts import failure
 from pipeline.benchmarks.rows import Row
 
-DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
+Alter = Callable[[bytes, bytes], bytes]
+DAMAGES: dict[str, Alter] = {
     "shard cut between samples": lambda content, picture: cut_between(content),
     "shard cut inside a sample": lambda content, picture: cut_inside(content),
     "one byte of a picture flipped": flip_byte,
 }
+# Unlike PNG, JPEG carries no checksum: whoever relies on the decoder alone trains on other pixels. Late in the file, as
+# the middle of a small one still belongs to the tables, of which every decoder takes notice.
+JPEG_DAMAGES: dict[str, Alter] = {"one byte of a JPEG flipped": partial(flip_byte, at=0.9)}
 DOUBLED_KEY = "two samples of one key"
 
 
 def measure_damages(
-    contest: Contest, contestant: Contestant, dataset: str, say: Callable[[str], None]
+    contest: Contest, contestant: Contestant, dataset: str, kinds: Mapping[str, Alter], say: Callable[[str], None]
 ) -> Iterator[Row]:
-    """A row per kind of damage."""
+    """A row per kind of damage to a data set that the contestant has written."""
     picture = sorted(contest.pictures.iterdir())[len(contest.truth) // 2]
-    for number, (kind, alter) in enumerate(DAMAGES.items()):
+    for number, (kind, alter) in enumerate(kinds.items()):
         say(f"{contestant.name}: {kind}")
         damaged = f"{dataset}-{contestant.program.variant}-damaged-{number}"
         shard = _copy(contest, dataset, damaged, picture.read_bytes(), alter)
@@ -36,12 +41,18 @@ def measure_damages(
             "library": contestant.name, "damage": kind, "outcome": outcome.value, "silent_s": _silence(run),
             "delivered": len(run.digests()), "failure": failure(run),
         }  # fmt: skip
+
+
+def measure_doubled_key(
+    contest: Contest, contestant: Contestant, dataset: str, say: Callable[[str], None]
+) -> Iterator[Row]:
+    """One row: what comes of a key that two samples have."""
     say(f"{contestant.name}: {DOUBLED_KEY}")
-    outcome, said = _double_key(contest, contestant, f"{dataset}-doubled")
+    outcome, said = _double_key(contest, contestant, dataset)
     yield {"library": contestant.name, "damage": DOUBLED_KEY, "outcome": outcome.value, "failure": said}
 
 
-def _copy(contest: Contest, dataset: str, damaged: str, picture: bytes, alter: Callable[[bytes, bytes], bytes]) -> Path:
+def _copy(contest: Contest, dataset: str, damaged: str, picture: bytes, alter: Alter) -> Path:
     """Copy a data set in the store and alter the shard that holds the picture; returns that shard."""
     folder = contest.store.folder / damaged
     shutil.copytree(contest.store.folder / dataset, folder)

@@ -6,12 +6,13 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.benchmarks.peers.consumers import Program, consumer_environment
 from pipeline.benchmarks.peers.contest import SHARDS, Contest, Contestant
-from pipeline.benchmarks.peers.damages import measure_damages
+from pipeline.benchmarks.peers.damages import DAMAGES, JPEG_DAMAGES, measure_damages, measure_doubled_key
 from pipeline.benchmarks.peers.environments import (
     LITDATA,
     MOSAIC,
@@ -32,6 +33,7 @@ from pipeline.errors import UserError
 from semanir import __version__
 
 OURS = "ours"
+JPEG_SAMPLES, JPEG_QUALITY = 5 * SHARDS, 90
 PACKAGES = ("torch", "webdataset", "pillow")
 RESTARTS = {
     "library": "library", "on": "consumers", "lost": "lost", "doubled": "doubled", "moved": "moved", "seconds": "s",
@@ -106,6 +108,7 @@ def _measure(
     """All rows, and what went wrong."""
     say(f"making {options.samples} pictures")
     truth = make_pictures(folder / "pictures", options.samples, options.side)
+    jpeg_truth = make_pictures(folder / "jpeg", JPEG_SAMPLES, options.side, JPEG_QUALITY)
     for name in ("store", "home"):
         (folder / name).mkdir()
     rows: list[Row] = []
@@ -113,29 +116,39 @@ def _measure(
     with cleared_after(), CountingStore(folder / "store") as store:
         environment = consumer_environment(store.endpoint, folder / "home")
         contest = Contest(folder, folder / "pictures", truth, store, environment, options.silence)
+        of_jpeg = replace(contest, pictures=folder / "jpeg", truth=jpeg_truth)
         for contestant in contestants(pythons):
             try:
-                for row in _one(contest, contestant):
+                for row in _one(contest, of_jpeg, contestant):
                     rows.append(file.add(version=contestant.version, samples=options.samples, **row))
             except Unusable as error:
                 problems.append(str(error))
     return rows, [*problems, *broken_promises(rows)]
 
 
-def _one(contest: Contest, contestant: Contestant) -> Iterator[Row]:
+def _one(contest: Contest, of_jpeg: Contest, contestant: Contestant) -> Iterator[Row]:
     """A contestant's rows: restarts where it differs in how it resumes, damage where it differs in how it reads."""
     variant = contestant.program.variant
     dataset = f"{contestant.program.module}-{variant}"
-    say(f"{contestant.name}: writes its data set")
-    refusal = contest.write(contestant, dataset)
-    if refusal:
-        raise Unusable(f"{contestant.name} cannot write its data set: {refusal.strip().splitlines()[-1]}")
+    _write(contest, contestant, dataset)
     if variant != "hashed":
         for row in measure_restarts(contest, contestant, dataset, say):
             yield {"kind": "restart", **row}
     if variant != "resampled":
-        for row in measure_damages(contest, contestant, dataset, say):
+        _write(of_jpeg, contestant, f"{dataset}-jpeg")
+        for row in (
+            *measure_damages(contest, contestant, dataset, DAMAGES, say),
+            *measure_damages(of_jpeg, contestant, f"{dataset}-jpeg", JPEG_DAMAGES, say),
+            *measure_doubled_key(contest, contestant, f"{dataset}-doubled", say),
+        ):
             yield {"kind": "damage", **row}
+
+
+def _write(contest: Contest, contestant: Contestant, dataset: str) -> None:
+    say(f"{contestant.name}: writes {dataset}")
+    refusal = contest.write(contestant, dataset)
+    if refusal:
+        raise Unusable(f"{contestant.name} cannot write {dataset}: {refusal.strip().splitlines()[-1]}")
 
 
 def broken_promises(rows: Sequence[Row]) -> list[str]:

@@ -75,6 +75,9 @@ def test_without_a_checkpoint_that_is_old_enough_the_run_begins_anew(
     run = run_of(many, 1, "training.checkpoint_every=6")
     back = started(run_group, tmp_path / "back", 1, run, poison=[6, 7, 8])
     assert back["steps"] == STEPS
+    assert [line for line in back["said"] if "begins anew" in line] == [
+        "no checkpoint of 3 steps or fewer is kept: the run begins anew"
+    ]
     started(run_group, tmp_path / "without", 1, run, left_out=list(range(3, 9)))
     assert last(tmp_path / "back") == last(tmp_path / "without")
     assert {path.name for path in (tmp_path / "back" / "checkpoints").iterdir()} == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from jobs.benchmark import main
 from pipeline.benchmarks.peers.consumers import Program, Run, consumer_environment, read_events
 from pipeline.benchmarks.peers.contest import Contest, Contestant
-from pipeline.benchmarks.peers.damages import measure_damages
+from pipeline.benchmarks.peers.damages import DAMAGES, JPEG_DAMAGES, measure_damages, measure_doubled_key
 from pipeline.benchmarks.peers.measure import broken_promises
 from pipeline.benchmarks.peers.outcome import Outcome
 from pipeline.benchmarks.peers.pictures import make_pictures
@@ -63,12 +64,31 @@ def test_webdataset_is_exact_only_on_the_world_whose_epoch_it_replays(contest: C
 @pytest.mark.parametrize("contestant", [OURS, REPLAYED], ids=lambda contestant: contestant.name)
 def test_damage(contest: Contest, contestant: Contestant) -> None:
     assert contest.write(contestant, "d") == ""
-    found = {row["damage"]: row["outcome"] for row in measure_damages(contest, contestant, "d", lambda line: None)}
+    rows = [
+        *measure_damages(contest, contestant, "d", DAMAGES, lambda line: None),
+        *measure_doubled_key(contest, contestant, "d-doubled", lambda line: None),
+    ]
+    found = {row["damage"]: row["outcome"] for row in rows}
     if contestant is OURS:
         assert set(found.values()) == {Outcome.NAMED, Outcome.REFUSED}
         return
     assert found["shard cut between samples"] == Outcome.LOST
     assert found["two samples of one key"] != Outcome.REFUSED
+
+
+@pytest.mark.parametrize(
+    "contestant", [OURS, pytest.param(REPLAYED, marks=pytest.mark.slow)], ids=lambda contestant: contestant.name
+)
+def test_a_flipped_byte_of_a_jpeg_is_seen_by_who_has_checksums(
+    contest: Contest, contestant: Contestant, tmp_path: Path
+) -> None:
+    truth = make_pictures(tmp_path / "jpeg", SAMPLES, 32, jpeg_quality=90)
+    of_jpeg = replace(contest, pictures=tmp_path / "jpeg", truth=truth)
+    assert of_jpeg.write(contestant, "j") == ""
+    whole = of_jpeg.epoch(contestant, "j", "whole", world=1, workers=1)
+    assert dict(whole.digests()) == truth  # all decode it as Pillow does
+    (row,) = measure_damages(of_jpeg, contestant, "j", JPEG_DAMAGES, lambda line: None)
+    assert row["outcome"] == (Outcome.NAMED if contestant is OURS else Outcome.WRONG), row
 
 
 def test_other_pixels_are_an_error(contest: Contest) -> None:
@@ -102,7 +122,7 @@ def test_the_whole_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "ours", "LitData", "mosaicml streaming", "WebDataset, replayed", "WebDataset, resampled",
     }  # fmt: skip
     damage = [row for row in rows if row["kind"] == "damage"]
-    assert len(damage) == 4 * 5
+    assert len(damage) == 5 * 5
     assert {row["outcome"] for row in damage} <= {outcome.value for outcome in Outcome}
     assert sum(row["kind"] == "peer" for row in rows) == 3
     assert "measured in" in capsys.readouterr().out
