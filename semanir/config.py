@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+from semanir.caution import Caution
 from semanir.ops.attention.backends import BACKEND_NAMES
 
 Family = Literal["columnar", "ushape"]
@@ -51,6 +52,8 @@ class ModelConfig:
         identity.
     checkpoint_stages: recompute the layers' activations in the backward pass (never the dictionaries).
     check_finite: raise when a stage's features hold NaN or infinity; synchronizes the device.
+    caution: (share, low, high) of :class:`semanir.caution.Caution`, which a small change of the input image is
+        made with; needs ``image_skip``. None: every change is made whole.
 
     Raises ValueError naming the field, its value and the limit.
     """
@@ -73,6 +76,7 @@ class ModelConfig:
     zero_init_last: bool = False
     checkpoint_stages: bool = False
     check_finite: bool = False
+    caution: Caution | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.depths, list | tuple):
@@ -114,6 +118,9 @@ class ModelConfig:
             raise ValueError(f"a ushape model keeps the image size: upscale must be 1, got {self.upscale}")
         if self.upscale != 3 and self.upscale & (self.upscale - 1):
             raise ValueError(f"upscale must be 3 or a power of two, got {self.upscale}")
+        object.__setattr__(self, "caution", _caution(self.caution))
+        if self.caution is not None and not self.image_skip:
+            raise ValueError("caution is about how the input image changes: it needs image_skip, which is false")
         if self.image_skip and self.in_channels not in (1, self.out_channels):
             raise ValueError(
                 f"image_skip adds the input to the output: in_channels {self.in_channels} must be 1 or equal "
@@ -140,7 +147,10 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready values; inverse of :meth:`from_dict`."""
-        return {**asdict(self), "depths": list(self.depths)}
+        values = {**asdict(self), "depths": list(self.depths)}
+        # Absent like in the files that were written before there was any.
+        caution = values.pop("caution")
+        return values if caution is None else {**values, "caution": list(caution)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -163,6 +173,20 @@ def check_k(k: int, window_size: int) -> None:
         raise ValueError(
             f"k is {k}, but a window of {window_size} x {window_size} tokens allows 1 to {window_size**2} keys"
         )
+
+
+def _caution(given: object) -> Caution | None:
+    if given is None:
+        return None
+    if (
+        not isinstance(given, list | tuple)
+        or len(given) != len(Caution._fields)
+        or any(isinstance(value, bool) or not isinstance(value, int | float) for value in given)
+    ):
+        raise ValueError(f"caution must be three numbers ({', '.join(Caution._fields)}) or null, got {given!r:.60}")
+    caution = Caution(*map(float, given))
+    caution.check()
+    return caution
 
 
 def _positive_int(name: str, value: object, most: int) -> None:

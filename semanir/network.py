@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from semanir.caution import cautious
 from semanir.config import ModelConfig, check_k
 from semanir.reuse import Dictionaries
 from semanir.windows import reflect_pad
@@ -46,6 +47,8 @@ class SemanIR(nn.Module):
         height, width = x.shape[2] * config.upscale, x.shape[3] * config.upscale
         x = reflect_pad(x, config.size_multiple)
         residual = self.body(x - self.input_mean, k, dictionaries)
+        if config.caution is not None:
+            residual = cautious(residual, config.caution)
         out = residual + (self.skip(x) if config.image_skip else self.output_mean)
         return out[..., :height, :width]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import semanir
 from pipeline.errors import UserError
 from pipeline.registry import sealed
 from pipeline.registry.seal import seal
@@ -29,6 +31,9 @@ def ship(weights: Path, provenance: Provenance, models: Path = MODELS) -> Path:
         raise UserError(f"{weights}: {size} bytes of weights; a shipped model has at most {MOST_BYTES}")
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / provenance.task
+        model = semanir.load(weights)
+        cautious = replace(model.config, caution=provenance.caution)
+        weights = semanir.save(model.state_dict(), Path(scratch) / "weights", cautious)
         # The code is the package that the folder comes with.
         seal(weights, TASKS[provenance.task], ShippedCard(provenance), made, carry_code=False)
         (made / PROVENANCE_FILE).write_text(provenance.model_dump_json(indent=1) + "\n", encoding="utf-8")

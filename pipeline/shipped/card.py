@@ -45,6 +45,7 @@ class ShippedCard:
             *(_row(point) for point in p.harm),
             "",
             *(f"- {line}" for line in missed(p.harm)),
+            *_caution(p.caution),
             "## Training",
             f"{p.steps} steps ({share}) of {p.batch} patches of {p.patch} x {p.patch} pixels: {p.hours:.2g} hours of "
             f"{p.machine}; resumed {counted(p.resumed, 'time')}."
@@ -80,6 +81,16 @@ def missed(points: tuple[HarmPoint, ...]) -> list[str]:
         elif point.worst_change is not None and point.worst_change < LEAST_CHANGE_DB:
             lines.append(f"Missed: {where} harms a picture by {point.worst_change:+.2f} dB, aim {LEAST_CHANGE_DB:+g}.")
     return lines or ["No aim is missed: nothing above is harmed by more than the aims allow."]
+
+
+def _caution(caution: tuple[float, float, float] | None) -> list[str]:
+    if caution is None:
+        return []
+    share, low, high = caution
+    return [
+        f"- With caution: where the picture around a pixel would change by {low:g} gray levels or less (root mean "
+        f"square), {share:.0%} of the change is made, all of it from {high:g} levels on (`semanir/caution.py`)."
+    ]
 
 
 def _row(point: HarmPoint) -> str:

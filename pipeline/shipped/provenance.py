@@ -51,6 +51,9 @@ class Provenance(Settings):
     git_commit: str
     data_fingerprint: str
     photographs: Annotated[tuple[PhotographCredit, ...], Field(min_length=1)]
+    caution: tuple[float, float, float] | None = Field(
+        default=None, description="semanir.caution.Caution: set after training, which would learn to overcome it"
+    )
     license: str = "Apache-2.0"
     license_reason: str
     harm_protocol: str

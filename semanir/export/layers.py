@@ -8,6 +8,7 @@ from typing import cast
 
 from torch import nn
 
+from semanir.caution import LEAST_ENERGY, REACH, UNIT, Caution
 from semanir.export.attention import additive_mask, attention
 from semanir.export.graph import Graph, Value
 from semanir.export.windows import Level
@@ -33,6 +34,18 @@ def channel_norm(graph: Graph, module: nn.LayerNorm, x: Value, name: str) -> Val
     """(B, C, H, W), over C."""
     normed = layer_norm(graph, module, graph.transpose(x, 0, 2, 3, 1), name)
     return graph.transpose(normed, 0, 3, 1, 2)
+
+
+def cautious(graph: Graph, change: Value, caution: Caution) -> Value:
+    """As :func:`semanir.caution.cautious`."""
+    levels = change * (255 / UNIT)
+    energy = graph.op("ReduceMean", levels * levels, axes=[1], keepdims=1)
+    around = 2 * REACH + 1
+    for kernel, pads in (([1, around], [0, REACH, 0, REACH]), ([around, 1], [REACH, 0, REACH, 0])):
+        energy = graph.op("AveragePool", energy, kernel_shape=kernel, pads=pads, count_include_pad=0)
+    level = graph.op("Sqrt", graph.op("Max", energy, LEAST_ENERGY)) * UNIT
+    whole = graph.op("Clip", (level - caution.low) * (1 / (caution.high - caution.low)), 0.0, 1.0)
+    return change * (whole * (1 - caution.share) + caution.share)
 
 
 def linear(graph: Graph, module: nn.Linear, x: Value, name: str) -> Value:

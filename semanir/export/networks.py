@@ -12,7 +12,7 @@ from semanir.columnar import Columnar
 from semanir.config import Family
 from semanir.export.enlarge import enlarge
 from semanir.export.graph import Graph, Value
-from semanir.export.layers import channel_norm, convolution, stage
+from semanir.export.layers import cautious, channel_norm, convolution, stage
 from semanir.export.windows import Level, plan_level
 from semanir.network import SemanIR
 from semanir.stage import Stage
@@ -26,6 +26,8 @@ def network(graph: Graph, model: SemanIR, image: Value, k: Value) -> Value:
     padded = reflect_pad(graph, image, height, width, config.size_multiple)
     centered = padded - graph.weight("input_mean", model.input_mean)
     residual = _BODIES[config.family](graph, model, centered, k)
+    if config.caution is not None:
+        residual = cautious(graph, residual, config.caution)
     if not config.image_skip:
         out = residual + graph.weight("output_mean", model.output_mean)
     else:

@@ -39,12 +39,27 @@ def test_json_round_trip(name: str) -> None:
         ({"mlp_ratio": 0.01}, "mlp_ratio 0.01 leaves no hidden channel at embed_dim 16"),
         ({"image_skip": 1}, "image_skip must be true or false, got 1"),
         ({"out_channels": 1}, "in_channels 3 must be 1 or equal out_channels 1"),
+        ({"caution": (0.3, 1)}, r"caution must be three numbers \(share, low, high\) or null, got \(0.3, 1\)"),
+        ({"caution": (0.3, 1, "2")}, "caution must be three numbers"),
+        ({"caution": (1.1, 1, 2)}, "caution's share must lie in 0..1, got 1.1"),
+        ({"caution": (float("nan"), 1, 2)}, "caution's share must lie in 0..1, got nan"),
+        ({"caution": (0.3, 2, 2)}, "0 <= low < high <= 255, got 2 and 2"),
+        ({"caution": (0.3, -1, 2)}, "0 <= low < high <= 255, got -1 and 2"),
+        ({"caution": (0.3, 1, float("inf"))}, "0 <= low < high <= 255, got 1 and inf"),
+        ({"caution": (0.3, 1, 2), "image_skip": False}, "it needs image_skip, which is false"),
         ({"window": 8}, "unknown model field window; known fields: family, embed_dim"),
     ],
 )
 def test_invalid(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         semanir.create_model("ushape_tiny", **overrides)
+
+
+def test_caution_survives_json_and_stays_out_of_files_without_it() -> None:
+    config = semanir.model_config("ushape_tiny", caution=[0.3, 1, 2])
+    assert config.caution == (0.3, 1.0, 2.0)
+    assert semanir.ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert "caution" not in semanir.model_config("ushape_tiny").to_dict()
 
 
 def test_columnar_upscale() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pipeline.shipped.card import ShippedCard, missed
 from pipeline.shipped.locate import MODELS
 from pipeline.tasks import TASKS
 from pipeline.training.initial import load_initial
+from semanir.caution import Caution
 from tests.pipeline.shipped.provenance import HARM, PROVENANCE
 
 MOST_BYTES, MOST_TOGETHER = 3_000_000, 20_000_000
@@ -67,6 +69,18 @@ def test_too_large_a_model_is_not_shipped(tmp_path: Path) -> None:
     weights = semanir.save(model, tmp_path / "weights")
     with pytest.raises(UserError, match="at most 3000000"):
         ship(weights, PROVENANCE, tmp_path / "models")
+
+
+def test_caution_is_set_when_it_is_shipped_and_the_card_says_so(tmp_path: Path) -> None:
+    model = semanir.create_model("ushape_tiny", zero_init_last=False)
+    weights = semanir.save(model, tmp_path / "weights")
+    cautious = PROVENANCE.model_copy(update={"caution": (0.3, 1.0, 2.0)})
+    folder = ship(weights, cautious, tmp_path / "models")
+    assert semanir.load(folder).config == replace(model.config, caution=Caution(0.3, 1.0, 2.0))
+    sealed.check_probe(semanir.load(folder), folder)
+    text = (folder / sealed.CARD_FILE).read_text(encoding="utf-8")
+    assert "by 1 gray levels or less (root mean square), 30% of the change is made, all of it from 2 levels" in text
+    assert "caution" not in ShippedCard(PROVENANCE).to_markdown(16)
 
 
 def test_the_card_says_what_it_was_trained_for_and_what_it_misses() -> None:

@@ -19,6 +19,7 @@ MODELS = {
     "ushape": ("ushape_tiny", {}),
     "ushape_gray_per_stage": ("ushape_tiny", {"in_channels": 1, "out_channels": 1, "shift": "per_stage"}),
     "ushape_three_levels": ("ushape_tiny", {"depths": (1, 1, 2, 1, 1, 1), "image_skip": False}),
+    "ushape_cautious": ("ushape_tiny", {"caution": (0.3, 1, 60)}),  # in between, where every value counts
     "columnar_x2": ("columnar_tiny", {}),
     "columnar_x3": ("columnar_tiny", {"upscale": 3, "depths": (2,)}),
 }
