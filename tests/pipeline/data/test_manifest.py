@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.data.manifest import MANIFEST_NAME, ROWS_SCHEMA, load_manifest
+from pipeline.data.manifest import MANIFEST_NAME, ROWS_SCHEMA, Shard, dataset_digest, load_manifest
 from pipeline.data.manifest_footer import METADATA_KEY
 from pipeline.data.packing.encode import PackSettings
 from pipeline.data.packing.pack import pack_dataset
@@ -184,3 +186,26 @@ def test_a_packer_is_refused_while_another_writes(packed: Path, tmp_path: Path) 
         pytest.raises(UserError, match="is being written by process"),
     ):
         pack_dataset(folder_sources(str(folder)), str(tmp_path / "out"))
+
+
+# As an earlier version wrote it: names of runs, tags of models and caches hold such digests.
+TABLE = '[["000.tar",1024,"aa",3],["001.tar",2048,"bb",4]]'
+TWO = (Shard("000.tar", 1024, "aa", 3), Shard("001.tar", 2048, "bb", 4))
+
+
+def test_the_digest_of_a_data_set_is_pinned() -> None:
+    assert dataset_digest(TWO) == hashlib.sha256(TABLE.encode()).hexdigest()
+    assert dataset_digest(TWO) == "569ba6143a1178906863caf6678f425dea26f38967f72ef2d5799bf61abc648b"
+    assert dataset_digest(()) == hashlib.sha256(b"[]").hexdigest()
+
+
+def test_every_field_of_every_shard_is_in_the_digest_of_a_data_set() -> None:
+    another = {"name": "002.tar", "size": 4096, "sha256": "cc", "samples": 5}
+    assert set(another) == {field.name for field in fields(Shard)}, "add it to another: is it part of the data?"
+    altered = [
+        tuple(replace(shard, **{name: value}) if place == number else shard for place, shard in enumerate(TWO))
+        for number in range(len(TWO))
+        for name, value in another.items()
+    ]
+    tables = [TWO, *altered, TWO[:1], TWO[1:], TWO[::-1]]
+    assert len({dataset_digest(table) for table in tables}) == len(tables)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.data.manifest import DatasetSummary, Manifest
 from pipeline.data.mixture import MixedOrder, mixture_digest, open_datasets
 from pipeline.data.order import SampleOrder
 from pipeline.errors import UserError
@@ -58,3 +59,11 @@ def test_a_weight_that_is_no_whole_number_from_1_is_refused(weight: Any) -> None
             open_datasets([(A, 1), (dataset, weight)])
     with pytest.raises(UserError, match="name at least one"):
         open_datasets([])
+
+
+def test_a_set_alone_has_weight_1_and_what_is_open_is_taken_as_it_is() -> None:
+    """Written as a mixture of one it is the same data: a cycle of one row, not of two."""
+    summary = DatasetSummary((), 1, 1, 0, has_degraded=False, fingerprint="")
+    alone = Manifest("a", summary, "aa")
+    assert open_datasets(alone) == ((alone, 1),)
+    assert open_datasets([(alone, 3), (alone, 2)]) == ((alone, 3), (alone, 2))
