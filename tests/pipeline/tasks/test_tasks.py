@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.random import Generator, Philox
+from pydantic_core import to_jsonable_python
 from skimage import data
 
 from pipeline.degradations.quantize import from_uint8
@@ -14,6 +18,7 @@ from pipeline.tasks import GROUPS, TASKS, Task, resolve_tasks
 
 PHOTO = from_uint8(data.astronaut()[40:155, 120:245])
 
+STRENGTHS = Path(__file__).with_name("strengths.json")
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 
 
@@ -135,3 +140,26 @@ def test_resolving_names():
         resolve_tasks(["sr", "derain"])
     with pytest.raises(UserError, match="no task given"):
         resolve_tasks([])
+
+
+def test_no_strength_changes_its_meaning_in_silence():
+    """Harm curves, on cards and in tags, have the labels alone: what one means must not change under it.
+
+    Another setting wants another label; labels that went are not used again.
+    """
+    known = json.loads(STRENGTHS.read_text(encoding="utf-8"))
+    assert sorted(known) == sorted(TASKS), f"a new task: write its strengths into {STRENGTHS.name}"
+    for name, task in TASKS.items():
+        now = [[strength.label, to_jsonable_python(strength.setting)] for strength in task.strengths]
+        assert now == known[name], f"{name}: under a label of its own, write it into {STRENGTHS.name}"
+        labels = [label for label, _ in now]
+        assert len(set(labels)) == len(labels), name
+
+
+@every_task
+def test_every_strength_is_a_setting_and_the_first_does_nothing(task):
+    gt = task.crop_gt(task.to_gt_channels(PHOTO))
+    for number, strength in enumerate(task.strengths):
+        settings = task.parse_settings(strength.setting)
+        assert (number == 0) == (strength.label == "nothing wrong")
+        assert np.array_equal(task.degrade(gt, Generator(Philox(key=3)), settings), gt) == (number == 0)
