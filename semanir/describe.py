@@ -28,6 +28,15 @@ class ModelDescription:
     macs_dictionary: int
     dictionary_bytes: int
 
+    @property
+    def macs_training(self) -> int:
+        """Of one image in a training step: forward, and backward, which computes two products for each of forward's.
+
+        (Kaplan et al. 2020, section 2.1.) Dictionaries are built from detached tokens: they have a forward pass alone.
+        What is computed again (``checkpoint_stages``) is not counted.
+        """
+        return 3 * (self.macs - self.macs_dictionary) + self.macs_dictionary
+
 
 def describe(model: SemanIR, height: int, width: int, k: int | None = None) -> ModelDescription:
     """Count for one input image of height x width pixels, without computing anything (on the meta device).

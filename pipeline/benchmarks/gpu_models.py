@@ -20,6 +20,7 @@ from semanir.layer import TransformerLayer
 
 # Dense bf16 multiply-accumulates a second of a card, by a part of its name (makers' data sheets); others get no MFU.
 PEAK_MACS = {"H100": 494e12, "H200": 494e12, "A100": 156e12, "L4": 60e12, "4090": 82e12}
+OVERLAP = 16  # input pixels that neighboring tiles share, half of what restoring takes by default
 
 
 _TRAINING = {
@@ -57,9 +58,7 @@ def _step(
         _compile_layers(model)
     step = Step(model, device, side, sizes.batch)
     milliseconds = _each_in_a_row(step, sizes.rounds, device)
-    cost = semanir.describe(model, side, side)
-    # Backward counts twice; dictionaries have none.
-    macs = sizes.batch * (3 * (cost.macs - cost.macs_dictionary) + cost.macs_dictionary)
+    macs = sizes.batch * semanir.describe(model, side, side).macs_training
     peak = _peak_macs(device)
     return {
         **row,
@@ -103,7 +102,7 @@ def restoring_section(sizes: Sizes, device: str) -> Section:
         if fault:
             rows.append({**row, "status": f"wrong: {fault}"})
             continue
-        seconds, mib = _once(partial(semanir.restore_tiled, model, image, sizes.tile, 16), device)
+        seconds, mib = _once(partial(semanir.restore_tiled, model, image, sizes.tile, OVERLAP), device)
         rows.append({**row, "seconds": seconds, "rate": megapixels / seconds, "mib": mib, "status": "ok"})
     columns = {
         "model": "model", "megapixels": "megapixels", "tile": "tile", "seconds": "seconds",

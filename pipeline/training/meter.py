@@ -11,8 +11,7 @@ import semanir
 from pipeline.config import RunConfig
 from pipeline.training.phases import TrainingPhase
 
-# Backward computes two products for each of forward's (Kaplan et al. 2020, section 2.1); a MAC is two operations.
-FLOPS_PER_MAC = 2 * 3
+FLOPS_PER_MAC = 2
 PARTS = ("data", "forward", "backward", "step", "average")
 PAUSES = ("checkpoint", "validation")
 
@@ -91,4 +90,4 @@ def flops_per_sample(config: RunConfig, model: semanir.SemanIR, phase: TrainingP
     choices = config.training.random_k
     k = round(sum(choices) / len(choices)) if choices else None
     side = phase.patch_size // model.config.upscale
-    return FLOPS_PER_MAC * semanir.describe(model, side, side, k).macs
+    return FLOPS_PER_MAC * semanir.describe(model, side, side, k).macs_training

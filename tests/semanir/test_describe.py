@@ -35,6 +35,20 @@ def test_convolutions_and_linear_layers_against_torch(name: str) -> None:
     assert 2 * (found.macs - found.macs_dictionary + skip) == counter.get_total_flops()
 
 
+def test_backward_costs_two_products_for_each_of_forward_s_and_dictionaries_none() -> None:
+    """By torch's own counter, which leaves out what nobody needs: gradients of the image and of coordinates."""
+    model = semanir.create_model("ushape_tiny", attention="mask").train()
+    image = semanir.model_config("ushape_tiny").embed_dim * 3 * 9 * 16 * 24
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer.in_features == 2]
+    coordinates = sum(layer.weight.numel() * 15 * 15 for layer in layers)  # of offsets in windows of 8 x 8
+    with FlopCounterMode(display=False) as counter:
+        model(torch.rand(1, 3, 16, 24), 64).sum().backward()
+    found = semanir.describe(model, 16, 24, 64)
+    needed = found.macs_training - found.macs_dictionary - image - coordinates
+    assert 2 * needed == counter.get_total_flops()
+    assert found.macs_training == 3 * found.macs - 2 * found.macs_dictionary
+
+
 def test_published_size_is_described_without_computing() -> None:
     with torch.device("meta"):
         model = semanir.create_model("ushape_base")
