@@ -201,3 +201,27 @@ def test_an_outage_is_given_up_before_the_workers_give_each_other_up() -> None:
     assert resolve(DOCUMENT, "weather", longer).training.storage_deadline_s == 90
     with pytest.raises(UserError, match=r"outage_deadline_s 90 is not below collective_timeout_s 60: .* raise"):
         resolve(DOCUMENT, "weather", longer[:1])
+
+
+@pytest.mark.parametrize(
+    ("steps", "taken"),
+    [
+        ([1, 10], True),
+        ([1, 11], False),
+        ([11, 20], True),
+        ([12, 21], False),  # beyond the last step
+        ([10, 20], False),
+        ([20, 20], True),
+        ([21, 21], False),
+        ([0, 5], False),
+        ([3, 2], False),
+    ],
+)
+def test_a_profile_is_of_ten_steps_at_most_within_the_run(steps: list[int], taken: bool) -> None:
+    overrides = ["training.steps=20", f"training.profile_steps={steps}"]
+    if taken:
+        assert resolve(DOCUMENT, "sr_x2", overrides).training.profile_steps == tuple(steps)
+        return
+    said = rf"profile_steps \[{steps[0]}, {steps[1]}\]: the first and the last of at most 10 steps within 1\.\.20"
+    with pytest.raises(UserError, match=said):
+        resolve(DOCUMENT, "sr_x2", overrides)

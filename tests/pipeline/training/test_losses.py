@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d
 
 from pipeline.errors import UserError
+from pipeline.training import perceptual
 from pipeline.training.losses import LOSSES, check_loss, get_loss
+from pipeline.training.perceptual import Vgg16Features
 
 SHAPES = [(0, 64, 3), (2, 64, 64), (5, 128, 64), (7, 128, 128), (10, 256, 128), (12, 256, 256), (14, 256, 256)]
 
@@ -91,6 +93,35 @@ def test_pixel_losses_at_known_differences(name: str, difference: float, value: 
     gt = torch.full((1, 3, 4, 4), 0.5)
     for sign in (1, -1):
         assert get_loss(name)(gt + sign * difference, gt).item() == pytest.approx(value, rel=2e-4, abs=1e-7)
+
+
+def test_each_channel_is_shifted_and_scaled_by_its_own_statistics(vgg_file: Path) -> None:
+    """Two deviations differ by half a percent: swapped, they would hardly move a loss."""
+    vgg = Vgg16Features(load_file(vgg_file))
+    seen: list[Tensor] = []
+    vgg.network.register_forward_pre_hook(lambda network, given: seen.append(given[0]))
+    vgg(torch.tensor([0.0, 0.25, 1.0, 0.0]).view(1, 1, 4, 1).expand(2, 3, 4, 4))
+    red, green, blue = (seen[0][1, channel, :3, 2] for channel in range(3))
+    torch.testing.assert_close(red, torch.tensor([-0.485 / 0.229, -0.235 / 0.229, 0.515 / 0.229]))
+    torch.testing.assert_close(green, torch.tensor([-0.456 / 0.224, -0.206 / 0.224, 0.544 / 0.224]))
+    torch.testing.assert_close(blue, torch.tensor([-0.406 / 0.225, -0.156 / 0.225, 0.594 / 0.225]))
+
+
+def test_each_tap_of_the_loss_counts_alike(vgg_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0.04 times the mean of the taps' mean squares, beside smooth L1: worked out for features of one number."""
+
+    class Constant(torch.nn.Module):
+        def __init__(self, weights: dict[str, Tensor]) -> None:
+            super().__init__()
+
+        def forward(self, image: Tensor) -> list[Tensor]:
+            return [image.mean() * factor for factor in (1, 2, 4)]
+
+    monkeypatch.setattr(perceptual, "Vgg16Features", Constant)
+    loss = get_loss("smooth_l1_vgg", str(vgg_file))
+    gt = torch.full((1, 3, 4, 4), 0.25)
+    # A difference of 1/2: 1/8 of smooth L1, and 1/4, 1, 4 of the taps.
+    assert loss(gt + 0.5, gt).item() == pytest.approx(0.125 + 0.04 * (0.25 + 1 + 4) / 3, rel=1e-6)
 
 
 def test_every_image_counts_alike_in_decibels() -> None:
