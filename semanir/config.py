@@ -33,23 +33,20 @@ MAX_STAGES, MAX_DEPTH, MAX_MLP_RATIO, MAX_WIDTH = 64, 128, 64, 8192
 class ModelConfig:
     """Shape of a SemanIR model.
 
-    family: ``columnar`` (super-resolution, SwinIR's skeleton) or ``ushape`` (an encoder-decoder at equal
-        size).
+    family: ``columnar`` (super-resolution, SwinIR's skeleton) or ``ushape`` (an encoder-decoder at equal size).
     embed_dim, num_heads: channels and heads of the first level; a U-shape doubles both at every level below,
         so the head dimension stays constant.
     depths: layers per stage. Columnar: one entry per stage. U-shape with L levels: encoder levels, the latent
         one, decoder levels (2L - 1 entries), and optionally one more stage at full size (2L entries).
     window_size: side of the square window in tokens; at most ``window_size**2`` keys can be kept.
     k: keys that each token keeps when ``model(x)`` is called without ``k``.
-    shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage
-        entry and lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates
-        by stage.
+    shift: ``both_grids`` builds one dictionary for each of the plain and the shifted window grid at stage entry and
+        lets the layers alternate; ``per_stage`` (an ablation) builds one, and the grid alternates by stage.
     attention: a name of :data:`semanir.ops.attention.backends.BACKENDS`, or ``auto``.
     bias_hidden_dim: hidden width of the position-bias network.
     upsample_dim: channels of a columnar model's reconstruction part; 64 in SwinIR.
     image_skip: add the input image (bicubically enlarged by a columnar model) to the output.
-    zero_init_last: start with a zero last convolution, so that an untrained model with ``image_skip`` is the
-        identity.
+    zero_init_last: start with a zero last convolution, so that an untrained model with ``image_skip`` is the identity.
     checkpoint_stages: recompute the layers' activations in the backward pass (never the dictionaries).
     check_finite: raise when a stage's features hold NaN or infinity; synchronizes the device.
     caution: (share, low, high) of :class:`semanir.caution.Caution`, which a small change of the input image is
@@ -135,10 +132,14 @@ class ModelConfig:
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of each stage, in the order in which the features pass through them."""
+        return tuple(self.embed_dim * 2**level for level in self.stage_levels)
+
+    @property
+    def stage_levels(self) -> tuple[int, ...]:
+        """The level of each stage in that order: all 0 in a columnar model, 0 1 2 3 2 1 0 (0) in a U-shape of four."""
         if self.family == "columnar":
-            return (self.embed_dim,) * len(self.depths)
-        order = [*range(self.levels), *reversed(range(self.levels - 1)), 0][: len(self.depths)]
-        return tuple(self.embed_dim * 2**level for level in order)
+            return (0,) * len(self.depths)
+        return (*range(self.levels), *reversed(range(self.levels - 1)), 0)[: len(self.depths)]
 
     @property
     def size_multiple(self) -> int:

@@ -15,9 +15,8 @@ _BLOCK = 128
 def imresize(x: Tensor, height: int, width: int) -> Tensor:
     """Resize the last two dimensions of a float tensor to (height, width), as MATLAB's ``imresize``.
 
-    Keys' cubic kernel with a = -0.5, widened when shrinking (antialiasing), half-pixel centers, symmetric
-    edges.
-    Linear and differentiable; no clipping, so values may leave [0, 1]. Any number of leading dimensions.
+    Keys' cubic kernel with a = -0.5, widened when shrinking (antialiasing), half-pixel centers, symmetric edges. Linear
+    and differentiable; no clipping, so values may leave [0, 1]. Any number of leading dimensions.
 
     Raises ValueError for an integer tensor, fewer than two dimensions, or a size below 1.
     """

@@ -21,14 +21,12 @@ class UShape(SemanIR):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        levels, depths = config.levels, config.depths
+        levels = config.levels
         dims = [config.embed_dim * 2**level for level in range(levels)]
         heads = [config.num_heads * 2**level for level in range(levels)]
-        # Levels in the order in which the features pass through them: 0 1 2 3 2 1 0 (0).
-        order = [*range(levels), *reversed(range(levels - 1)), 0][: len(depths)]
         stages = [
             Stage(config, dims[level], heads[level], depth, index)
-            for index, (level, depth) in enumerate(zip(order, depths, strict=True))
+            for index, (level, depth) in enumerate(zip(config.stage_levels, config.depths, strict=True))
         ]
 
         self.conv_first = nn.Conv2d(config.in_channels, dims[0], 3, padding=1)

@@ -52,10 +52,9 @@ def load(folder_or_uri: str | Path, device: str | torch.device = "cpu") -> Seman
     ``runs:/run_id``, ``shipped:<task>``, which the package semanir-on-ray fetches and checks against its digests.
     device: what ``torch.device`` takes.
 
-    Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or
-    unknown, the weights do not belong to it, the address has another scheme, or torch does not know the device or
-    cannot use it here, ModuleNotFoundError for a URI that no installed package fetches,
-    and for a URI what fetching it raises.
+    Raises FileNotFoundError when a file is missing, ValueError when the configuration is unreadable or unknown, the
+    weights do not belong to it, the address has another scheme, or torch does not know the device or cannot use it
+    here, ModuleNotFoundError for a URI that no installed package fetches, and for a URI what fetching it raises.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -21,8 +21,8 @@ def part(layout: Layout, ports: Ports, secrets: Secrets, environ: Mapping[str, s
 
     Args:
         environ: environment of the server, with the way to the stack's S3 in it when `embedded_s3`.
-        embedded_s3: without the stack's own S3, artifacts stay in the stack's folder: no variable of
-            the ecosystem names a bucket of the user's that is meant for them.
+        embedded_s3: without the stack's own S3, artifacts stay in the stack's folder: no variable of the ecosystem
+            names a bucket of the user's that is meant for them.
     """
     address = f"http://127.0.0.1:{ports['mlflow']}"
     destination = f"s3://{BUCKET}/mlflow" if embedded_s3 else str(layout.mlflow_data / "artifacts")

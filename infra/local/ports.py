@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-# Below Linux's ephemeral ports (32768 and up), which any outgoing connection may occupy, and above
-# the ports 10002–19999 that Ray gives to its workers.
+# Below Linux's ephemeral ports (32768 and up), which any outgoing connection may occupy, and above the ports
+# 10002–19999 that Ray gives to its workers.
 FIRST_PORT = 20000
 LAST_PORT = 29999
 

@@ -19,7 +19,6 @@ from pipeline.data.packing.builtin import Split, builtin_sources
 from pipeline.data.patches import augment, to_tensor
 from pipeline.degradations.image import Image
 from pipeline.degradations.noise import gaussian_noise
-from pipeline.errors import UserError
 from pipeline.metrics.convention import MetricConvention
 from pipeline.metrics.psnr_ssim import psnr
 from pipeline.training.losses import pseudo_huber
@@ -35,8 +34,6 @@ CROP = 256  # of each held-out photograph, from its center
 
 def run_neighbors(options: argparse.Namespace) -> int:
     """Returns 0. The rows hold one PSNR per model, seed and k."""
-    if options.steps < 1:
-        raise UserError(f"--steps {options.steps}: at least 1 is needed")
     provenance = machine("cpu", ("torch", "numpy"))
     file = RowFile("neighbors", options.output, provenance)
     train, held_out = photographs("train"), photographs("test")

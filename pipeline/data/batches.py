@@ -47,8 +47,7 @@ class BatchSchedule:
     """The phases of a run, and the crops taken of each image.
 
     Raises:
-        UserError: no phase, sizes below 1, a batch that is no whole number of images, an
-            endless phase before others.
+        UserError: no phase, sizes below 1, a batch that is no whole number of images, an endless phase before others.
     """
 
     phases: tuple[Phase, ...]

@@ -167,8 +167,7 @@ def open_scheduled_stream(
     """A stream whose batch size (and, by ``DecodedSample.phase``, patch size) may change from phase to phase.
 
     Raises:
-        UserError: numbers that do not fit together, blocks that do not fit into memory, or no
-            dataset at an address.
+        UserError: numbers that do not fit together, blocks that do not fit into memory, or no dataset at an address.
     """
     schedule.check_world(settings.world_size, settings.streams)
     schedule.step_at(settings.start_position)  # refuses a position inside a step

@@ -96,8 +96,7 @@ def make_patch_sampler(task: Task, settings: BaseModel, patch_size: int | Sequen
     Stored pairs keep their stored degradation instead, cropped and turned alike.
 
     Args:
-        task: what degrades, and how many channels it has: gray tasks convert color images, color tasks
-            repeat gray.
+        task: what degrades, and how many channels it has: gray tasks convert color images, color tasks repeat gray.
         settings: the task's own knobs.
         patch_size: side of the ground-truth patch in pixels; one number, or one per phase of the schedule.
 

@@ -153,8 +153,7 @@ class SampleStream(IterableDataset[StreamItem]):
         )
 
     def _positions(self, worker: int, workers: int) -> Iterator[int]:
-        # Steps begin at multiples of the world size, so a rank's positions are equally spaced over all
-        # phases.
+        # Steps begin at multiples of the world size, so a rank's positions are equally spaced over all phases.
         settings = self.settings
         stride = settings.world_size * workers
         position = settings.start_position + settings.rank + settings.world_size * worker

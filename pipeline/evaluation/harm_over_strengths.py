@@ -62,7 +62,7 @@ def evaluate_harm(request: Request, where: Where, console: Console) -> str:
                 plan, weights, place, where.mapper, device=where.device, progress=partial(shifted, progress, before)
             )
             points.append(harm_point(label, scores, plan.baselines[0]))
-    harm = Harm(first.images_digest[:12], tuple(points))
+    harm = Harm(first.set_name, tuple(points))
     title = f"{first.resolved_task.title}; {counted(first.num_images, 'image')} of {first.dataset}, k = {first.ks[0]}"
     text = "\n".join([f"{title}. Model: {source.uri}.", "", *harm.describe(), ""])
     output.write("harm.md", text.encode())

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
-from pipeline.degradations.color import to_y
 from pipeline.degradations.image import Image
 from pipeline.metrics.convention import MetricConvention, comparable
 
-__all__ = ["Window", "gaussian_window", "psnr", "ssim", "to_y"]
+__all__ = ["Window", "gaussian_window", "psnr", "ssim"]
 
 Window = Literal["valid", "same"]
 

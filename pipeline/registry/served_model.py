@@ -64,8 +64,8 @@ class ServedModel(PythonModel):
         C is the model's input channels; a demosaicking model takes one-channel RGGB mosaics as well.
         params: ``k`` keys per token, ``tile`` side of a tile in input pixels (0: the whole image at once),
         ``overlap`` of neighboring tiles in input pixels; what is left out is as the model was registered, the
-        default of the signature too. Raises ValueError naming what is wrong with the
-        input; black images alone are refused too, because floats in [0, 1] arrive as such by REST.
+        default of the signature too. Raises ValueError naming what is wrong with the input; black images alone are
+        refused too, because floats in [0, 1] arrive as such by REST.
         """
         import torch
 

@@ -19,8 +19,9 @@ many images a set has in pipeline.data.
    the table, and the registry logs all.
 
 ``--harm`` (pipeline.evaluation.harm_over_strengths) makes a plan for each strength of a task's range
-(scoring.strengths) and walks steps 5 to 7 with each. Others enter later. The held-out images of a run
-(pipeline.runs.held_out) enter at scoring.plan, with a drawing of their own, and leave with the scores. Training's
-validation, by which a sweep compares its trials, enters at scoring.evaluator.score_restored: one image and PSNR alone,
-without plan or worker.
+(scoring.strengths) and walks steps 5 and 6 with each, storing its scores. Step 7 it takes once, for the curve over
+all of them: pipeline.evaluation draws it, and the registry logs no evaluation but puts it into a tag of the
+registered version. Others enter later. The held-out images of a run (pipeline.runs.held_out) enter at scoring.plan,
+with a drawing of their own, and leave with the scores. Training's validation, by which a sweep compares its trials,
+enters at scoring.evaluator.score_restored: one image and PSNR alone, without plan or worker.
 """

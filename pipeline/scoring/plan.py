@@ -73,6 +73,11 @@ class Plan:
         """On which channel, border and values the figures are measured."""
         return self.rules.convention(self.resolved_task)
 
+    @property
+    def set_name(self) -> str:
+        """Twelve hex digits of the images' digest: how a harm curve names what it was measured on."""
+        return self.images_digest[:12]
+
     def fingerprint(self) -> str:
         """Twelve hex digits: equal ones give equal figures. Addresses stay out, digests are in."""
         values = asdict(self)

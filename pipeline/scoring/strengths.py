@@ -45,4 +45,4 @@ def measure_harm(jobs: Sequence[ImageJob], mapper: Mapper) -> Harm | None:
         of_strength = [score for each in scores[row * len(jobs) : (row + 1) * len(jobs)] for score in each]
         points.append(harm_point(label, of_strength, one.baselines[0]))
     part = "" if len(jobs) == plan.num_images else f"/{len(jobs)}"
-    return Harm(plan.images_digest[:12] + part, tuple(points))
+    return Harm(plan.set_name + part, tuple(points))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import semanir
+from semanir.stage import Stage
 
 
 @pytest.mark.parametrize("name", semanir.list_models())
@@ -78,6 +79,17 @@ def test_levels() -> None:
     assert semanir.model_config("ushape_tiny").levels == 2
     assert semanir.model_config("ushape_tiny", depths=(1,)).levels == 1
     assert semanir.model_config("columnar_base").size_multiple == 1
+
+
+def test_stages_go_down_and_up_again() -> None:
+    levels = {(1, 2, 3): (0, 1, 0), (1, 2, 3, 4): (0, 1, 0, 0), (1,): (0,), (1,) * 8: (0, 1, 2, 3, 2, 1, 0, 0)}
+    for depths, expected in levels.items():
+        config = semanir.model_config("ushape_tiny", depths=depths)
+        assert config.stage_levels == expected
+        assert config.widths == tuple(config.embed_dim * 2**level for level in expected)
+        built = [stage.layers for stage in semanir.build_model(config).modules() if isinstance(stage, Stage)]
+        assert [len(layers) for layers in built] == list(depths)
+    assert semanir.model_config("columnar_tiny", depths=(1, 2, 3)).stage_levels == (0, 0, 0)
 
 
 @pytest.mark.parametrize("k", ["a", 2.5, True, float("nan"), [3]])

@@ -33,8 +33,7 @@ class Job:
     consumers. workers: loader processes of each. batch: samples of one consumer's step. samples: in the data set.
     save_at: after how many steps the state is saved to ``saves``; 0 saves none, and BEYOND steps later the consumer
     waits to be killed. resume: a folder of saved states, or "". meeting: a file through which the consumers find each
-    other. events: where the lines go. variant: of a library
-    that is used in two ways.
+    other. events: where the lines go. variant: of a library that is used in two ways.
     """
 
     uri: str
