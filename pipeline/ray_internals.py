@@ -1,9 +1,10 @@
 """Ray's private parts, all of them: no other file of ours imports one, or touches one that is not listed here.
 
 ``PRIVATE`` lists each name with the module that holds it, and is how it is reached: ``from pipeline.ray_internals
-import ResizeDecision`` imports it from there. ``ATTRIBUTES`` lists the private methods and attributes of Ray's classes
-that ours override, call, read or set, where they do. A test looks both up in the installed version, so a new one of Ray
-that renames any of them is seen before a cluster is; another sees that no file reaches past the two lists.
+import ResizeDecision`` imports it from there; what tests alone look up stands there too. ``ATTRIBUTES`` lists the
+private methods and attributes of Ray's classes that ours override, call, read or set, where they do. A test looks both
+up in the installed version, so a new one of Ray that renames any of them is seen before a cluster is; another sees that
+no file reaches past the two lists.
 """
 
 from __future__ import annotations
@@ -45,6 +46,14 @@ PRIVATE = {
     "UserExceptionWithTraceback": f"{_TRAIN}.exceptions",
     # Where Ray Train notes which checkpoints it knows; ours are found without it.
     "CHECKPOINT_MANAGER_SNAPSHOT_FILENAME": f"{_TRAIN}.constants",
+    # Tests alone: the clock that the elastic policy goes by, the metrics that a dashboard asks for, and what reads the
+    # file for cloud machines.
+    "time_monotonic": f"{_SCALING}.elastic",
+    "ControllerMetrics": f"{_TRAIN}.metrics.controller",
+    "WorkerMetrics": f"{_TRAIN}.metrics.worker",
+    "METRICS_GAUGES": "ray.dashboard.modules.reporter.reporter_agent",
+    "prepare_config": "ray.autoscaler._private.util",
+    "validate_config": "ray.autoscaler._private.util",
 }
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {

@@ -24,12 +24,12 @@ import yaml
 from compose_spec import PyCompose
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from infra.local.folders import PROJECT_ROOT
 from pipeline.errors import UserError
+from pipeline.ray_internals import prepare_config, validate_config
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.settings import parse_settings
 

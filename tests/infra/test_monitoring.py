@@ -7,11 +7,9 @@ import json
 import re
 
 import yaml
-from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
-from ray.train.v2._internal.metrics.controller import ControllerMetrics
-from ray.train.v2._internal.metrics.worker import WorkerMetrics
 
 from infra.local.folders import PROJECT_ROOT
+from pipeline.ray_internals import METRICS_GAUGES, ControllerMetrics, WorkerMetrics
 
 FOLDER = PROJECT_ROOT / "infra/monitoring"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from pipeline import ray_internals
+from tests.tree import files
 
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
@@ -131,6 +133,20 @@ def within(module: str) -> bool:
 )
 def test_no_other_file_reaches_for_them(path: Path) -> None:
     assert set(private_names(path)) == (TOUCHED | PEERS).get(path.relative_to(PIPELINE).as_posix(), set())
+
+
+# In texts too, as a module that is patched: what lies in a private part of Ray, or in a dashboard's module.
+RAYS = re.compile(r"\bray(?:\.\w+)*\.(?:_[a-z]\w*|dashboard)\b")
+
+
+def test_tests_and_commands_reach_for_rays_through_the_list_too() -> None:
+    others = [path for path in files(".py") if not path.is_relative_to(PIPELINE) and path != Path(__file__)]
+    found = {path.name: RAYS.findall(path.read_text(encoding="utf-8")) for path in others}
+    assert {name: reaches for name, reaches in found.items() if reaches} == {}
+    assert len(others) > 200
+    assert RAYS.search('patch("ray.train.v2._internal.execution.x")')
+    assert RAYS.search("from ray.dashboard.modules import reporter")
+    assert not RAYS.search("import ray\nray.init()\nx._private")
 
 
 def test_what_is_touched_is_listed() -> None:

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pipeline.config import read_config, read_value, read_yaml, resolve, write_yaml
-from pipeline.config.yaml_text import MAX_BYTES, MAX_VALUES, YamlError, parse_yaml
+from pipeline.config import read_config, read_value, read_yaml, resolve, write_yaml, yaml_text
+from pipeline.config.yaml_text import MAX_BYTES, MAX_VALUES, YamlError, parse_yaml, read_document
 from pipeline.errors import UserError
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
@@ -238,3 +239,19 @@ def test_what_no_worker_could_use_is_refused_at_once(tmp_path: Path, override: s
     with pytest.raises(UserError, match=said) as refusal:
         resolve(read_config(path), "denoising_gray", [override])
     assert "\n" not in str(refusal.value)
+
+
+def test_a_fault_without_a_line_is_said_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(loader: object) -> None:
+        raise yaml.MarkedYAMLError(problem="something odd")
+
+    monkeypatch.setattr(yaml_text._Loader, "get_single_node", fail)
+    with pytest.raises(YamlError, match=r"^something odd$"):
+        parse_yaml("a: 1")
+
+
+def test_a_document_is_a_configuration_file_unless_it_is_called_otherwise(tmp_path: Path) -> None:
+    for found, said in (({}, "configuration file"), ({"what": "space"}, "space")):
+        for read in (read_document, read_yaml):
+            with pytest.raises(UserError, match=f"^{said} {tmp_path / 'none'} does not exist$"):
+                read(tmp_path / "none", **found)

@@ -20,6 +20,7 @@ from ray.train.v2.api.config import ScalingConfig
 from pipeline.cluster import _Notices
 from pipeline.config import RunConfig, resolve
 from pipeline.ray_internals import (
+    PRIVATE,
     WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
     InitializingState,
     NoopDecision,
@@ -225,7 +226,7 @@ def test_those_who_found_no_place_are_fewer_next_time(world: World) -> None:
 def test_does_not_grow_right_after_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, grow_after_s=30)
     now = 100.0
-    monkeypatch.setattr("ray.train.v2._internal.execution.scaling_policy.elastic.time_monotonic", lambda: now)
+    monkeypatch.setattr(f"{PRIVATE['time_monotonic']}.time_monotonic", lambda: now)
     world.nodes, world.free = {"a": 4}, 2
     world.look(1, started=90)
     assert world.notes.called == []
