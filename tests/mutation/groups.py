@@ -42,6 +42,20 @@ GROUPS = {
         ("pipeline/registry/sealed.py", "pipeline/config/fingerprint.py"),
         ("tests/pipeline/registry/test_sealed.py", "tests/pipeline/config/test_fingerprint.py"),
     ),
+    "plans and manifests": Group(
+        ("pipeline/scoring/plan.py", "pipeline/scoring/protocol.py", "pipeline/data/manifest.py"),
+        (
+            "tests/pipeline/scoring/test_plan.py",
+            "tests/pipeline/scoring/test_protocol.py",
+            "tests/pipeline/evaluation/test_measure.py",
+            "tests/pipeline/data/test_manifest.py",
+        ),
+    ),
+    "tasks": Group(
+        ("pipeline/tasks",),
+        ("tests/pipeline/tasks",),
+        every=2,
+    ),
     "degradations": Group(
         ("pipeline/degradations",),
         ("tests/pipeline/degradations",),
@@ -77,6 +91,7 @@ GROUPS = {
             "pipeline/training/schedule.py",
             "pipeline/training/phases.py",
             "pipeline/training/losses.py",
+            "pipeline/training/perceptual.py",
             "pipeline/training/deepspeed_config.py",
         ),
         (

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.scoring.plan import Plan
+import semanir
+from pipeline.data.manifest import DatasetSummary, Row, Shard, dataset_digest, encode_manifest
+from pipeline.metrics.lpips import LpipsWeights
+from pipeline.scoring.plan import Plan, make_plan
 from pipeline.tasks import TASKS
 
 ANOTHER: dict[str, tuple[Any, ...]] = {
@@ -84,3 +88,55 @@ def test_the_form_of_a_fingerprint_is_pinned() -> None:
     assert plan().fingerprint() == hashlib.sha256(plain.encode()).hexdigest()[:12]
     everything = plan(protocol="all_in_one", **WITH_LPIPS)
     assert everything.fingerprint() == hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+@pytest.fixture
+def image_set(tmp_path: Path) -> str:
+    """A manifest alone: a plan reads no image."""
+    shard = Shard("000.tar", 4096, 64 * "f", 3)
+    rows = [Row(str(n), 1024 * n, 1024, 32 * b"\0", 32, 40, 3, degraded=False) for n in range(3)]
+    summary = DatasetSummary((shard,), 32, 40, 3 * 32 * 40 * 3, has_degraded=False, fingerprint="f")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/manifest.parquet").write_bytes(encode_manifest(summary, [rows]))
+    return str(tmp_path / "set")
+
+
+def test_every_argument_reaches_its_field(image_set: str) -> None:
+    config = semanir.model_config("ushape_tiny")  # windows of 8 x 8
+    weights = LpipsWeights(b"", digest=64 * "e", title="AlexNet")
+    found = make_plan(
+        task=TASKS["denoising_color"], setting={"sigma": 25, "mild_share": None}, images=image_set, dataset="Kodak24",
+        baselines=(), config=config, weights=64 * "c", ks=(32, 8, 32), tile=64, overlap=16, self_ensemble=True,
+        pictures=2, lpips=weights, protocol="all_in_one",
+    )  # fmt: skip
+    assert found == Plan(
+        task="denoising_color", setting='{"mild_share": null, "saved_as": "truncated_uint8", "sigma": 25}',
+        images=image_set, images_digest=dataset_digest([Shard("000.tar", 4096, 64 * "f", 3)]), num_images=3,
+        paired=False, dataset="Kodak24", baselines=(), weights=64 * "c", ks=(8, 32), tile=64, overlap=16,
+        self_ensemble=True, pictures=2, lpips=64 * "e", lpips_backbone="AlexNet", protocol="all_in_one",
+    )  # fmt: skip
+
+
+def test_what_is_left_out_is_the_task_s_or_the_model_s(image_set: str) -> None:
+    bare = make_plan(task=TASKS["sr_x2"], setting={}, images=f"{image_set}/")
+    assert (bare.dataset, bare.baselines, bare.ks, bare.weights) == ("set", ("bicubic", "lanczos"), (), "")
+    assert (bare.tile, bare.overlap, bare.self_ensemble, bare.pictures) == (None, 32, False, 0)
+    assert (bare.lpips, bare.lpips_backbone, bare.protocol) == ("", "", "benchmark")
+    assert make_plan(task=TASKS["sr_x2"], setting={}, images=image_set, ks=(4,)).ks == ()  # no model, no k
+    config = semanir.model_config("ushape_tiny")
+    own = make_plan(task=TASKS["denoising_color"], setting={}, images=image_set, config=config)
+    assert own.ks == (config.k,)
+
+
+def test_a_plan_is_said_in_words() -> None:
+    said = plan("denoising_color", setting='{"sigma": 25}', num_images=1).describe()
+    assert said == "Denoising (color), sigma 25; 1 image of Kodak24; RGB"
+    whole = plan("denoising_color", protocol="all_in_one", self_ensemble=True, paired=True, **WITH_LPIPS).describe()
+    assert whole == (
+        "Denoising (color), real pairs; 25 images of Kodak24; RGB in float, not rounded, cut to multiples of 16, "
+        "LPIPS v0.1 of AlexNet on whole RGB images, self-ensemble x8"
+    )
+    assert plan("sr_x2").describe() == "Super-resolution x2; 25 images of Kodak24; Y, border 2 px"
+    two = plan("unified_gray", setting='{"weights": {"soft": 1}, "soft": [0.5, 1.5]}').describe()
+    assert two.startswith("All degradations (gray), weights ")
+    assert "soft 0.5..1.5; 25 images" in two
