@@ -13,7 +13,8 @@ class Group:
         modules: files or folders to alter, relative to the root.
         tests: files or folders of tests; each slip is shown only to those among them that run the altered function.
         without: files of the folders in ``modules`` that are left as they are, and why.
-        other_tests: files of the folders in ``tests`` that see a slip no sooner than the others do, and take long.
+        other_tests: files of the folders in ``tests``, or single tests (``file::test``), that see a slip no sooner than
+            the others do, and take long.
         every: one slip in so many is tried.
     """
 
@@ -40,7 +41,11 @@ GROUPS = {
     ),
     "digests": Group(
         ("pipeline/registry/sealed.py", "pipeline/config/fingerprint.py"),
-        ("tests/pipeline/registry/test_sealed.py", "tests/pipeline/config/test_fingerprint.py"),
+        (
+            "tests/pipeline/registry/test_sealed.py",
+            "tests/pipeline/registry/test_sealed_limits.py",
+            "tests/pipeline/config/test_fingerprint.py",
+        ),
     ),
     "plans and manifests": Group(
         ("pipeline/scoring/plan.py", "pipeline/scoring/protocol.py", "pipeline/data/manifest.py"),
@@ -99,6 +104,9 @@ GROUPS = {
             "tests/pipeline/training/test_phases.py",
             "tests/pipeline/training/test_losses.py",
             "tests/pipeline/training/test_deepspeed_config.py",
+        ),
+        other_tests=(  # whole trainings of two workers
+            "tests/pipeline/training/test_phases.py::test_changing_batch_sizes_match_plain_pytorch",
         ),
     ),
     "configuration": Group(

@@ -167,7 +167,8 @@ def try_slips(folder: Path, group: Group, processes: int) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "tests.mutation.trial", f"--processes={processes}", *PYTEST]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (folder / "log").open("w", encoding="utf-8") as log:
-        command += [*group.tests, *(f"--ignore={path}" for path in group.other_tests)]
+        others = (f"--{'deselect' if '::' in test else 'ignore'}={test}" for test in group.other_tests)
+        command += [*group.tests, *others]
         subprocess.run(command, cwd=folder / "mutants", env=environment, stdout=log, check=True)
 
 
