@@ -40,6 +40,10 @@ def test_add():
 
 def test_clamp():
     assert clamp(7) == 7
+
+
+def test_left_out():
+    assert add(2, 3) == clamp(6), "tests must not fail without a slip"
 """
 PROFILE = 'import hypothesis\nhypothesis.settings.register_profile("reproducible", derandomize=True)\n'
 SETTINGS = (
@@ -59,7 +63,7 @@ def test_slips_that_live_are_told_from_those_that_are_seen(tmp_path: Path, monke
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the plugin is
-    group = Group(("sums/sums.py",), ("checks",))
+    group = Group(("sums/sums.py",), ("checks",), other_tests=("checks/test_sums.py::test_left_out",))
     sample(tmp_path, group, every=1)
     assert read(tmp_path).left > 5
     try_slips(tmp_path, group, processes=2)
