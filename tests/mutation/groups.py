@@ -54,6 +54,7 @@ GROUPS = {
             "tests/pipeline/scoring/test_protocol.py",
             "tests/pipeline/evaluation/test_measure.py",
             "tests/pipeline/data/test_manifest.py",
+            "tests/pipeline/data/test_manifest_rows.py",
         ),
     ),
     "tasks": Group(
@@ -74,18 +75,19 @@ GROUPS = {
         ("tests/pipeline/metrics",),
         without=("pipeline/metrics/features.py",),  # fetches and checks weight files
     ),
-    "registry rules": Group(
-        (
-            "pipeline/registry/promotion.py",
-            "pipeline/registry/card.py",
-            "pipeline/registry/rollback.py",
-            "pipeline/registry/harm_tag.py",
-            "pipeline/scoring/harm.py",
-        ),
+    "promotion and card": Group(
+        ("pipeline/registry/promotion.py", "pipeline/registry/card.py"),
         (
             "tests/pipeline/registry/test_promotion.py",
             "tests/pipeline/registry/test_promotion_histories.py",
             "tests/pipeline/registry/test_card.py",
+        ),
+    ),
+    "rollback and harm": Group(
+        ("pipeline/registry/rollback.py", "pipeline/registry/harm_tag.py", "pipeline/scoring/harm.py"),
+        (
+            "tests/pipeline/registry/test_promotion.py",
+            "tests/pipeline/registry/test_promotion_histories.py",
             "tests/pipeline/registry/test_harm_tag.py",
             "tests/pipeline/registry/test_rollback.py",
             "tests/pipeline/scoring/test_harm.py",

@@ -137,6 +137,5 @@ def test_a_plan_is_said_in_words() -> None:
         "LPIPS v0.1 of AlexNet on whole RGB images, self-ensemble x8"
     )
     assert plan("sr_x2").describe() == "Super-resolution x2; 25 images of Kodak24; Y, border 2 px"
-    two = plan("unified_gray", setting='{"weights": {"soft": 1}, "soft": [0.5, 1.5]}').describe()
-    assert two.startswith("All degradations (gray), weights ")
-    assert "soft 0.5..1.5; 25 images" in two
+    two = plan("denoising_color", setting='{"sigma": [5, 12.5], "clean_share": 0.25}').describe()
+    assert two == "Denoising (color), sigma 5..12.5, clean_share 0.25; 25 images of Kodak24; RGB"

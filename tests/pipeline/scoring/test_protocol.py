@@ -52,6 +52,22 @@ def test_images_are_cut_about_their_middle(side: int, first: int, last: int) -> 
     assert (cut[0, 0, 0], cut[-1, 0, 0]) == (first, last)
 
 
+def test_rows_and_columns_are_cut_each_by_its_own_remainder() -> None:
+    image = np.arange(37)[:, None, None] * 100.0 + np.arange(54)[None, :, None]
+    cut = RULES.crop(image)
+    assert cut.shape == (32, 48, 1)
+    assert (cut[0, 0, 0], cut[-1, -1, 0]) == (203, 3350)  # rows 2 to 33, columns 3 to 50
+    wide = RULES.crop(np.zeros((16, 16 + 15, 1)))
+    assert wide.shape == (16, 16, 1)
+
+
+def test_a_protocol_may_round_or_not_by_a_task_s_own_convention() -> None:
+    own = TASKS["sr_x2"].convention
+    for rounded in (True, False):
+        rules = replace(PROTOCOLS["benchmark"], rounded=rounded)
+        assert rules.convention(TASKS["sr_x2"]) == replace(own, rounded=rounded)
+
+
 def test_too_small_an_image_is_a_users_error() -> None:
     with pytest.raises(UserError, match="15x40 is too small for the protocol all_in_one: it needs at least 16x16"):
         RULES.crop(np.zeros((15, 40, 3), np.float32))
