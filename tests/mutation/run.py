@@ -1,8 +1,8 @@
 """Alter the pure modules, one small slip at a time, and count how many the tests see: ``make mutants``.
 
-    make mutants                                    # all groups of groups.py: an hour or two on two cores
-    make mutants MUTANTS="order 'promotion and card'" # some of them
-    python -m tests.mutation.run order --survivors  # what lived in the last run, as differences
+    make mutants                                       # all groups of groups.py: an hour or two on two cores
+    make mutants MUTANTS="order 'promotion and card'"  # some of them
+    python -m tests.mutation.run order --survivors     # what lived in the last run, as differences
 
 mutmut makes the slips; trial.py shows each to those tests that call the altered function, a second each on a machine
 that has nothing else to do. What runs while modules are imported runs before any slip. Each group works in a copy of
