@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -86,14 +87,14 @@ def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
     """The files below a folder in the order of their keys, with the names of one folder a level in memory.
 
     A folder sorts as its name with a slash, as it does among whole keys: ``a.png`` comes before ``a/b.png``. Hidden
-    names, and links to folders, are left out.
+    names, links to folders, and links that lead nowhere are left out.
     """
     with os.scandir(folder) as found:
         entries = sorted(
             (
                 (entry.name + "/" * entry.is_dir(follow_symlinks=False), entry)
                 for entry in found
-                if not entry.name.startswith(".") and (entry.is_dir(follow_symlinks=False) or entry.is_file())
+                if not entry.name.startswith(".") and (entry.is_dir(follow_symlinks=False) or _is_file(entry))
             ),
             key=lambda named: named[0],
         )
@@ -108,3 +109,12 @@ def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
             except FileNotFoundError:  # deleted since the folder was read
                 continue
             yield Entry(key, status.st_size, str(status.st_mtime_ns))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False  # a link in a circle has no more behind it than one to nothing

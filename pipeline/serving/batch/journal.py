@@ -13,8 +13,9 @@ from pipeline.serving.batch.outcomes import RECORD_NAME, Row, encode_rows, merge
 from pipeline.settings import Settings, parse_json
 from pipeline.storage import Storage
 
-JOURNAL = "_restoring/journal"
-ATTEMPTS = "_restoring/attempts"
+NOTES = "_restoring/"  # of a run that is under way; nothing in it outlives the run
+JOURNAL = f"{NOTES}journal"
+ATTEMPTS = f"{NOTES}attempts"
 WRITE_EVERY_S = 5.0
 # A file that was in hand at so many deaths of workers is taken for their cause.
 DEATHS = 2
@@ -97,6 +98,5 @@ def fold(storage: Storage) -> None:
     """Bring the journals into the record, then remove them and the plan. May be repeated after a death at any point."""
     if next(iter(storage.list(f"{JOURNAL}/")), None) is not None:
         write_rows(storage, RECORD_NAME, merge(read_record(storage), journal_rows(storage)))
-    for entry in list(storage.list("_restoring/")):
-        if not entry.key.startswith("_restoring/tree/"):
-            storage.delete(entry.key)
+    for entry in list(storage.list(NOTES)):
+        storage.delete(entry.key)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.addresses import printable
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
 from pipeline.errors import UserError
 from pipeline.restoring.read import SUFFIXES
@@ -29,12 +30,17 @@ def list_names(storage: Storage) -> Iterator[Name]:
     """The images of a store by ascending source name: those of its manifest where it is a packed data set.
 
     Files that are no images by their suffix are passed over.
+
+    Raises:
+        UserError: a name that is not UTF-8, which neither the record nor S3 can hold.
     """
     if storage.exists(MANIFEST_NAME):
         yield from _packed(storage)
         return
     for entry in storage.list():
         if PurePosixPath(entry.key).suffix.lower() in SUFFIXES:
+            if (shown := printable(entry.key)) != entry.key:
+                raise UserError(f"the name of image {shown!r} in {storage.uri!r} is not UTF-8; rename it")
             yield Name(entry.key, entry.key)
 
 

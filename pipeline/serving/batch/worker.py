@@ -22,7 +22,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Prepared, Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
-from pipeline.serving.batch.journal import DEATHS, Journal
+from pipeline.serving.batch.journal import DEATHS, NOTES, Journal
 from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.parts import Planned, read_part
 from pipeline.serving.tile_batches import restore_images
@@ -184,10 +184,13 @@ class Worker:
 
     def _target(self, planned: Planned, name: str) -> str:
         """Where the result goes: the source's own place in the tree; for a packed sample its key with a suffix."""
-        if planned.length is None:
-            return planned.source
-        stem, _, suffix = name.rsplit(".", 2)
-        return f"{stem}.{suffix}"
+        target = planned.source
+        if planned.length is not None:
+            stem, _, suffix = name.rsplit(".", 2)
+            target = f"{stem}.{suffix}"
+        if target.startswith(NOTES):
+            raise UnusableImageError(f"its result would lie in {NOTES}, which a run empties; rename that folder")
+        return target
 
     def _run(self, reads: list[_Read]) -> Iterator[Row | tuple[_Read, Picture, float]]:
         """The restored picture of each image and its seconds, or the row of its failure."""

@@ -66,13 +66,16 @@ def test_parts_are_read_restored_and_noted(tiny_model: Path, tmp_path: Path, lea
     names = make_images(source, 7)
     (source / "odd\\name.png").write_bytes((source / names[0]).read_bytes())
     (source / "z.png").write_bytes(b"no image")
+    (source / "_restoring").mkdir()
+    (source / "_restoring/mine.png").write_bytes((source / names[0]).read_bytes())
     assert plan(source, output, per_part=4) == 3
     answer = worker(source, output, tiny_model, lease)(pa.table({"part": [0, 2, 1]}))
-    assert answer.to_pylist() == [{"part": 0, "names": 4}, {"part": 2, "names": 1}, {"part": 1, "names": 4}]
+    assert answer.to_pylist() == [{"part": 0, "names": 4}, {"part": 2, "names": 2}, {"part": 1, "names": 4}]
     rows = rows_of(output)
     assert {name for name, row in rows.items() if row.outcome == "restored"} == set(names)
     assert rows["z.png"].kind == "unusable image"
     assert "leaves its folder" in rows["odd\\name.png"].why
+    assert "rename that folder" in rows["_restoring/mine.png"].why
     restorer = Restorer(tiny_model, k=3, device="cpu")
     for name in names[::3]:
         assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
