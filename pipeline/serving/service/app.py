@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -119,7 +120,9 @@ class Face:
                 line = f"not restored within {limit:g} seconds; send a smaller picture, or come again later"
                 response = await _within(limit, 504, line, work(name, version, data))
                 response.headers.update({
-                    "SemanIR-Task": name, "SemanIR-Model": version.address, "SemanIR-Version": version.label
+                    "SemanIR-Task": name,
+                    "SemanIR-Model": _for_header(version.address),
+                    "SemanIR-Version": version.label,
                 })  # fmt: skip
             status = response.status_code
             return response
@@ -159,6 +162,11 @@ async def _within(seconds: float, status: int, line: str, work: Awaitable[Any]) 
         return await asyncio.wait_for(work, seconds)
     except TimeoutError:
         raise RefusedError(status, line, _LATER) from None
+
+
+def _for_header(text: str) -> str:
+    """A model's folder may have any name, and a header holds ASCII: the rest as in URLs."""
+    return "".join(c if c.isascii() and c.isprintable() else quote(c, errors="surrogateescape") for c in text)
 
 
 def refused_response(refused: Refused) -> Response:

@@ -14,6 +14,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.service.app import _ALWAYS
+from pipeline.serving.service.versions import Version
 from tests.pipeline.serving.service.asgi import ask, call
 from tests.pipeline.serving.service.conftest import LIMITS, TOKEN, picture
 
@@ -44,6 +45,18 @@ def test_the_answer_is_what_semanir_restore_writes(make, restorer: Restorer, kin
         "semanir-task": "tiny", "semanir-model": "models:/tiny/3", "semanir-version": "3", "semanir-k": "3",
         "semanir-strength": "0.5", "semanir-tile": "64",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("/models/my own", "/models/my own"), ("/home/Łukasz/tiny", "/home/%C5%81ukasz/tiny"), ("/a\r\nb", "/a%0D%0Ab"),
+     ("/caf\udce9", "/caf%E9")],
+)  # fmt: skip
+def test_a_model_in_a_folder_of_any_name_serves(make, folder: str, said: str) -> None:
+    app, desk = make()
+    desk.versions["tiny"] = Version(folder, "ab" * 32)
+    reply = call(app, "POST", GOOD, picture())
+    assert (reply.status, reply.headers["semanir-model"]) == (200, said)
 
 
 def test_sixteen_bits_stay_sixteen(make) -> None:
