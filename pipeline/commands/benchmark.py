@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "loader": "pipeline.benchmarks.loader",
     "restore": "pipeline.benchmarks.restoring",
     "training": "pipeline.benchmarks.training",
+    "batch": "pipeline.benchmarks.batch",
     "video": "pipeline.benchmarks.video",
     "gpu": "pipeline.benchmarks.gpu_report",
     "peers": "pipeline.benchmarks.peers.command",
