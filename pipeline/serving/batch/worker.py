@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,9 @@ class Worker:
         self._source, self._output = open_storage(order.source), open_storage(order.output)
         on_gpu = order.device.startswith("cuda")
         self._tiles, self._pixels = (GPU_TILES, GPU_PIXELS) if on_gpu else (1, 1)
+        # For as long as the worker lives: threads of each part's own would take one of the allocator's arenas after the
+        # other, each of which keeps what its largest images needed.
+        self._pool = ThreadPoolExecutor(THREADS)
         self._posted = time.monotonic()
         self._news: dict[str, int] = {}
 
@@ -94,42 +97,44 @@ class Worker:
         journal = Journal(self._output, number)
         done = {row.source for row in journal.rows}
         left = [one for one in planned if one.source not in done]
-        with ThreadPoolExecutor(THREADS) as pool:
-            for row in self._restore(journal, left, pool):
-                journal.add(row)
-                self._tell(row.outcome)
+        for row in self._restore(journal, left):
+            journal.add(row)
+            self._tell(row.outcome)
         journal.finish()
         self._post()
         return len(planned)
 
-    def _restore(self, journal: Journal, planned: Iterable[Planned], pool: ThreadPoolExecutor) -> Iterator[Row]:
+    def _restore(self, journal: Journal, planned: Iterable[Planned]) -> Iterator[Row]:
         """Rows as they come: reading runs ahead of the model, encoding and writing behind it."""
         writing: deque[Future[Row]] = deque()
-        for group in self._groups(self._read_ahead(journal, planned, pool)):
-            taken = []
-            for read in group:
-                if read.error is not None:
-                    yield self._failed(read, read.error)
-                elif read.picture is None:
-                    yield self._row(read, Outcome.KEPT)
-                else:
-                    taken.append(read)
-            for row in self._run(taken):
-                if isinstance(row, Row):
-                    yield row
-                else:
-                    writing.append(pool.submit(self._write, *row))
-            while len(writing) > THREADS:
+        try:
+            for group in self._groups(self._read_ahead(journal, planned)):
+                taken = []
+                for read in group:
+                    if read.error is not None:
+                        yield self._failed(read, read.error)
+                    elif read.picture is None:
+                        yield self._row(read, Outcome.KEPT)
+                    else:
+                        taken.append(read)
+                for row in self._run(taken):
+                    if isinstance(row, Row):
+                        yield row
+                    else:
+                        writing.append(self._pool.submit(self._write, *row))
+                while len(writing) > THREADS:
+                    yield writing.popleft().result()
+            while writing:
                 yield writing.popleft().result()
-        for future in writing:
-            yield future.result()
+        finally:
+            wait(writing)  # one that outlived a part that failed could replace what the next run wrote
 
-    def _read_ahead(self, journal: Journal, planned: Iterable[Planned], pool: ThreadPoolExecutor) -> Iterator[_Read]:
+    def _read_ahead(self, journal: Journal, planned: Iterable[Planned]) -> Iterator[_Read]:
         ahead = 0 if journal.cautious else THREADS  # cautious: one image in hand, so that a death has one cause
         reading: deque[Future[_Read] | _Read] = deque()
         for one in planned:
             if journal.begin(one.source):
-                reading.append(pool.submit(self._read, one))
+                reading.append(self._pool.submit(self._read, one))
             else:
                 reading.append(_Read(one, error=WorkersDiedError(f"workers died of it {DEATHS} times")))
             if len(reading) > ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.serving.batch.journal import Journal, journal_key, journal_rows
 from pipeline.serving.batch.names import list_names
 from pipeline.serving.batch.outcomes import Row
 from pipeline.serving.batch.parts import with_known, write_plan
-from pipeline.serving.batch.worker import Order, Worker
+from pipeline.serving.batch.worker import THREADS, Order, Worker
 from pipeline.storage import open_storage
 from pipeline.storage.lease import HeldElsewhere, take
 from tests.pipeline.serving.conftest import make_images
@@ -79,6 +80,24 @@ def test_parts_are_read_restored_and_noted(tiny_model: Path, tmp_path: Path, lea
     restorer = Restorer(tiny_model, k=3, device="cpu")
     for name in names[::3]:
         assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
+
+
+def test_a_worker_keeps_its_threads(
+    tiny_model: Path, tmp_path: Path, lease: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With threads of each part's own, memory grew by 4 MiB with every thousand images in a process of many threads."""
+    reading: set[str] = set()
+
+    def noted(data: bytes, max_pixels: int) -> Any:
+        reading.add(threading.current_thread().name)
+        return read_picture(data, max_pixels)
+
+    monkeypatch.setattr("pipeline.serving.batch.worker.read_picture", noted)
+    make_images(tmp_path / "in", 8)
+    parts = plan(tmp_path / "in", tmp_path / "out", per_part=2)
+    worker(tmp_path / "in", tmp_path / "out", tiny_model, lease)(pa.table({"part": list(range(parts))}))
+    assert parts == 4
+    assert 1 <= len(reading) <= THREADS
 
 
 def test_a_packed_data_set_gives_a_file_for_each_key(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
