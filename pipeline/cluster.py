@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,9 +40,13 @@ def connect() -> str:
     if address.startswith(("http://", "https://")):
         raise UserError(f"RAY_ADDRESS={address} is a job server: use `ray job submit -- python …` with it")
     try:
+        host, _, port = address.rpartition(":")
+        if port.isdecimal() and not host.startswith("ray:"):
+            # Ray would ask a server that is not there for minutes, and end with a traceback.
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
         # Workers' own output stays in Ray's log files: a person wants the progress lines.
         joined = ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
     return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -21,6 +25,7 @@ from pipeline.serving.batch.outcomes import read_record
 from pipeline.storage import open_storage
 from pipeline.storage.lease import take
 from tests.pipeline.serving.conftest import make_images
+from tests.tree import ROOT
 
 COUNT = 200
 
@@ -94,3 +99,18 @@ def test_bad_input_is_one_line(change, message, cluster, tiny_model, tmp_path, m
         restore(Request(**(good | change)))
     assert "\n" not in str(raised.value)
     held.release()
+
+
+def test_a_cluster_that_is_gone_is_said_at_once_in_one_line(tiny_model, tmp_path):
+    make_images(tmp_path / "in", 1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody listens
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        words = [str(tiny_model), str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--on-ray"]
+        done = subprocess.run(
+            [sys.executable, "jobs/restore.py", *words],
+            cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: no Ray cluster at {address} (")
