@@ -37,12 +37,25 @@ async function take(file, truth = null, credit = "") {
   calm();
   Object.assign(state, { file, truth: truth && await decode(truth), keys: null, answer: null });
   find("credit").textContent = credit;
-  hideKeys();
+  find("truth").value = "";
+  if (!truth) find("sample").value = "";
   viewer.before = viewer.after = viewer.changed = null;
+  hideKeys();
+  forget();
   find("empty").hidden = true;
   find("measure").disabled = !state.truth;
   find("k-curve").replaceChildren();
   await run(false);
+}
+
+// Nothing of the picture before stays: its result would be taken for that of one that is refused.
+function forget() {
+  const link = find("download");
+  if (link.href) URL.revokeObjectURL(link.href);
+  for (const name of ["href", "download"]) link.removeAttribute(name);
+  link.setAttribute("aria-disabled", "true");
+  numbers([]);
+  find("canvas").setAttribute("aria-label", "No result yet");
 }
 
 // TIFF files are shown as the service's own PNG of them: no browser decodes them.
@@ -208,6 +221,10 @@ async function measure() {
 }
 
 function dropping() {
+  // A file dropped beside its place must not open in the place of the page; a file input takes it by itself.
+  for (const kind of ["dragover", "drop"]) {
+    window.addEventListener(kind, (event) => { if (event.target.type !== "file") event.preventDefault(); });
+  }
   for (const place of [find("drop"), find("viewer")]) {
     place.addEventListener("dragover", (event) => { event.preventDefault(); place.classList.add("over"); });
     place.addEventListener("dragleave", () => place.classList.remove("over"));

@@ -76,14 +76,8 @@ def browser() -> Iterator[webdriver.Chrome]:
         pytest.skip(f"{' and '.join(MISSING)} not found: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which("chromium"))
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--window-size=1400,1000",
-        "--disable-dev-shm-usage",
-    ):
-        options.add_argument(flag)
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "window-size=1400,1000", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(str(shutil.which("chromedriver"))))
     driver.set_page_load_timeout(WAIT_S)
@@ -224,12 +218,17 @@ def test_a_dropped_file_and_what_is_no_picture(page: webdriver.Chrome) -> None:
     page.execute_script(drop, "notes.png", base64.b64encode(b"not a picture").decode())
     wait(page, lambda: page.find_element(By.ID, "error").is_displayed())
     assert "not an image" in text(page, "error")
+    assert page.find_element(By.ID, "download").get_attribute("href") is None  # not the picture before
+    assert text(page, "numbers") == ""
+    assert len(np.unique(pixels(page))) == 1
     tiff = BytesIO()
     Image.open(BytesIO(sample("cup-jpeg.jpg"))).save(tiff, "TIFF")  # which no browser shows by itself
     page.execute_script(drop, "scan.tif", base64.b64encode(tiff.getvalue()).decode())
     wait(page, lambda: text(page, "status").startswith("Restored in"))
     assert not page.find_element(By.ID, "error").is_displayed()
     assert "192 × 192" in text(page, "numbers")
+    missed = "return !document.body.dispatchEvent(new DragEvent('drop', {bubbles: true, cancelable: true}))"
+    assert page.execute_script(missed)  # the page stays
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_is_complained_of(page: webdriver.Chrome, address: str) -> None:
