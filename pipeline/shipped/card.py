@@ -88,8 +88,8 @@ def _caution(caution: tuple[float, float, float] | None) -> list[str]:
         return []
     share, low, high = caution
     return [
-        f"- With caution: where the picture around a pixel would change by {low:g} gray levels or less (root mean "
-        f"square), {share:.0%} of the change is made, all of it from {high:g} levels on (`semanir/caution.py`)."
+        f"- With caution: where the picture around a pixel would change by {low:g} of 255 levels or less (root mean "
+        f"square), {share:.0%} of the change is made, all of it from {high:g} on (`semanir/caution.py`)."
     ]
 
 

@@ -79,7 +79,7 @@ def test_caution_is_set_when_it_is_shipped_and_the_card_says_so(tmp_path: Path) 
     assert semanir.load(folder).config == replace(model.config, caution=Caution(0.3, 1.0, 2.0))
     sealed.check_probe(semanir.load(folder), folder)
     text = (folder / sealed.CARD_FILE).read_text(encoding="utf-8")
-    assert "by 1 gray levels or less (root mean square), 30% of the change is made, all of it from 2 levels" in text
+    assert "by 1 of 255 levels or less (root mean square), 30% of the change is made, all of it from 2 on" in text
     assert "caution" not in ShippedCard(PROVENANCE).to_markdown(16)
 
 
