@@ -65,6 +65,26 @@ def test_a_card_is_these_lines(make_card: Callable[..., ModelCard]) -> None:
     ) in replace(card, harm=harm).to_markdown(k=8)
 
 
+def test_a_card_shows_the_image_that_gained_least(make_card: Callable[..., ModelCard]) -> None:
+    card = make_card("jpeg_gray")
+    heading = "## Figures\n"
+    shown = WHOLE.replace(heading, f"{heading}![bad, the image that gained least](art/worst.png)\n\n")
+    assert card.to_markdown(k=8, picture="art/worst.png") == shown
+    assert card.to_description(k=8, picture="art/worst.png") == shown
+    many = replace(card, scores=held_out(*((f"image-{i:04d}", 20.0, 20.0 + i / 100) for i in range(500))))
+    assert f"{heading}![image-0000, the image that gained least](p.png)\n\nProtocol" in many.to_description(8, "p.png")
+
+
+def test_a_card_says_how_much_an_image_counts_where_one_counts_the_most(make_card: Callable[..., ModelCard]) -> None:
+    line = "An image counts 60 dB at most, also one equal to the truth.\n"
+    for before, after in ((60.0, 30.0), (30.0, 60.0)):
+        card = replace(make_card("jpeg_gray"), scores=held_out(("a", before, after), ("b", 20.0, 21.0)))
+        table, _, rest = card.to_markdown(k=8).partition(line)
+        assert table.endswith("|\n")
+        assert rest.startswith("## Training")
+    assert line not in WHOLE
+
+
 def test_a_card_names_the_owners_of_the_training_images(make_card: Callable[..., ModelCard]) -> None:
     card = replace(make_card("jpeg_gray"), owners=("camera: Lav Varshney: CC0",))
     line = "Nine photographs. 3 optimizer steps. Data data0, code commit0.\n"

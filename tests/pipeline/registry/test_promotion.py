@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from pipeline.registry.harm_tag import HARM_TAG
-from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG, best_version
+from pipeline.registry.promotion import METRIC_TAG, PROTOCOL_TAG, WITHDRAWN_TAG, best_version, why_not_champion
 from pipeline.scoring.harm import Harm, HarmPoint
 
 
@@ -73,3 +73,43 @@ def test_a_champion_is_not_followed_by_one_that_harms_more(challenger: ModelVers
 
 def test_without_a_champion_the_curve_decides_nothing() -> None:
     assert best_version([curved(1, 30.0, 0.0), curved(2, 31.0, -5.0)], None) == 2
+
+
+def bare(number: int, withdrawn: str = "") -> ModelVersion:
+    """A version without figures."""
+    return ModelVersion("m", str(number), 0, tags=[ModelVersionTag(WITHDRAWN_TAG, withdrawn)] if withdrawn else [])
+
+
+def without_protocol(number: int, psnr: float) -> ModelVersion:
+    return ModelVersion("m", str(number), 0, tags=[ModelVersionTag(METRIC_TAG, str(psnr))])
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "said"),
+    [
+        (version(2, 29.5), version(1, 30), "0.50 dB below champion v1"),
+        (version(2, 30), version(1, 30), "no better than champion v1"),
+        (version(2, 30.5), version(1, 30), "no better than champion v1"),  # not yet promoted, or set back by hand
+        (curved(2, 30.25, -1.0), curved(1, 30, 0.5), "0.25 dB above champion v1, but harms some images more"),
+        (curved(2, 30.25, 0.5), curved(1, 30, -1.0), "no better than champion v1"),
+        (curved(2, 30, -1.0), curved(1, 30, 0.5), "no better than champion v1"),
+        (curved(2, 29, -1.0), curved(1, 30, 0.5), "1.00 dB below champion v1"),
+        (version(2, 40, protocol="other"), version(1, 30), "measured on other images or settings than champion v1"),
+        (without_protocol(2, 40), version(1, 30), "measured on other images or settings than champion v1"),
+        (version(2, 40), without_protocol(1, 30), "measured on other images or settings than champion v1"),
+        (without_protocol(2, 29), without_protocol(1, 30), "1.00 dB below champion v1"),
+        (version(2, 40, withdrawn=True), version(1, 30), "withdrawn: yes"),
+        (bare(2, withdrawn="it blurs"), version(1, 30), "withdrawn: it blurs"),
+        (bare(2), version(1, 30), "it has no figures to compare with"),
+        (version(2, 40), bare(1), "version 1 was made champion by hand, without figures to compare with"),
+    ],
+)
+def test_why_a_version_is_not_the_champion(challenger: ModelVersion, champion: ModelVersion, said: str) -> None:
+    assert why_not_champion([champion, challenger], 1, 2) == said
+    assert why_not_champion([challenger, champion, version(3, 99)], 1, 2) == said
+
+
+def test_nothing_is_said_of_the_champion_or_of_who_is_not_there() -> None:
+    versions = [version(1, 30), version(2, 20)]
+    for champion, number in ((None, 2), (1, 1), (2, 2), (7, 2), (1, 7), (7, 7), (None, 7)):
+        assert why_not_champion(versions, champion, number) == ""
