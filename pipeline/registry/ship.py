@@ -15,6 +15,7 @@ from pipeline.shipped.card import ShippedCard
 from pipeline.shipped.locate import MODELS
 from pipeline.shipped.provenance import PROVENANCE_FILE, Provenance
 from pipeline.tasks import TASKS
+from semanir.caution import Caution
 
 MOST_BYTES = 3_000_000
 
@@ -32,7 +33,8 @@ def ship(weights: Path, provenance: Provenance, models: Path = MODELS) -> Path:
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / provenance.task
         model = semanir.load(weights)
-        cautious = replace(model.config, caution=provenance.caution)
+        caution = None if provenance.caution is None else Caution(*provenance.caution)
+        cautious = replace(model.config, caution=caution)
         weights = semanir.save(model.state_dict(), Path(scratch) / "weights", cautious)
         # The code is the package that the folder comes with.
         seal(weights, TASKS[provenance.task], ShippedCard(provenance), made, carry_code=False)
