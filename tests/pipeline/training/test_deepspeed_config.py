@@ -24,6 +24,7 @@ def test_batch_sizes_multiply_up(world: int, micro: int, accumulation: int, stag
     config = build_deepspeed_config(settings, [Phase(global_batch_size=total, micro_batch_size=micro)], world)
     assert config["train_micro_batch_size_per_gpu"] == micro
     assert config["gradient_accumulation_steps"] == accumulation
+    assert isinstance(config["gradient_accumulation_steps"], int)  # DeepSpeed counts by it
     assert config["train_batch_size"] == total
     assert config["zero_optimization"]["stage"] == stage
 
