@@ -48,9 +48,11 @@ class Driver:
         return bool(self.process.poll() is None)
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that restore, by number."""
-        found = []
-        for process in self.process.children(recursive=True):
+        """The processes that restore, by number; none once it has ended."""
+        found, family = [], []
+        with suppress(psutil.NoSuchProcess):
+            family = self.process.children(recursive=True)
+        for process in family:
             with suppress(psutil.Error):
                 title = " ".join(process.cmdline())
                 if title.startswith("ray::") and "Worker" in title and "IDLE" not in title:
@@ -90,7 +92,7 @@ def running(source: str, output: str, model: Path, log: Path, env: Mapping[str, 
     try:
         yield Driver(process, output, log)
     finally:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):
             family = process.children(recursive=True)
             process.kill()
         for member in family:
