@@ -143,7 +143,8 @@ class Manifest:
     def _read_rows(self, shard: int) -> tuple[Row, ...]:
         try:
             if self._parquet is None:
-                self._parquet = pq.ParquetFile(RangedFile(open_storage(self.uri), self.name))
+                file = RangedFile(open_storage(self.uri), self.name)
+                self._parquet = pq.ParquetFile(file, page_checksum_verification=True)
             return _rows_of(self._parquet, shard, self.shards[shard])
         except DamagedManifest as error:
             raise _unusable(self.name, self.uri, error) from None

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,7 +24,8 @@ from pipeline.data.manifest import (
 from pipeline.data.manifest_footer import METADATA_KEY
 from pipeline.errors import UserError
 
-SHARDS = tuple(Shard(f"00{number}.tar", 4096, str(number) * 64, 2) for number in range(3))
+SIZE = 1 << 22  # bytes of each shard
+SHARDS = tuple(Shard(f"00{number}.tar", SIZE, str(number) * 64, 2) for number in range(3))
 FACTS: dict[str, Any] = {
     "min_height": 16, "min_width": 20, "decoded_bytes": 5760, "has_degraded": True, "fingerprint": "f" * 12,
     "skipped": (("c.png", "too small"),), "credits": (("a", "somebody"),),
@@ -65,9 +67,9 @@ def test_what_was_written_is_read_with_every_value(tmp_path: Path) -> None:
         ({"length": 1}, True),
         ({"length": 0}, False),
         ({"offset": -1}, False),
-        ({"offset": 3072}, True),  # to the shard's last byte
-        ({"offset": 3073}, False),
-        ({"length": 4097}, False),
+        ({"offset": SIZE - 1024}, True),  # to the shard's last byte
+        ({"offset": SIZE - 1023}, False),
+        ({"length": SIZE + 1}, False),
         ({"height": 1, "width": 1, "channels": 1}, True),
         ({"height": 0}, False),
         ({"width": 0}, False),
@@ -130,9 +132,21 @@ def test_the_file_is_small_and_proves_its_pages(tmp_path: Path) -> None:
     assert not any(column.is_stats_set for column in columns)
     text = file.schema_arrow.metadata[METADATA_KEY].decode()
     assert text == json.dumps(json.loads(text), separators=(",", ":"))
-    data = bytearray((tmp_path / "manifest.parquet").read_bytes())
-    start = columns[1].data_page_offset
-    data[start + columns[1].total_compressed_size // 2] ^= 1
-    (tmp_path / "manifest.parquet").write_bytes(data)
-    with pytest.raises(UserError, match="is damaged"):
-        load_manifest(str(tmp_path)).rows(0)
+    assert file.metadata.num_row_groups == 1
+    assert file.metadata.metadata is not None
+    assert b"ARROW:schema" in file.metadata.metadata
+
+
+def test_a_digest_that_was_altered_where_no_compression_shows_it_is_seen(tmp_path: Path) -> None:
+    """Random bytes are stored as they are: only the page's checksum tells that one is another."""
+    rng = np.random.default_rng(0)
+    many = tuple(row(f"{number:04d}", offset=1024 * number, digest=rng.bytes(32)) for number in range(1000))
+    path = Path(write(tmp_path, many)) / "manifest.parquet"
+    column = pq.ParquetFile(path).metadata.row_group(0).column(4)
+    assert column.path_in_schema == "digest"
+    data = bytearray(path.read_bytes())
+    data[column.dictionary_page_offset + 16_000] ^= 1
+    path.write_bytes(data)
+    manifest = load_manifest(str(tmp_path))
+    with pytest.raises(UserError, match=r"is damaged \(OSError: .*CRC checksum"):
+        manifest.rows(0)
