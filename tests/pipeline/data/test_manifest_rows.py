@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.data import manifest
 from pipeline.data.manifest import (
     DatasetSummary,
     Manifest,
@@ -21,7 +23,7 @@ from pipeline.data.manifest import (
     load_manifest,
     open_manifest,
 )
-from pipeline.data.manifest_footer import METADATA_KEY
+from pipeline.data.manifest_footer import METADATA_KEY, DamagedManifest
 from pipeline.errors import UserError
 
 SIZE = 1 << 22  # bytes of each shard
@@ -150,3 +152,23 @@ def test_a_digest_that_was_altered_where_no_compression_shows_it_is_seen(tmp_pat
     manifest = load_manifest(str(tmp_path))
     with pytest.raises(UserError, match=r"is damaged \(OSError: .*CRC checksum"):
         manifest.rows(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (ConnectionError("S3 is away"), ConnectionError, r"^S3 is away$"),  # no damage: reading again may do
+        (pa.ArrowInvalid("not a page"), UserError, r"is damaged \(.*not a page"),
+        (DamagedManifest("rows that are none"), UserError, r"is damaged \(rows that are none\)"),
+    ],
+)
+def test_an_outage_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception], said: str
+) -> None:
+    def fail(*args: Any) -> None:
+        raise error
+
+    opened = load_manifest(write(tmp_path, (row(),)))
+    monkeypatch.setattr(manifest, "_rows_of", fail)
+    with pytest.raises(kind, match=said):
+        opened.rows(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ def test_what_is_left_out_is_the_task_s_or_the_model_s(image_set: str) -> None:
     assert (bare.tile, bare.overlap, bare.self_ensemble, bare.pictures) == (None, 32, False, 0)
     assert (bare.lpips, bare.lpips_backbone, bare.protocol) == ("", "", "benchmark")
     assert make_plan(task=TASKS["sr_x2"], setting={}, images=image_set, ks=(4,)).ks == ()  # no model, no k
+    shutil.copytree(image_set, f"{image_set}X")
+    assert make_plan(task=TASKS["sr_x2"], setting={}, images=f"{image_set}X").dataset == "setX"
     config = semanir.model_config("ushape_tiny")
     own = make_plan(task=TASKS["denoising_color"], setting={}, images=image_set, config=config)
     assert own.ks == (config.k,)
