@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
     add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
+    add("--shards", metavar="ADDRESS", help="with --on-ray: then pack all results there, as a data set to train on")
     add("--workers", type=at_least(1), help="with --on-ray: at most so many (default: all that fit)")
 
 
@@ -80,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.restoring.choice import choose
 
     choice = choose(options.words, options.model, options.task)
+    if options.shards is not None:
+        _check_shards(options)
     return _run_on_ray(options, choice) if options.on_ray else _run_here(options, choice)
 
 
@@ -177,6 +180,42 @@ def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
         device=options.device,
     )
     try:
-        return 1 if restore_on_ray(request) else 0
+        failed = restore_on_ray(request)
     except AlteredModelError as error:
         raise UserError(str(error)) from error
+    if options.shards is not None:
+        if failed:
+            print(f"{options.shards}: nothing is packed, since not all were restored; the same command goes on")
+        else:
+            _pack(request.output, options)
+    return 1 if failed else 0
+
+
+def _check_shards(options: argparse.Namespace) -> None:
+    """Raises UserError, before anything is restored, where ``--shards`` cannot be meant."""
+    from pipeline.addresses import absolute, check_output
+    from pipeline.errors import UserError
+    from pipeline.storage import check_access
+
+    if not options.on_ray:
+        raise UserError("--shards is for --on-ray; here, pack the results with semanir prepare")
+    shards, output = (f"{absolute(check_output(address)).rstrip('/')}/" for address in (options.shards, options.output))
+    if shards.startswith(output) or output.startswith(shards):
+        raise UserError(f"--shards {options.shards} and --output {options.output} overlap; name another place")
+    check_access(shards)
+
+
+def _pack(results: str, options: argparse.Namespace) -> None:
+    """The restored files' own bytes; with ``--overwrite`` in the place of another data set."""
+    from pipeline.addresses import absolute
+    from pipeline.data.packing.console import pack_with_progress
+    from pipeline.data.packing.encode import PackSettings
+    from pipeline.data.packing.pack import encode_here
+    from pipeline.data.packing.sources import all_sources
+
+    # What else lies there, the record and the lease, is no image, and goes without a line.
+    sources = all_sources([results], lambda line: None)
+    settings = PackSettings(codec="original")
+    pack_with_progress(
+        sources, absolute(options.shards).rstrip("/"), settings, encode_here, options.overwrite, options.force
+    )

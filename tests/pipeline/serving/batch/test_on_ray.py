@@ -16,6 +16,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from pipeline.commands.main import main
+from pipeline.data.images import decode_image, to_float
+from pipeline.data.whole import iter_whole_images
 from pipeline.errors import UserError
 from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
@@ -114,3 +117,33 @@ def test_a_cluster_that_is_gone_is_said_at_once_in_one_line(tiny_model, tmp_path
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: no Ray cluster at {address} (")
+
+
+def test_results_are_packed_as_a_data_set_once_all_are_restored(cluster, tiny_model, tmp_path, capsys):
+    names = make_images(tmp_path / "in", 6)
+    (tmp_path / "in" / "z.png").write_bytes((tmp_path / "in" / names[0]).read_bytes()[:60])
+    words = [str(tiny_model), str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--on-ray"]
+    words += ["--shards", str(tmp_path / "set")]
+    assert main(["restore", *words]) == 1
+    assert "nothing is packed, since not all were restored" in capsys.readouterr().out
+    assert not (tmp_path / "set").exists()
+    (tmp_path / "in" / "z.png").unlink()
+    assert main(["restore", *words]) == 0
+    packed = {key: image.tobytes() for _, key, image, _ in iter_whole_images(str(tmp_path / "set"))}
+    results = {name.rpartition(".")[0]: (tmp_path / "out" / name).read_bytes() for name in names}
+    assert packed == {key: to_float(decode_image(content)).tobytes() for key, content in results.items()}
+    assert main(["restore", *words]) == 0  # the same again
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--shards", "set"], "--shards is for --on-ray"),
+        (["--on-ray", "--shards", "out/set"], "--shards out/set and --output out overlap"),
+        (["--on-ray", "--shards", "."], "--shards . and --output out overlap"),
+    ],
+)
+def test_shards_where_they_cannot_be_are_refused_at_once(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["restore", "photo.png", "--output", "out", *words]) == 2
+    assert message in capsys.readouterr().err
