@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import signal
 import socket
 import subprocess
 import sysconfig
@@ -25,12 +23,13 @@ READY_KEY = ".ready"
 
 
 def free_ports(count: int) -> list[int]:
-    # SeaweedFS also takes port + 10000 for gRPC: stay low enough, and see that both are free.
+    # SeaweedFS also takes port + 10000 for gRPC, and starts only where none of these is another's port: all ports lie
+    # below 20000, all of theirs above.
     found: list[int] = []
     while len(found) < count:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = 10_000 + probe.getsockname()[1] % 20_000
+            port = 10_000 + probe.getsockname()[1] % 10_000
         if port not in found and all(_is_free(number) for number in (port, port + 10_000)):
             found.append(port)
     return found
@@ -117,7 +116,7 @@ class Seaweed:
 
     def stop(self) -> None:
         if self.process is not None:
-            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.kill()  # nothing, where it has ended by itself
             self.process.wait()
             self.process = None
 
