@@ -76,9 +76,8 @@ def test_damage(contest: Contest, contestant: Contestant) -> None:
     assert found["two samples of one key"] != Outcome.REFUSED
 
 
-@pytest.mark.parametrize(
-    "contestant", [OURS, pytest.param(REPLAYED, marks=pytest.mark.slow)], ids=lambda contestant: contestant.name
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("contestant", [OURS, REPLAYED], ids=lambda contestant: contestant.name)
 def test_a_flipped_byte_of_a_jpeg_is_seen_by_who_has_checksums(
     contest: Contest, contestant: Contestant, tmp_path: Path
 ) -> None:
