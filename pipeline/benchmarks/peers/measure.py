@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -136,10 +137,10 @@ def _one(contest: Contest, of_jpeg: Contest, contestant: Contestant) -> Iterator
             yield {"kind": "restart", **row}
     if variant != "resampled":
         _write(of_jpeg, contestant, f"{dataset}-jpeg")
-        for row in (
-            *measure_damages(contest, contestant, dataset, DAMAGES, say),
-            *measure_damages(of_jpeg, contestant, f"{dataset}-jpeg", JPEG_DAMAGES, say),
-            *measure_doubled_key(contest, contestant, f"{dataset}-doubled", say),
+        for row in chain(
+            measure_damages(contest, contestant, dataset, DAMAGES, say),
+            measure_damages(of_jpeg, contestant, f"{dataset}-jpeg", JPEG_DAMAGES, say),
+            measure_doubled_key(contest, contestant, f"{dataset}-doubled", say),
         ):
             yield {"kind": "damage", **row}
 
