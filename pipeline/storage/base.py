@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,8 +52,12 @@ class Storage(Protocol):
     def copy(self, key: str, new_key: str) -> None:
         """Store the object of ``key``, of any size, under ``new_key`` too, without passing through this machine."""
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Objects whose key starts with ``prefix``, in the order of their keys."""
+    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
+        """Objects whose key starts with ``prefix``, in the order of their keys.
+
+        unreadable: told, in the same order, of each folder that may not be read (its key with a slash at the end),
+        which is then passed over; without it such a folder raises ``PermissionError``.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""

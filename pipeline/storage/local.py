@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.storage.base import Entry, checked_key
@@ -69,9 +69,9 @@ class LocalStorage:
     def copy(self, key: str, new_key: str) -> None:
         self.write_file(new_key, self._path(key))
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
         if self.folder.is_dir():
-            yield from _below(self.folder, "", prefix)
+            yield from _below(self.folder, "", prefix, unreadable)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -83,14 +83,38 @@ class LocalStorage:
         self._path(key).unlink(missing_ok=True)
 
 
-def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
+def _below(folder: Path, start: str, prefix: str, unreadable: Callable[[str], None] | None) -> Iterator[Entry]:
     """The files below a folder in the order of their keys, with the names of one folder a level in memory.
 
     A folder sorts as its name with a slash, as it does among whole keys: ``a.png`` comes before ``a/b.png``. Hidden
     names, links to folders, and links that lead nowhere are left out.
     """
+    try:
+        entries = _sorted_entries(folder)
+    except PermissionError:
+        if unreadable is None or not start:  # the store itself: nothing of it would be left
+            raise
+        unreadable(start)
+        return
+    for name, entry in entries:
+        key = start + name
+        if name.endswith("/"):
+            if key.startswith(prefix) or prefix.startswith(key):
+                yield from _below(Path(entry.path), key, prefix, unreadable)
+        elif key.startswith(prefix):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # deleted since the folder was read
+                continue
+            yield Entry(key, status.st_size, str(status.st_mtime_ns))
+
+
+def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
+    # Who may read a folder and not enter it sees names, and nothing behind them.
+    if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     with os.scandir(folder) as found:
-        entries = sorted(
+        return sorted(
             (
                 (entry.name + "/" * entry.is_dir(follow_symlinks=False), entry)
                 for entry in found
@@ -98,17 +122,6 @@ def _below(folder: Path, start: str, prefix: str) -> Iterator[Entry]:
             ),
             key=lambda named: named[0],
         )
-    for name, entry in entries:
-        key = start + name
-        if name.endswith("/"):
-            if key.startswith(prefix) or prefix.startswith(key):
-                yield from _below(Path(entry.path), key, prefix)
-        elif key.startswith(prefix):
-            try:
-                status = entry.stat()
-            except FileNotFoundError:  # deleted since the folder was read
-                continue
-            yield Entry(key, status.st_size, str(status.st_mtime_ns))
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -137,7 +137,7 @@ class S3Storage:
             lambda client: client.copy({"Bucket": self.bucket, "Key": source}, self.bucket, target, Config=PARTS),
         )
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
         root = f"{self.prefix}/" if self.prefix else ""
         token: dict[str, str] = {}
         while True:

@@ -13,6 +13,10 @@ class WorkersDiedError(Exception):
     """An image that workers died of, and that is left alone."""
 
 
+class UnreadableFolderError(Exception):
+    """A folder whose names could not be listed, so that nothing is known of its images."""
+
+
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (UnusableImageError, "unusable image"),
     (StorageUnavailable, "storage silent"),
@@ -22,6 +26,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (MemoryError, "out of memory"),
     (OSError, "not written"),
     (WorkersDiedError, "worker died"),
+    (UnreadableFolderError, "unreadable folder"),
 )
 CAUGHT = tuple(error for error, _ in _KINDS)
 _LONGEST = 300

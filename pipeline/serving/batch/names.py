@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,7 +31,8 @@ class Name:
 def list_names(storage: Storage) -> Iterator[Name]:
     """The images of a store by ascending source name: those of its manifest where it is a packed data set.
 
-    Files that are no images by their suffix are passed over.
+    Files that are no images by their suffix are passed over. A folder that may not be read stands for its images, with
+    a slash at its end: whoever reads them says so of it, and the others are restored.
 
     Raises:
         UserError: a name that is not UTF-8, which neither the record nor S3 can hold.
@@ -37,11 +40,20 @@ def list_names(storage: Storage) -> Iterator[Name]:
     if storage.exists(MANIFEST_NAME):
         yield from _packed(storage)
         return
-    for entry in storage.list():
+    closed: deque[str] = deque()
+    for entry in storage.list(unreadable=closed.append):
+        while closed:
+            yield _named(storage, "folder", closed.popleft())
         if PurePosixPath(entry.key).suffix.lower() in SUFFIXES:
-            if (shown := printable(entry.key)) != entry.key:
-                raise UserError(f"the name of image {shown!r} in {storage.uri!r} is not UTF-8; rename it")
-            yield Name(entry.key, entry.key)
+            yield _named(storage, "image", entry.key)
+    while closed:
+        yield _named(storage, "folder", closed.popleft())
+
+
+def _named(storage: Storage, kind: str, key: str) -> Name:
+    if (shown := printable(key)) != key:
+        raise UserError(f"the name of {kind} {shown!r} in {storage.uri!r} is not UTF-8; rename it")
+    return Name(key, key)
 
 
 def _packed(storage: Storage) -> Iterator[Name]:
@@ -53,9 +65,13 @@ def _packed(storage: Storage) -> Iterator[Name]:
 
 
 def check_places(source: str, output: str) -> None:
-    """Raises UserError when the source is no folder, or when results would be listed as sources the next time."""
-    if "://" not in source and not Path(source).expanduser().is_dir():
-        raise UserError(f"image folder {source!r} does not exist; --on-ray takes one folder or S3 prefix")
+    """Raises UserError when the source is no folder that may be read, or when results would be sources next time."""
+    if "://" not in source:
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"image folder {source!r} does not exist; --on-ray takes one folder or S3 prefix")
+        if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+            raise UserError(f"image folder {source!r} may not be read or entered by this user")
     inner, outer = (_parts(address) for address in (output, source))
     if inner[: len(outer)] == outer:
         raise UserError(

@@ -21,7 +21,7 @@ from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Prepared, Restorer
 from pipeline.restoring.write import encode
-from pipeline.serving.batch.failure import CAUGHT, WorkersDiedError, describe
+from pipeline.serving.batch.failure import CAUGHT, UnreadableFolderError, WorkersDiedError, describe
 from pipeline.serving.batch.journal import DEATHS, NOTES, Journal
 from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.parts import Planned, read_part
@@ -171,6 +171,8 @@ class Worker:
 
     def _bytes(self, planned: Planned) -> tuple[bytes, str]:
         """The file's bytes, and its name; of a packed sample the member that is to be restored."""
+        if planned.key.endswith("/"):
+            raise UnreadableFolderError("it may not be read or entered; its images are not restored")
         _check_name(planned.key)
         if planned.length is None:
             return self._source.read(planned.key), planned.key

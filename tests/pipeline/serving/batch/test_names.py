@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.serving.batch.names import list_names
+from pipeline.serving.batch.names import check_places, list_names
 from pipeline.storage import open_storage
 
 
@@ -35,3 +38,49 @@ def test_a_name_that_is_no_utf8_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the name of image 'gru%DF\.png' .* rename it") as raised:
         names(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+@contextmanager
+def as_one_who_owns_nothing() -> Iterator[None]:
+    """Root may read all: while the block runs this process counts as another user."""
+    owner = os.geteuid()
+    if owner == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(owner)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o300], ids=["closed", "names alone", "no names"])
+def test_a_folder_that_may_not_be_read_stands_for_its_images_in_its_place(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        for name in ("a.png", "locked/deep/b.png", "locked.png", "locked/c.png", "z/d.png", "zz/e.png"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"x")
+        folder.chmod(0o755)  # a folder that tempfile makes is its owner's alone
+        closed = [folder / "locked", folder / "zz"]
+        for one in closed:
+            one.chmod(mode)
+        try:
+            with as_one_who_owns_nothing():
+                assert names(folder) == ["a.png", "locked.png", "locked/", "z/d.png", "zz/"]
+                with pytest.raises(PermissionError, match="locked"):
+                    list(open_storage(str(folder)).list())  # what is packed as training data leaves nothing out
+        finally:
+            for one in closed:
+                one.chmod(0o755)
+
+
+def test_a_source_that_may_not_be_read_at_all_is_no_empty_one() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made, "photos")
+        folder.mkdir()
+        Path(made).chmod(0o755)
+        folder.chmod(0o000)
+        with as_one_who_owns_nothing():
+            with pytest.raises(UserError, match="photos' may not be read"):
+                check_places(str(folder), made + "/out")
+            with pytest.raises(PermissionError, match="photos"):
+                names(folder)

@@ -18,7 +18,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.batch.journal import Journal, journal_key, journal_rows
-from pipeline.serving.batch.names import list_names
+from pipeline.serving.batch.names import Name, list_names
 from pipeline.serving.batch.outcomes import Row
 from pipeline.serving.batch.parts import with_known, write_plan
 from pipeline.serving.batch.worker import THREADS, Order, Worker
@@ -80,6 +80,20 @@ def test_parts_are_read_restored_and_noted(tiny_model: Path, tmp_path: Path, lea
     restorer = Restorer(tiny_model, k=3, device="cpu")
     for name in names[::3]:
         assert (output / name).read_bytes() == encode(restorer.restore(read_picture(source / name)))
+
+
+def test_a_folder_that_could_not_be_listed_is_a_failure_beside_the_others(
+    tiny_model: Path, tmp_path: Path, lease: Any
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    (name,) = make_images(source, 1)
+    found = [*list_names(open_storage(str(source))), Name("zz locked/", "zz locked/")]
+    write_plan(open_storage(str(output)), with_known(found, [], "s"))
+    worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
+    rows = rows_of(output)
+    assert rows[name].outcome == "restored"
+    assert (rows["zz locked/"].kind, rows["zz locked/"].outcome) == ("unreadable folder", "failed")
+    assert "its images are not restored" in rows["zz locked/"].why
 
 
 def test_a_worker_keeps_its_threads(
