@@ -31,8 +31,9 @@ RUN pip install --no-cache-dir --no-deps .
 
 # In an environment of its own, so that the list holds what runs and not what lists it.
 FROM build AS list
+COPY infra/sbom_requirements.txt ./
 RUN python3 -m venv /opt/list \
- && /opt/list/bin/pip install --no-cache-dir -c constraints.txt cyclonedx-bom \
+ && /opt/list/bin/pip install --no-cache-dir -r sbom_requirements.txt \
  && /opt/list/bin/cyclonedx-py environment --pyproject pyproject.toml --gather-license-texts --output-reproducible \
     --output-file /sbom.cdx.json /opt/venv/bin/python
 

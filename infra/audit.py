@@ -1,4 +1,4 @@
-"""Look the pinned packages up among known vulnerabilities: python -m infra.audit [FILE]
+"""Look the pinned packages up among known vulnerabilities: python -m infra.audit [FILE …]
 
 Exit code 1: some package has one. Without a way to the index nothing is known: that is said loudly, and is no failure.
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PINS = Path(__file__).resolve().parents[1] / "constraints.txt"
+ROOT = Path(__file__).resolve().parents[1]
+PINS = (ROOT / "constraints.txt", ROOT / "infra" / "sbom_requirements.txt")
 
 
-def ask(pins: Path) -> tuple[list[dict[str, Any]], str]:
+def ask(pins: Sequence[Path]) -> tuple[list[dict[str, Any]], str]:
     """pip-audit's finding for each pinned package (none when it got no answer), and what it said besides."""
-    command = [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip"]
+    command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip"]
+    command += [word for file in pins for word in ("--requirement", str(file))]
     command += ["--progress-spinner", "off", "--timeout", "10", "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
@@ -45,7 +48,7 @@ def judge(found: list[dict[str, Any]], said: str) -> tuple[int, list[str]]:
 
 def main() -> int:
     """See the module's docstring."""
-    code, lines = judge(*ask(Path(sys.argv[1]) if len(sys.argv) > 1 else PINS))
+    code, lines = judge(*ask([Path(name) for name in sys.argv[1:]] or PINS))
     print("\n".join(lines))
     return code
 

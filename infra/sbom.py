@@ -1,7 +1,8 @@
 """Write the SBOM of this install, in CycloneDX: python -m infra.sbom [--output FILE]
 
-Every package that is installed beside this project, with version, license and what depends on what. Exit code 1: what
-was made is not valid by CycloneDX's own schema, which comes with the tool: no server is asked.
+Every package that is installed beside this project, with version, license and what depends on what. CycloneDX's tool
+has an environment of its own, which the first call makes: the list holds what runs, and not what lists it. Exit code 1:
+what was made is not valid by CycloneDX's own schema, which comes with the tool; 2: the tool cannot be installed.
 """
 
 from __future__ import annotations
@@ -10,22 +11,42 @@ import argparse
 import json
 import subprocess
 import sys
+import venv
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "semanir-on-ray"
-VERSION = SchemaVersion.V1_6
+VERSION = "1.6"
+REQUIREMENTS = ROOT / "infra" / "sbom_requirements.txt"
+VALIDATOR = ROOT / "infra" / "sbom_validator.py"
 
 
-def gather(python: Path) -> dict[str, Any]:
-    """The tool's own account of the environment that ``python`` runs in."""
-    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", str(ROOT / "pyproject.toml")]
-    command += ["--spec-version", VERSION.to_version(), "--gather-license-texts", "--output-reproducible"]
+def tool(folder: Path) -> Path:
+    """The Python of the tool's own environment, which is made in ``folder`` unless it is there and up to date.
+
+    Raises:
+        RuntimeError: pip failed; with the last line that it said.
+    """
+    python, stamp = folder / "bin" / "python", folder / REQUIREMENTS.name
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return python
+    print(f"installing CycloneDX's tool into {folder}", file=sys.stderr)
+    venv.create(folder, with_pip=True, clear=True)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "-r", str(REQUIREMENTS)]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()[-1])
+    stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def gather(lister: Path, python: Path) -> dict[str, Any]:
+    """The tool's own account of the environment that ``python`` runs in. lister: the Python that has the tool."""
+    command = [str(lister), "-m", "cyclonedx_py", "environment", "--pyproject", str(ROOT / "pyproject.toml")]
+    command += ["--spec-version", VERSION, "--gather-license-texts", "--output-reproducible"]
     done = subprocess.run([*command, "--no-validate", str(python)], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -52,10 +73,11 @@ def complete(sbom: dict[str, Any]) -> list[str]:
     return unknown
 
 
-def problem(text: str) -> str:
+def problem(lister: Path, text: str) -> str:
     """What CycloneDX's validator has against an SBOM, in one line; "" when it is valid."""
-    error = JsonStrictValidator(VERSION).validate_str(text)
-    return "" if error is None else " ".join(str(error.data).split())[:300]
+    command = [str(lister), str(VALIDATOR), VERSION]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    return " ".join(done.stdout.split())[:300]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,15 +85,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("sbom.cdx.json"), help="(default: sbom.cdx.json)")
     options = parser.parse_args(arguments)
-    sbom = gather(Path(sys.executable))
+    try:
+        lister = tool(Path(sys.prefix) / "sbom")
+    except (RuntimeError, OSError) as error:
+        print(f"error: CycloneDX's tool cannot be installed: {error}", file=sys.stderr)
+        return 2
+    sbom = gather(lister, Path(sys.executable))
     unknown = complete(sbom)
     text = json.dumps(sbom, indent=1) + "\n"
-    if found := problem(text):
-        print(f"error: the SBOM is not valid CycloneDX {VERSION.to_version()}: {found}", file=sys.stderr)
+    if found := problem(lister, text):
+        print(f"error: the SBOM is not valid CycloneDX {VERSION}: {found}", file=sys.stderr)
         return 1
     options.output.write_text(text, encoding="utf-8")
     without = f"; {len(unknown)} name no license: {', '.join(unknown)}" if unknown else ""
-    print(f"{options.output}: {len(sbom['components'])} packages, valid CycloneDX {VERSION.to_version()}{without}")
+    print(f"{options.output}: {len(sbom['components'])} packages, valid CycloneDX {VERSION}{without}")
     return 0
 
 

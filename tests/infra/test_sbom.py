@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from infra.local.folders import PROJECT_ROOT
-from infra.sbom import PROJECT, complete, main, problem
+from infra.sbom import PROJECT, complete, main, problem, tool
 
 
 def small() -> dict[str, Any]:
@@ -30,16 +32,28 @@ def small() -> dict[str, Any]:
     }
 
 
-def test_what_the_tool_leaves_out_is_added_and_the_result_is_valid() -> None:
+def test_what_the_tool_leaves_out_is_added() -> None:
     sbom = small()
     assert complete(sbom) in ([], ["torchvision"])  # its releases differ in what they say
     assert sbom["metadata"]["component"]["version"] == metadata.version(PROJECT)
     assert sbom["components"][0]["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
     assert sbom["components"][1]["licenses"] == [{"license": {"name": "Apache 2.0", "acknowledgement": "declared"}}]
-    assert problem(json.dumps(sbom)) == ""
-    sbom["components"][1]["licenses"][0]["license"]["id"] = "Apache 2.0"
-    assert "Apache 2.0" in (said := problem(json.dumps(sbom)))
-    assert "\n" not in said
+
+
+def test_the_tool_is_not_where_ray_runs() -> None:
+    """One of its packages compiles a grammar when jsonschema is imported: two seconds of each of Ray's processes."""
+    program = "import ray, sys; print([name for name in sys.modules if name in ('lark', 'rfc3987_syntax')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_tool_that_cannot_be_installed_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").write_text("")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "a-file"))
+    assert main(["--output", str(tmp_path / "sbom.cdx.json")]) == 2
+    assert "error: CycloneDX's tool cannot be installed: " in capsys.readouterr().err
 
 
 @pytest.mark.slow  # the schema is checked at every package: a quarter of a minute
@@ -58,3 +72,8 @@ def test_the_sbom_of_this_install(tmp_path: Path, capsys: pytest.CaptureFixture[
             assert component["version"].partition("+")[0] in str(pin.specifier)
     licensed = [one for one in sbom["components"] if one.get("licenses") or one.get("evidence")]
     assert len(licensed) > 0.97 * len(sbom["components"])
+    lister = tool(Path(sys.prefix) / "sbom")
+    assert "cyclonedx-bom" not in found
+    sbom["components"][1]["licenses"] = [{"license": {"id": "Apache 2.0"}}]
+    assert "Apache 2.0" in (said := problem(lister, json.dumps(sbom)))
+    assert "\n" not in said
