@@ -90,6 +90,10 @@ def _train(config: RunConfig, context: WorkerContext, log: WorkerLog) -> Summary
             return run.steps_from(state, figures)
         except RollBack as reason:
             log.says(str(reason))
+            if context.rank == 0:
+                context.say(str(reason))
+            # MLflow forgets nothing: from here on its curves hold the figures of the history that was given up too.
+            figures.tell(log.step, {"went_back_to_step": reason.step})
             back = reason.with_traceback(None)  # which would keep the stream of samples alive
 
 

@@ -68,6 +68,8 @@ def results(steps: int, run_group: Any, tmp_path_factory: pytest.TempPathFactory
     for stage in (2, 3):
         offload = {"offload_optimizer": {"device": "cpu"}}
         cases[f"stage-{stage}-offload"] = {"settings": {**settings, "zero_stage": stage, "zero_optimization": offload}}
+    everything = {"offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}}
+    cases["stage-3-offload-param"] = {"settings": {**settings, "zero_stage": 3, "zero_optimization": everything}}
     for stage, precision in POISONED:
         given = {**settings, "zero_stage": stage, "precision": precision}
         cases[f"poisoned-{stage}-{precision}"] = {"settings": given, "poison": [DROPPED]}
@@ -75,7 +77,7 @@ def results(steps: int, run_group: Any, tmp_path_factory: pytest.TempPathFactory
     return run_group(tmp_path_factory.mktemp("engine"), "engines", 2, cases=cases)
 
 
-MATCHING = [*(f"stage-{stage}" for stage in range(4)), "stage-2-offload", "stage-3-offload"]
+MATCHING = [*(f"stage-{stage}" for stage in range(4)), "stage-2-offload", "stage-3-offload", "stage-3-offload-param"]
 
 
 @pytest.mark.parametrize("case", MATCHING)
@@ -88,11 +90,11 @@ def test_two_workers_match_plain_pytorch(case: str, steps: int, results: list[di
         torch.testing.assert_close(torch.tensor(first["weights"][name]), value, rtol=1e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("stage", range(4))
-def test_saved_state_and_consolidated_weights_are_the_engine(stage: int, results: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("case", MATCHING)
+def test_saved_state_and_consolidated_weights_are_the_engine(case: str, results: list[dict[str, Any]]) -> None:
     for result in results:
-        assert result[f"stage-{stage}"]["reloaded_equal"]
-        assert result[f"stage-{stage}"]["copy_equal"]
+        assert result[case]["reloaded_equal"]
+        assert result[case]["copy_equal"]
 
 
 @pytest.mark.parametrize(("stage", "precision"), POISONED)

@@ -91,6 +91,10 @@ def test_going_back_is_exact_across_a_kill(world: int, many: Path, run_group: An
     run, poison = run_of(many, world), [7, 8, 9]
     back = started(run_group, tmp_path / "back", world, run, poison=poison)
     assert any("left out" in line for line in back["said"])
+    assert [line for line in back["said"] if "back to" in line] == [
+        "the loss stays up: back to a checkpoint of 4 steps or fewer"
+    ]
+    assert last_value_per_step(back["logged"], "went_back_to_step") == {10: 4}
     started(run_group, tmp_path / "without", world, run, left_out=list(range(4, 10)))
     assert last(tmp_path / "back") == last(tmp_path / "without")
     for moment in ("before", "after"):
