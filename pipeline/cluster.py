@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -83,8 +83,10 @@ def own_cluster(cpus: int, gpus: int | None = None, *, token: bool = True) -> It
         UserError: it did not start.
     """
     os.environ.update({name: value for name, value in _ON_LOOPBACK.items() if token or name != "RAY_AUTH_MODE"})
+    import psutil
     import ray
 
+    before = set(psutil.Process().children(recursive=True))
     for left in reversed(range(STARTS)):
         try:
             ray.init(
@@ -94,6 +96,7 @@ def own_cluster(cpus: int, gpus: int | None = None, *, token: bool = True) -> It
             break
         except Exception as error:  # Ray's own class for it
             ray.shutdown()
+            _end(set(psutil.Process().children(recursive=True)) - before)  # what the try started, which Ray forgets
             if "timed out during startup" not in str(error):
                 raise
             if not left:
@@ -102,6 +105,15 @@ def own_cluster(cpus: int, gpus: int | None = None, *, token: bool = True) -> It
         yield
     finally:
         ray.shutdown()
+
+
+def _end(processes: set[Any]) -> None:
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(list(processes), ANSWER_S)
 
 
 def total_resources() -> dict[str, float]:
