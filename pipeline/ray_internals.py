@@ -46,8 +46,9 @@ PRIVATE = {
     "UserExceptionWithTraceback": f"{_TRAIN}.exceptions",
     # Where Ray Train notes which checkpoints it knows; ours are found without it.
     "CHECKPOINT_MANAGER_SNAPSHOT_FILENAME": f"{_TRAIN}.constants",
-    # Tests alone: the clock that the elastic policy goes by, the metrics that a dashboard asks for, and what reads the
-    # file for cloud machines.
+    # Tests alone: the clock that the elastic policy goes by, the metrics that a dashboard asks for, what reads the file
+    # for cloud machines, and what asks whether a node is there when one is started.
+    "services": "ray._private",
     "time_monotonic": f"{_SCALING}.elastic",
     "ControllerMetrics": f"{_TRAIN}.metrics.controller",
     "WorkerMetrics": f"{_TRAIN}.metrics.worker",

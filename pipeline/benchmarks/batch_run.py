@@ -20,9 +20,9 @@ from pipeline.benchmarks.clock import median_ratio
 from pipeline.benchmarks.restoring_run import photograph
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
-from pipeline.cluster import own_cluster
 from pipeline.data.images import encode_image
 from pipeline.errors import UserError
+from pipeline.own_cluster import own_cluster
 from pipeline.registry import pull
 from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer

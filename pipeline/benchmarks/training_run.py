@@ -13,10 +13,11 @@ from pipeline.benchmarks.promises import Promise
 from pipeline.benchmarks.rows import RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.benchmarks.training_pace import BATCH, BLOCK, PATCH, RATE, blocks_of, compare_steps, pace
-from pipeline.cluster import Board, own_cluster
+from pipeline.cluster import Board
 from pipeline.config import RunConfig, resolve
 from pipeline.data.packing.builtin import builtin_sources
 from pipeline.data.packing.pack import pack_dataset
+from pipeline.own_cluster import own_cluster
 from pipeline.training.context import Figures
 from pipeline.training.ray_train import on_workers, run_training
 

@@ -63,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
     from pipeline import shipped
-    from pipeline.cluster import connect, own_cluster, total_resources
+    from pipeline.cluster import connect, total_resources
+    from pipeline.own_cluster import own_cluster
     from pipeline.serving.service.access import token_digest
     from pipeline.serving.service.deploy import check_port, check_room, fill, find_models
     from pipeline.serving.service.deploy import run as serve

@@ -8,9 +8,9 @@ from pipeline.config.schema import (
     PhaseSettings,
     RunConfig,
     ScheduleSettings,
-    SpikeSettings,
     TrainingSettings,
 )
+from pipeline.config.spikes import SpikeSettings
 from pipeline.config.yaml_text import read_value, read_yaml, write_yaml
 from pipeline.settings.base import Settings, parse_settings
 

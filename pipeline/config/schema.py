@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.fingerprint import Operational, deviations, fingerprint
+from pipeline.config.spikes import SpikeSettings
 from pipeline.settings.base import Settings
 from pipeline.tasks import TASKS
 from pipeline.workers import Workers, nearest_worlds
@@ -100,16 +101,6 @@ class PhaseSettings(Settings):
     schedule: ScheduleSettings | None = None
 
 
-class SpikeSettings(Settings):
-    """When a step with a finite loss is left out (the rule: pipeline.training.spikes)."""
-
-    threshold: float | None = Field(default=None, ge=2, le=1_000, description="standard deviations; None: never")
-    warmup_steps: int = Field(default=100, ge=2, le=1_000_000_000, description="taken before any is judged")
-    decay: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
-    patience: int = Field(default=5, ge=2, le=1_000, description="spikes in a row after which the run goes back")
-    most: int = Field(default=50, ge=0, le=1_000_000, description="steps that a run may leave out")
-
-
 class TrainingSettings(Settings):
     """Steps, batch, optimizer, ZeRO and the cluster share of one run."""
 
@@ -151,7 +142,7 @@ class TrainingSettings(Settings):
     log_every: Operational[Steps] = 20
     validate_every: Steps = 1000
     checkpoint_every: Operational[Steps] = 1000
-    checkpoint_every_s: Operational[Seconds | None] = Field(
+    checkpoint_every_s: Operational[Annotated[float, Field(ge=1, le=7 * 86_400)] | None] = Field(
         default=None, description="seconds after which one is due as well; None: by steps alone"
     )
     num_to_keep: Operational[Count] = 2
@@ -236,6 +227,16 @@ class TrainingSettings(Settings):
                         f"micro_batch_size {micro} does not divide the {total // workers} samples each worker takes "
                         f"(global_batch_size {total} / num_workers {workers})"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _spikes_are_judged(self) -> TrainingSettings:
+        longest = max((phase.steps for phase in self.phases), default=self.steps)
+        if self.spikes.threshold is not None and self.spikes.warmup_steps >= longest:
+            raise ValueError(
+                f"spikes.warmup_steps {self.spikes.warmup_steps}: no step would be judged, as the run, or each of its "
+                f"phases, has {longest} at most; lower it, or leave spikes.threshold out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from pipeline.runs.task_run import TaskRun
 from pipeline.storage.lease import is_held
 from pipeline.training.context import Figures, Interrupted, Said, SentFile
 from pipeline.training.devices import devices_in_words, with_devices
+from pipeline.training.phases import training_phases
 
 POLL_S = 0.5
 
@@ -118,7 +119,8 @@ def describe_fleet(configs: Sequence[RunConfig], experiment: str) -> str:
                 Room(cluster).check(each_worker(config.training), config.training.min_workers, config.task)
             except UserError as error:  # it may be planned here and run elsewhere
                 notes.append(f"note: it does not fit here: {error}")
-        speed = last_speed(experiment, flat_params(config.model_dump(mode="json")))
+        starts = [phase.first_step for phase in training_phases(config)]
+        speed = last_speed(experiment, flat_params(config.model_dump(mode="json")), config.training.max_workers, starts)
         plans.append(describe_run(given, config, cluster, speed))
     return "\n\n".join([*plans, *notes])
 

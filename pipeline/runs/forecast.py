@@ -122,12 +122,14 @@ def _batch(phase: TrainingPhase, world_size: int) -> str:
 
 def _time(config: RunConfig, plan: Forecast, speed: Speed | None) -> str:
     if speed is None:
-        return "unknown: MLflow has no run of this model, batch and workers yet; the first figures tell it"
+        return "unknown: MLflow has no run of this model, batch, phases and workers yet; the first figures tell it"
     training = config.training
     pauses = -(-training.steps // training.validate_every) * speed.validation_s + plan.checkpoints * speed.checkpoint_s
-    seconds = plan.samples / speed.samples_per_second + pauses
+    phases = zip(training_phases(config), speed.samples_per_second, strict=True)
+    seconds = sum(phase.steps * phase.global_batch_size / rate for phase, rate in phases) + pauses
+    rates = ", then ".join(f"{rate:.1f}" for rate in speed.samples_per_second)
     return (
-        f"{seconds / 3600:,.2f} hours ({duration(seconds)}) at {speed.samples_per_second:.1f} samples/s, which "
+        f"{seconds / 3600:,.2f} hours ({duration(seconds)}) at {rates} samples/s, which "
         f"{speed.run} of {speed.when} reached"
     )
 

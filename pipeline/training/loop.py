@@ -165,7 +165,8 @@ class _Run:
             profile.after(state.step)
             phase = batches[-1].phase
             samples = plan.phases[phase].global_batch_size
-            meter.count(samples, samples * flops[phase] / context.world_size if flops else 0.0)
+            if not passed_over:  # else nothing of it was trained, and the speed would be none
+                meter.count(samples, samples * flops[phase] / context.world_size if flops else 0.0)
             keys = [key for batch in batches for key in batch.keys]
             if result.loss is None and not passed_over:
                 state.skipped_steps += 1
@@ -175,8 +176,8 @@ class _Run:
                 back = rule.note(state.step - 1, result.taken)
                 if not result.taken:
                     left_out.tell(state.step, rule.why, keys)
-                if rule.too_many(back):
-                    raise StopRun(_spiked(state, keys, settings.spikes.most))
+                if too_many := rule.too_many(back):
+                    raise StopRun(_spiked(too_many, state.step, keys, settings.spikes.most))
                 if back is not None:
                     raise back
             if result.loss is not None and (state.step % settings.log_every == 0 or state.step == 1):
@@ -231,9 +232,9 @@ def _diverged(state: TrainingState, keys: list[str]) -> str:
     )
 
 
-def _spiked(state: TrainingState, keys: list[str], most: int) -> str:
+def _spiked(left_out: int, step: int, keys: list[str], most: int) -> str:
     return (
-        f"loss or gradient rose out of line {len(state.spikes.left_out)} times, more than training.spikes.most {most}, "
-        f"last at step {state.step} on samples {', '.join(keys[:8])}{' …' if len(keys) > 8 else ''}: lower "
+        f"loss or gradient out of line: {left_out} steps would be left out, more than training.spikes.most {most}, "
+        f"last at step {step} on samples {', '.join(keys[:8])}{' …' if len(keys) > 8 else ''}: lower "
         "training.learning_rate, set training.gradient_clipping, or look at these images"
     )

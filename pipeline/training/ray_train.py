@@ -179,7 +179,7 @@ def _tidy(config: RunConfig, run_name: str, lease: Pass | None) -> None:
     if lease is not None:
         lease.check(config.training.storage_deadline_s)
     shelf = Shelf(run_shelf_uri(config, run_name), config.training.storage_deadline_s)
-    shelf.keep_newest(config.training.num_to_keep)
+    shelf.keep_newest(config.training.num_to_keep, config.training.spikes.steps_back)
 
 
 def on_workers(config: RunConfig, run_name: str, board: Board, loop: Loop) -> Any:
@@ -216,7 +216,8 @@ def _trainer(
     os.environ.setdefault(WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR, str(ANSWERS_WITHIN_S))
     settings = config.training
     shelf = (run_shelf_uri(config, run_name), settings.storage_deadline_s)
-    listeners: list[Any] = [EndOfPatience(), KeepNewest(*shelf, settings.num_to_keep, lease), *callbacks]
+    keep = KeepNewest(*shelf, settings.num_to_keep, lease, settings.spikes.steps_back)
+    listeners: list[Any] = [EndOfPatience(), keep, *callbacks]
     filesystem, path = arrow_filesystem(config.storage, settings.storage_deadline_s)
     scaling = ScalingConfig(
         num_workers=settings.num_workers,

@@ -45,6 +45,10 @@ def checkpoint_name(step: int) -> str:
     return f"{PREFIX}{step:09d}"
 
 
+def _steps(name: str) -> int:
+    return int(name.removeprefix(PREFIX))
+
+
 @dataclass(frozen=True)
 class Unusable:
     """A checkpoint that is not whole, why, and whether a crash left it so."""
@@ -125,14 +129,22 @@ class Shelf:
         self._quietly(f"setting {unusable.name} aside", lambda: self._rename(unusable.name, new, files))
         return f"checkpoint {unusable.name} is damaged ({unusable.why}): not used, and set aside as {self.uri}/{new}"
 
-    def keep_newest(self, number: int) -> None:
-        """Delete what is older than the ``number`` newest checkpoints of which every rank's part is there."""
+    def keep_newest(self, number: int, steps_back: int = 0) -> None:
+        """Delete what is older than the ``number`` newest checkpoints of which every rank's part is there.
+
+        steps_back: one of so many steps before the newest, or the oldest, is kept besides: a run goes back so far when
+        its loss stays up.
+        """
 
         def tidy() -> None:
             contents = self.contents()
             complete = [name for name, files in contents.items() if worlds_of(list(files))]
+            if len(complete) < number:
+                return
+            old_enough = [name for name in complete if _steps(name) <= _steps(complete[0]) - steps_back]
+            kept = old_enough[0] if old_enough else complete[-1]
             for name in contents:
-                if len(complete) >= number and name < complete[number - 1]:
+                if name < complete[number - 1] and name != kept:
                     self._quietly(f"deleting {name}", lambda name=name: self._delete(name))  # type: ignore[misc]
 
         self._quietly("looking for old checkpoints", tidy)
@@ -152,7 +164,7 @@ class Shelf:
         for world in worlds:
             try:
                 lists = {one: self._read_list(name, one) for one in (list_name(rank, world) for rank in range(world))}
-                proofs = agreed_files(lists, world, int(name.removeprefix(PREFIX)))
+                proofs = agreed_files(lists, world, _steps(name))
                 for file, proof in proofs.items():
                     if file not in sizes:
                         raise Damaged(f"{file} is missing")

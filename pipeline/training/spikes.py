@@ -7,8 +7,8 @@ these averages, of the norm, to clip; to leave the step out instead, at six stan
 is what OLMo's SkipStepOptimizer and levanter's skip_bad_steps do. A spike moves neither average.
 
 One spike: the step is left out, as if its batch had not been. ``patience`` of them in a row: the weights went wrong
-before the first, unseen. The run goes back to the newest checkpoint from ``patience`` steps before it, or where none so
-old is kept to the beginning, and passes over every batch from there to where it stood. What is left out is a function
+before the first, unseen. The run goes back to the newest checkpoint from ``patience`` steps before it, one of which is
+always kept, and passes over the batches of these ``patience`` steps and of the spikes. What is left out is a function
 of the run's own state, which checkpoints keep: a run that is killed anywhere, also while it goes back, leaves out the
 same again.
 """
@@ -128,9 +128,10 @@ class SpikeRule:
         self.state.left_out.append(step)
         if self.state.streak < self._settings.patience:
             return None
-        first = max(0, step + 1 - 2 * self._settings.patience)
+        first = max(0, step + 1 - self._settings.steps_back)
         return RollBack(first, sorted({*self.state.left_out, *range(first, step + 1)}))
 
-    def too_many(self, back: RollBack | None) -> bool:
-        """Whether more steps are left out, once the run went ``back``, than it may leave out."""
-        return len(back.left_out if back else self.state.left_out) > self._settings.most
+    def too_many(self, back: RollBack | None) -> int:
+        """How many steps are left out, once the run went ``back``, where it may not leave out so many; else 0."""
+        number = len(back.left_out if back else self.state.left_out)
+        return number if number > self._settings.most else 0

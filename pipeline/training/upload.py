@@ -79,12 +79,15 @@ class KeepNewest(ray.train.UserCallback):
     one that is gone.
     """
 
-    def __init__(self, shelf_uri: str, deadline_s: float, number: int, lease: Pass | None = None) -> None:
-        self._shelf_uri, self._deadline_s, self._number, self._lease = shelf_uri, deadline_s, number, lease
+    def __init__(
+        self, shelf_uri: str, deadline_s: float, number: int, lease: Pass | None = None, steps_back: int = 0
+    ) -> None:
+        self._shelf_uri, self._deadline_s, self._lease = shelf_uri, deadline_s, lease
+        self._number, self._steps_back = number, steps_back
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         """Ray Train calls it once all ranks have reported."""
         if checkpoint is not None:
             if self._lease is not None:
                 self._lease.check(self._deadline_s)
-            Shelf(self._shelf_uri, self._deadline_s).keep_newest(self._number)
+            Shelf(self._shelf_uri, self._deadline_s).keep_newest(self._number, self._steps_back)

@@ -9,9 +9,8 @@ import textwrap
 
 PROGRAM = """
     import psutil, ray
-    from ray._private import services
-
-    from pipeline.cluster import own_cluster
+    from pipeline.own_cluster import own_cluster
+    from pipeline.ray_internals import services
 
     waits = services.get_node
 

@@ -27,6 +27,7 @@ VALUES: dict[str, Any] = {
     "data": {"train": "a", "val": "b"},
     "training": {
         "steps": 8, "global_batch_size": 8, "phases": [{"steps": 8, "schedule": {}}], "optimizer": "adam",
+        "spikes": {"threshold": 32, "warmup_steps": 4},
     },
 }  # fmt: skip
 CANDIDATES: tuple[Any, ...] = (

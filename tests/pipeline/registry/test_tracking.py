@@ -120,11 +120,29 @@ def test_the_last_speed_is_that_of_an_equal_run(tracking: Path) -> None:
         run = Tracker(experiment, name, params={**params, "training.num_workers": workers}, tags={"task": "sr_x2"})
         run.log(1, {"samples_per_second": speed, "time_validation_s": 3.0})
         run.finish()
-    found = last_speed("speed", {**params, "training.steps": 50})
+    found = last_speed("speed", {**params, "training.steps": 50}, 2, [0])
     assert found is not None
-    assert (found.run, found.samples_per_second, found.validation_s, found.checkpoint_s) == ("fast", 20.0, 3.0, 0.0)
-    assert last_speed("speed", {**params, "model.k": 8}) is None
-    assert last_speed("no such experiment", params) is None
+    assert (found.run, found.samples_per_second, found.validation_s, found.checkpoint_s) == ("fast", (20.0,), 3.0, 0.0)
+    for other in (
+        {"model.k": 8}, {"training.phases": "[1]"}, {"training.zero_optimization.offload_optimizer.device": "cpu"},
+        {"data.loader_workers": 4}, {"training.random_k": "[4]"},
+    ):  # fmt: skip
+        assert last_speed("speed", {**params, **other}, 2, [0]) is None, other
+    assert last_speed("no such experiment", params, 2, [0]) is None
+
+
+def test_the_last_speed_is_of_each_phase_and_of_as_many_workers(tracking: Path) -> None:
+    experiment = open_experiment("phases")
+    params = {"task": "sr_x2", "training.num_workers": "[1, 4]", "training.phases": "two"}
+    run = Tracker(experiment, "grew and shrank", params=params, tags={"task": "sr_x2"})
+    for step, workers, speed in ((1, 4, 50.0), (5, 4, 80.0), (6, 4, 7.0), (8, 4, 8.0), (9, 1, 2.0)):
+        run.log(step, {"samples_per_second": speed, "workers": workers})
+    run.finish()
+    found = last_speed("phases", params, 4, [0, 5])
+    assert found is not None
+    assert found.samples_per_second == (80.0, 8.0)
+    assert last_speed("phases", params, 1, [0, 5]) is None  # the first phase was never seen with one worker
+    assert last_speed("phases", params, 4, [0, 5, 9]) is None
 
 
 def test_a_server_that_is_away_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ class RunContext(PlainContext):
     def __init__(self, config: RunConfig, name: str, board: Board, lease: Pass | None) -> None:
         super().__init__(run_shelf_uri(config, name), lease=lease)
         self._board, self._deadline_s = board, config.training.storage_deadline_s
-        self._keep = config.training.num_to_keep
+        self._keep = (config.training.num_to_keep, config.training.spikes.steps_back)
 
     def log(self, figures: Figures) -> None:
         self._board.run.heard(figures)
@@ -79,7 +79,7 @@ class RunContext(PlainContext):
         shutil.rmtree(folder)
         if self.lease is not None:
             self.lease.check(self._deadline_s)
-        Shelf(str(self.storage), self._deadline_s).keep_newest(self._keep)
+        Shelf(str(self.storage), self._deadline_s).keep_newest(*self._keep)
 
     def latest_checkpoint(self, at_most: int | None = None) -> AbstractContextManager[Path | None]:
         if self.lease is not None:

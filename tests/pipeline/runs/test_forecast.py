@@ -14,6 +14,7 @@ from pipeline.registry.speed import Speed
 from pipeline.runs import fleet
 from pipeline.runs import forecast as module
 from pipeline.runs.forecast import describe_run
+from pipeline.wording import duration
 from tests.pipeline.training.test_loop import config
 
 
@@ -45,7 +46,9 @@ def test_a_plan_for_a_larger_cluster_is_told_with_a_note(shards: Path, monkeypat
 
 def test_the_plan_in_words(shards: Path) -> None:
     run = config(shards, "training.steps=600", "training.num_workers=2", "training.schedule.warmup_steps=0")
-    speed = Speed(samples_per_second=2.0, validation_s=1.0, checkpoint_s=1.0, run="an earlier run", when="2026-11-26")
+    speed = Speed(
+        samples_per_second=(2.0,), validation_s=1.0, checkpoint_s=1.0, run="an earlier run", when="2026-11-26"
+    )
     lines = describe_run(run, run, {"CPU": 2.0, "GPU": 0.0}, speed).splitlines()
     assert lines[0] == "denoising_color"
     text = {line[2:13].strip(): line[13:] for line in lines[1:]}
@@ -53,6 +56,14 @@ def test_the_plan_in_words(shards: Path) -> None:
     assert text["batch"] == "4 samples of 16 px = 2 workers x 2 samples x 1 pass"
     assert text["steps"] == "600: 2,400 samples from 2,400 images, 800.0 epochs"
     assert text["time"].startswith("0.50 hours (30 min 00 s) at 2.0 samples/s, which an earlier run of 2026-11-26")
+    progressive = config(
+        shards, "training.steps=300", "training.num_workers=2",
+        "training.phases=[{steps: 200, patch_size: 16}, {steps: 100, patch_size: 24, global_batch_size: 2}]",
+    )  # fmt: skip
+    speed = Speed(samples_per_second=(100.0, 2.0), validation_s=0.0, checkpoint_s=0.0, run="r", when="w")
+    by_hand = 200 * 4 / 100 + 100 * 2 / 2
+    (time,) = [line for line in describe_run(progressive, progressive, None, speed).splitlines() if "  time" in line]
+    assert f"({duration(by_hand)}) at 100.0, then 2.0 samples/s" in time
     assert "activations" in text["memory"]
     assert "program 600.0 MiB" in text["memory"]
     assert describe_run(run, run, None, None).count("no cluster was asked") == 1

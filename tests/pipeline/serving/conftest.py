@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import semanir
-from pipeline.cluster import own_cluster
+from pipeline.own_cluster import own_cluster
 
 
 @pytest.fixture(scope="session")

@@ -210,9 +210,9 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     """The real loop on the configuration of the job; ``leave`` maps a rank to the step in which it is told to.
 
     poison: steps (from 0) whose batches are spoiled. left_out: those that a fresh run passes over.
-    kill: DyingContext's.
+    kill, keep: DyingContext's and KeepingContext's.
     """
-    from tests.pipeline.training.spoiled_runs import DyingContext, poison_batches
+    from tests.pipeline.training.spoiled_runs import DyingContext, KeepingContext, poison_batches
 
     if job.get("poison"):
         poison_batches(job["poison"])
@@ -221,6 +221,8 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
         setattr(loop, "TrainingState", left_out)  # noqa: B010  a type cannot be assigned to
     if job.get("kill"):
         context = DyingContext(context, job["kill"])
+    if job.get("keep"):
+        context = KeepingContext(context, *job["keep"])
     leave = job.get("leave", {}).get(str(context.rank))
     if leave is not None:
         context = LeavingContext(context, leave - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,8 @@ import torch
 from pipeline.data.loader import Batch
 from pipeline.training import loop
 from pipeline.training.context import PlainContext
+from pipeline.training.proof import Saving
+from pipeline.training.shelf import Shelf
 
 
 class DyingContext(PlainContext):
@@ -31,6 +33,18 @@ class DyingContext(PlainContext):
             yield folder
         if at_most is not None:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KeepingContext(PlainContext):
+    """Keeps ``number`` checkpoints and one from ``steps_back`` steps before, as a run under Ray does."""
+
+    def __init__(self, context: PlainContext, number: int, steps_back: int) -> None:
+        super().__init__(context.storage, context.rank, context.world_size)
+        self._keep = number, steps_back
+
+    def save(self, saving: Saving, metrics: Mapping[str, float], folder: Path) -> None:
+        super().save(saving, metrics, folder)
+        Shelf(str(self.storage)).keep_newest(*self._keep)
 
 
 def poison_batches(steps: list[int]) -> None:

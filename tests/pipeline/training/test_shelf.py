@@ -102,6 +102,18 @@ def test_only_the_newest_complete_ones_are_kept(three: Path, tmp_path: Path) -> 
         assert sorted(path.name for path in three.iterdir()) == [checkpoint_name(step) for step in (4, 6, 8)]
 
 
+@pytest.mark.parametrize(
+    ("steps_back", "kept"), [(1, (6, 8)), (2, (6, 8)), (3, (5, 6, 8)), (4, (4, 6, 8)), (6, (2, 6, 8)), (99, (2, 6, 8))]
+)
+def test_one_from_so_many_steps_before_is_kept_too(
+    three: Path, tmp_path: Path, steps_back: int, kept: tuple[int, ...]
+) -> None:
+    for step in (5, 8):
+        put(three, tmp_path / "scratch", step)
+    Shelf(str(three)).keep_newest(2, steps_back)
+    assert sorted(path.name for path in three.iterdir()) == [checkpoint_name(step) for step in kept]
+
+
 def test_a_store_that_refuses_to_delete_fails_nothing(
     three: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,6 +67,17 @@ def test_a_poisoned_batch_is_as_if_it_had_not_been(world: int, many: Path, run_g
     assert {n: loss for n, loss in losses.items() if n != step + 1} == last_value_per_step(without["logged"], "loss")
 
 
+def test_a_checkpoint_that_is_old_enough_is_always_kept(many: Path, run_group: Any, tmp_path: Path) -> None:
+    """With one at every step and one kept, as after a save by the clock or for a node that leaves."""
+    run = run_of(many, 1, "training.checkpoint_every=1", "training.num_to_keep=1")
+    back = started(run_group, tmp_path / "back", 1, run, poison=[7, 8, 9], keep=(1, run.training.spikes.steps_back))
+    assert [line for line in back["said"] if "back to" in line or "anew" in line] == [
+        "the loss stays up: back to a checkpoint of 4 steps or fewer"
+    ]
+    started(run_group, tmp_path / "without", 1, run, left_out=list(range(4, 10)))
+    assert last(tmp_path / "back") == last(tmp_path / "without")
+
+
 @pytest.mark.slow
 def test_without_a_checkpoint_that_is_old_enough_the_run_begins_anew(
     many: Path, run_group: Any, tmp_path: Path

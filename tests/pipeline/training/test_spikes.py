@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import SpikeSettings
+from pipeline.config import SpikeSettings, resolve
+from pipeline.errors import UserError
 from pipeline.training.spikes import RollBack, RunningAverage, SpikeRule, SpikeState
 from pipeline.training.state import TrainingState
 
@@ -87,7 +89,7 @@ def test_three_in_a_row_send_the_run_back(step: int, back: int, left_out: list[i
         found = judged.note(number, taken=False)
     assert found is not None
     assert (found.step, found.left_out) == (back, left_out)
-    assert rule(most=len(left_out) - 1).too_many(found)
+    assert rule(most=len(left_out) - 1).too_many(found) == len(left_out)
     assert not rule(most=len(left_out)).too_many(found)
 
 
@@ -124,3 +126,24 @@ def test_a_state_of_an_earlier_day_has_seen_no_spikes() -> None:
     stored = TrainingState("digest").to_dict()
     del stored["spikes"]
     assert TrainingState.from_dict(stored) == TrainingState("digest")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"spikes": {"patience": 3}}, "training.spikes: patience without a threshold would change nothing"),
+        ({"spikes": {"threshold": 6, "warmup_steps": 8}}, "spikes.warmup_steps 8: no step would be judged"),
+        (
+            {"spikes": {"threshold": 6, "warmup_steps": 4}, "phases": [{"steps": 4}, {"steps": 4}]},
+            "spikes.warmup_steps 4: no step would be judged.* has 4 at most",
+        ),
+        ({"checkpoint_every_s": 0}, "checkpoint_every_s: .* greater than or equal to 1"),
+    ],
+)
+def test_settings_that_would_do_nothing_or_far_too_much_are_refused(settings: dict[str, Any], said: str) -> None:
+    run = {"defaults": {"storage": "runs", "data": {"train": "a", "val": "b"}, "training": {
+        "steps": 8, "global_batch_size": 8, **settings,
+    }}}  # fmt: skip
+    with pytest.raises(UserError, match=said) as raised:
+        resolve(run, "denoising_color")
+    assert "\n" not in str(raised.value)

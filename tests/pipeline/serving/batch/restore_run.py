@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.cluster import own_cluster
+from pipeline.own_cluster import own_cluster
 from pipeline.serving.batch.on_ray import Request, restore_on_ray
 
 if __name__ == "__main__":
