@@ -15,6 +15,7 @@ from pipeline.registry.lost_runs import close_lost_runs
 from pipeline.registry.speed import last_speed
 from pipeline.registry.tracking import flat_params, open_experiment
 from pipeline.runs.forecast import describe_run
+from pipeline.runs.gpus_away import check_gpus_are_there
 from pipeline.runs.outcome import Outcome
 from pipeline.runs.preflight import check_runs
 from pipeline.runs.progress import Progress
@@ -55,7 +56,7 @@ def run_fleet(
     for given in configs:
         if given.training.use_gpu == "auto" and total["GPU"]:
             console.print(f"{given.task:<16} {devices_in_words(given, total)}", highlight=False, soft_wrap=True)
-    configs = [with_devices(given, total) for given in configs]
+    asked, configs = configs, [with_devices(given, total) for given in configs]
     room = Room(total)
     for config in configs:
         room.check(each_worker(config.training), config.training.min_workers, config.task)
@@ -63,6 +64,8 @@ def run_fleet(
     threads = ThreadPoolExecutor(2 * len(configs) + 1)
     with Progress(console) as progress, told_to_stop(time_limit_s) as stop, threads as pool:
         runs = [TaskRun(config, experiment_id, commit, retrain, board, room, progress, force) for config in configs]
+        for given, run in zip(asked, runs, strict=True):
+            check_gpus_are_there(given, run.config, run.topic)
         by_topic = {run.topic: run for run in runs}
         closing = pool.submit(close_lost_runs, experiment_id, list(by_topic), is_held)
         futures = [pool.submit(run.run) for run in runs]
