@@ -8,7 +8,9 @@
 A task's name means its registered champion: when the alias moves, the new version is loaded beside the old one, proves
 itself by its probe, and takes over. Without RAY_ADDRESS a cluster of this machine alone is started. Only this machine
 is answered unless --host says otherwise, and then a token is needed (SEMANIR_SERVE_TOKEN, or --token-file).
-Exit status: 0 stopped by ctrl-C or SIGTERM, after the requests at work; 2 bad input, or no room for so many models.
+Told to stop by ctrl-C or SIGTERM, it lets nobody in (503) and answers who is inside, for as long as a request may take:
+--max-seconds, and 150 more to arrive and be sent. A second signal stops at once.
+Exit status: 0 stopped; 2 bad input, or no room for so many models.
 """
 
 from __future__ import annotations
@@ -92,5 +94,5 @@ def run(options: argparse.Namespace) -> int:
         settings = fill(settings, resources, options.cpus)
         if not given:
             check_room(settings, resources)
-        serve(settings, lambda line: print(line, flush=True))
+        serve(settings, lambda line: print(line, flush=True), own=not given)
     return 0

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -21,15 +22,15 @@ from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.answer import Answer
 from pipeline.serving.service.asked import Asked, AskedPixel, parse_asked, parse_pixel
 from pipeline.serving.service.body import read_body
+from pipeline.serving.service.inside import Inside
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.prometheus import CONTENT_TYPE, Figures
 from pipeline.serving.service.refusal import Refused, RefusedError
-from pipeline.serving.service.settings import ServeSettings
+from pipeline.serving.service.settings import BODY_SECONDS, ServeSettings
 from pipeline.serving.service.versions import Version
 
 GONE = 499  # the client left; nobody reads it, and the figures call it as nginx does
-BODY_SECONDS = 120.0  # for a body to arrive: 64 MiB at half a megabyte a second
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -63,9 +64,19 @@ class Face:
         self._settings, self._desk = settings, desk
         self._admissions = {name: Admission(settings.limits.queue) for name in settings.models}
         self._figures = Figures()
+        for name, admission in self._admissions.items():
+            self._figures.watch(name, partial(getattr, admission, "inside"))
+        self._inside = Inside(self._routes(), refused_response(_STOPPING))
 
     def app(self) -> ASGIApp:
         """To be called by a server."""
+        return _Guarded(self._inside, self._settings)
+
+    def shut(self) -> int:
+        """Refuse every request from now on (503); returns how many that came before are not answered to the end."""
+        return self._inside.shut()
+
+    def _routes(self) -> ASGIApp:
         files = page_files()
         pages = [Route(path, _file(*file)) for path, file in files.items()]
         routes = [
@@ -77,7 +88,7 @@ class Face:
             *pages,
         ]
         handlers: Mapping[Any, Any] = {RefusedError: _said, HTTPException: _not_there}
-        return _Guarded(Starlette(routes=routes, exception_handlers=handlers), self._settings)
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     async def _restore(self, request: Request) -> Response:
         asked = parse_asked(request.query_params.multi_items())
@@ -136,8 +147,7 @@ class Face:
             status = GONE
             raise
         finally:
-            seconds = time.perf_counter() - started
-            self._figures.count(name, status, seconds, self._admissions[name].inside)
+            self._figures.count(name, status, time.perf_counter() - started)
 
     async def _models(self, request: Request) -> Response:
         del request
@@ -155,6 +165,7 @@ class Face:
 
 
 _LATER = {"Retry-After": "10"}
+_STOPPING = Refused(503, "this service is stopping; come again", _LATER)
 
 
 async def _within(seconds: float, status: int, line: str, work: Awaitable[Any]) -> Any:

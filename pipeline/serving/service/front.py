@@ -33,9 +33,14 @@ class Front:
         self._follower = Follower(settings.models, self._vet, resolve)
         self._described: dict[str, dict[str, Any]] = {}
         self._following: asyncio.Task[None] | None = None
+        self._face = Face(settings, self)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return Face(self._settings, self).app()
+        return self._face.app()
+
+    async def shut(self) -> int:
+        """Refuse every request from now on; returns how many that came before are not answered to the end."""
+        return self._face.shut()
 
     async def check_health(self) -> None:
         """Ray calls it from the beginning on: the first call, before any request, starts to follow the aliases."""

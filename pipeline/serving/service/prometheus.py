@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,11 +23,14 @@ class Figures:
         )  # fmt: skip
         self._inside = Gauge("semanir_serve_inside", "Waiting or at work.", ("model",), registry=self._registry)
 
-    def count(self, model: str, status: int, seconds: float, inside: int) -> None:
+    def watch(self, model: str, inside: Callable[[], int]) -> None:
+        """Ask ``inside`` for the number of a model's requests that are waiting or at work, whenever it is wanted."""
+        self._inside.labels(model).set_function(inside)
+
+    def count(self, model: str, status: int, seconds: float) -> None:
         """One request is answered. model: a name that exists, so that strangers cannot make figures."""
         self._requests.labels(model, str(status)).inc()
         self._seconds.labels(model).observe(seconds)
-        self._inside.labels(model).set(inside)
 
     def text(self) -> bytes:
         """In Prometheus' format."""

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.settings import Settings
 
 MAX_WHOLE = 1024 * 1024  # input pixels that go through a network at once, as a tile or as a whole image
+BODY_SECONDS = 120.0  # for a body to arrive: 64 MiB at half a megabyte a second
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 

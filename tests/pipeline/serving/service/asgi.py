@@ -42,6 +42,8 @@ async def ask(
 
     async def receive() -> dict[str, Any]:
         nonlocal taken
+        if any(message["type"] == "http.response.body" and not message.get("more_body") for message in sent):
+            return {"type": "http.disconnect"}
         piece = next(waiting, None)
         if piece is None:
             return {"type": "http.request", "body": b"", "more_body": False}
