@@ -88,7 +88,9 @@ class Face:
             *pages,
         ]
         handlers: Mapping[Any, Any] = {RefusedError: _said, HTTPException: _not_there}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # who does not follow takes a redirect's empty body for the picture
+        return app
 
     async def _restore(self, request: Request) -> Response:
         asked = parse_asked(request.query_params.multi_items())
