@@ -23,6 +23,8 @@ from pipeline.restoring.write import encode
 from tests.pipeline.serving.service.conftest import TOKEN, picture
 from tests.pipeline.serving.service.live import STOP_S, Live, begin, read, replicas, service, starting, until
 
+LEAVING = 64  # clients
+
 
 @pytest.fixture(scope="module")
 def live(tiny_model: Path) -> Iterator[Live]:
@@ -96,6 +98,19 @@ def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 call(b"", timeout=30)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED, elsewhere[port]
+
+
+def test_clients_that_leave_while_they_send_are_no_errors(live: Live) -> None:
+    """All at once, so that Ray's proxy cancels some fetches of a body before it says that the client left."""
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    clients = [begin(live.port, "/v1/restore/tiny", picture(side=40), **bearer) for _ in range(LEAVING)]
+    until(lambda: live.figure('semanir_serve_inside{model="tiny"}', **bearer) == LEAVING)
+    for client in clients:
+        client.close()
+    until(lambda: live.figure('semanir_serve_inside{model="tiny"}', **bearer) == 0)
+    figures = live.ask("GET", "/metrics", **bearer).body.decode()
+    assert f'semanir_serve_requests_total{{model="tiny",status="499"}} {LEAVING}.0' in figures
+    assert 'status="500"' not in figures
 
 
 def test_its_last_request_is_answered_when_it_is_told_to_stop(live: Live, tiny_model: Path) -> None:
