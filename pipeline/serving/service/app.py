@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.serving.service.access import refusal
 from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.answer import Answer
+from pipeline.serving.service.arrival import Arrivals
 from pipeline.serving.service.asked import Asked, AskedPixel, parse_asked, parse_pixel
-from pipeline.serving.service.body import read_body
 from pipeline.serving.service.inside import Inside
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.prometheus import CONTENT_TYPE, Figures
-from pipeline.serving.service.refusal import Refused, RefusedError
-from pipeline.serving.service.settings import BODY_SECONDS, ServeSettings
+from pipeline.serving.service.refusal import LATER, Refused, RefusedError
+from pipeline.serving.service.settings import ServeSettings
 from pipeline.serving.service.versions import Version
 
 GONE = 499  # the client left; nobody reads it, and the figures call it as nginx does
@@ -63,7 +63,8 @@ class Face:
     def __init__(self, settings: ServeSettings, desk: Desk) -> None:
         self._settings, self._desk = settings, desk
         self._admissions = {name: Admission(settings.limits.queue) for name in settings.models}
-        self._figures = Figures()
+        self._arrivals = Arrivals(settings.limits)
+        self._figures = Figures(self._arrivals)
         for name, admission in self._admissions.items():
             self._figures.watch(name, partial(getattr, admission, "inside"))
         self._inside = Inside(self._routes(), refused_response(_STOPPING))
@@ -121,17 +122,12 @@ class Face:
             raise RefusedError(404, f"no model {name[:80]!r} here; there are: {', '.join(self._admissions)}")
         started, status = time.perf_counter(), 500
         try:
-            with self._admissions[name].enter():
-                version = self._desk.version(name)
-                if version is None:
-                    raise RefusedError(503, f"{name} has no version that can serve now; see /v1/models", _LATER)
-                data = await _within(
-                    BODY_SECONDS, 408, "the body took too long to arrive",
-                    read_body(request.stream(), request.headers, self._settings.limits.max_bytes),
-                )  # fmt: skip
-                limit = self._settings.limits.seconds
-                line = f"not restored within {limit:g} seconds; send a smaller picture, or come again later"
-                response = await _within(limit, 504, line, work(name, version, data))
+            self._admissions[name].check()
+            self._serving(name)
+            async with self._arrivals.body(request.stream(), request.headers) as data:
+                with self._admissions[name].enter():
+                    version = self._serving(name)
+                    response = await self._within(work(name, version, data))
                 response.headers.update({
                     "SemanIR-Task": name,
                     "SemanIR-Model": _for_header(version.address),
@@ -151,6 +147,20 @@ class Face:
         finally:
             self._figures.count(name, status, time.perf_counter() - started)
 
+    def _serving(self, name: str) -> Version:
+        version = self._desk.version(name)
+        if version is None:
+            raise RefusedError(503, f"{name} has no version that can serve now; see /v1/models", LATER)
+        return version
+
+    async def _within(self, work: Awaitable[Response]) -> Response:
+        limit = self._settings.limits.seconds
+        try:
+            return await asyncio.wait_for(work, limit)
+        except TimeoutError:
+            line = f"not restored within {limit:g} seconds; send a smaller picture, or come again later"
+            raise RefusedError(504, line, LATER) from None
+
     async def _models(self, request: Request) -> Response:
         del request
         limits = self._settings.limits.model_dump()
@@ -166,15 +176,7 @@ class Face:
         return Response(self._figures.text(), media_type=CONTENT_TYPE)
 
 
-_LATER = {"Retry-After": "10"}
-_STOPPING = Refused(503, "this service is stopping; come again", _LATER)
-
-
-async def _within(seconds: float, status: int, line: str, work: Awaitable[Any]) -> Any:
-    try:
-        return await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        raise RefusedError(status, line, _LATER) from None
+_STOPPING = Refused(503, "this service is stopping; come again", LATER)
 
 
 def _for_header(text: str) -> str:

@@ -17,7 +17,7 @@ from pipeline.serving.service.asked import Asked, AskedPixel
 from pipeline.serving.service.follow import Follower
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.offered_models import describe
-from pipeline.serving.service.refusal import Refused, RefusedError, busy, one_line
+from pipeline.serving.service.refusal import LATER, Refused, RefusedError, busy, one_line
 from pipeline.serving.service.replica import Vetted
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.serving.service.versions import Version, fetch, resolve
@@ -96,7 +96,7 @@ class Front:
         from ray.exceptions import RayActorError, RayError, TaskCancelledError
         from ray.serve.exceptions import BackPressureError, RayServeException
 
-        last: Any = Refused(503, f"no replica of {name} answers; come again", {"Retry-After": "10"})
+        last: Any = Refused(503, f"no replica of {name} answers; come again", LATER)
         for _ in range(ATTEMPTS):
             response = getattr(self._handles[name], method).remote(*arguments)
             try:

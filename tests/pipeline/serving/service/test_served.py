@@ -104,10 +104,13 @@ def test_clients_that_leave_while_they_send_are_no_errors(live: Live) -> None:
     """All at once, so that Ray's proxy cancels some fetches of a body before it says that the client left."""
     bearer = {"authorization": f"Bearer {TOKEN}"}
     clients = [begin(live.port, "/v1/restore/tiny", picture(side=40), **bearer) for _ in range(LEAVING)]
-    until(lambda: live.figure('semanir_serve_inside{model="tiny"}', **bearer) == LEAVING)
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == LEAVING)
+    got = live.ask("POST", "/v1/restore/tiny", picture(), **bearer)  # as many as its queue takes, and yet it is free
+    assert got.status == 200, got.body
     for client in clients:
         client.close()
-    until(lambda: live.figure('semanir_serve_inside{model="tiny"}', **bearer) == 0)
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == 0)
+    assert live.figure("semanir_serve_held_bytes", **bearer) == 0
     figures = live.ask("GET", "/metrics", **bearer).body.decode()
     assert f'semanir_serve_requests_total{{model="tiny",status="499"}} {LEAVING}.0' in figures
     assert 'status="500"' not in figures
@@ -118,7 +121,7 @@ def test_its_last_request_is_answered_when_it_is_told_to_stop(live: Live, tiny_m
     bearer = {"authorization": f"Bearer {TOKEN}"}
     data = picture(side=40)
     client = begin(live.port, "/v1/restore/tiny", data, **bearer)
-    until(lambda: live.figure('semanir_serve_inside{model="tiny"}', **bearer) == 1)
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == 1)
     live.process.send_signal(signal.SIGTERM)
     until(lambda: live.ask("GET", "/healthz").status == 503)
     late = live.ask("POST", "/v1/restore/tiny", data, **bearer)
@@ -139,7 +142,7 @@ def test_an_answer_is_sent_to_its_last_byte_before_a_service_ends(tiny_model: Pa
     with service(str(tiny_model)) as running:
         computing = begin(running.port, "/v1/restore/tiny", data)
         reading = begin(running.port, "/v1/restore/tiny", data, buffer=4096)
-        until(lambda: running.figure('semanir_serve_inside{model="tiny"}') == 2)
+        until(lambda: running.figure("semanir_serve_arriving") == 2)
         reading.sendall(data[-1:])
         until(lambda: running.figure('semanir_serve_requests_total{model="tiny",status="200"}') == 1)
         computing.sendall(data[-1:])
