@@ -8,7 +8,9 @@
 A task's name means its registered champion: when the alias moves, the new version is loaded beside the old one, proves
 itself by its probe, and takes over. Without RAY_ADDRESS a cluster of this machine alone is started. Only this machine
 is answered unless --host says otherwise, and then a token is needed (SEMANIR_SERVE_TOKEN, or --token-file).
-Exit status: 0 stopped by ctrl-C or SIGTERM, after the requests at work; 2 bad input, or no room for so many models.
+Told to stop by ctrl-C or SIGTERM, it lets nobody in (503) and answers who is inside, for as long as a request may take:
+--max-seconds, and 150 more to arrive and be sent. A second signal stops at once.
+Exit status: 0 stopped; 2 bad input, or no room for so many models.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models would take more than half of the cluster)")  # fmt: skip
     add("--gpus", type=number(0, 16), default=0.0, help="of a replica; 0.5 lets two share one (default: 0)")
     add("--max-bytes", type=at_least(1024), default=64 << 20, help="of a file (default: 64 MiB)")
+    add("--held-bytes", type=at_least(2048), help="of all files together that are arriving, waiting or at work, in "
+        "memory (default: 1 GiB, or twice --max-bytes where that is more)")  # fmt: skip
     add(
         "--max-pixels",
         type=at_least(1),
@@ -47,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--queue",
         type=at_least(1),
         default=64,
-        help="requests of a model inside at once; more are told to wait (default: 64)",
+        help="pictures of a model waiting or at work; more are told to come again (default: 64)",
     )
     add(
         "--follow-every",
@@ -71,14 +75,20 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.serving.service.settings import ServeSettings
     from pipeline.settings import parse_settings
 
-    limits = {"max_bytes": options.max_bytes, "max_pixels": options.max_pixels, "seconds": options.max_seconds}
+    limits = {
+        "max_bytes": options.max_bytes,
+        "held_bytes": options.held_bytes or max(1 << 30, 2 * options.max_bytes),
+        "max_pixels": options.max_pixels,
+        "seconds": options.max_seconds,
+        "queue": options.queue,
+    }
     words = options.models or [shipped.SCHEME + name for name in shipped.names()]
     values = {
         "host": options.host,
         "port": options.port,
         "every_node": options.every_node,
         "models": find_models(words),
-        "limits": {**limits, "queue": options.queue},
+        "limits": limits,
         "replicas": {"gpus": options.gpus, **({"most": options.replicas} if options.replicas else {})},
         "follow_every_s": options.follow_every,
         "token_sha256": token_digest(options.token_file),
@@ -93,5 +103,5 @@ def run(options: argparse.Namespace) -> int:
         settings = fill(settings, resources, options.cpus)
         if not given:
             check_room(settings, resources)
-        serve(settings, lambda line: print(line, flush=True))
+        serve(settings, lambda line: print(line, flush=True), own=not given)
     return 0

@@ -18,11 +18,15 @@ class Admission:
         self.inside = 0
         self._seconds_each = 1.0
 
-    @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Be inside while the block runs. Raises RefusedError (429, with Retry-After) when it is full."""
+    def check(self) -> None:
+        """Raises RefusedError (429, with Retry-After) when it is full: before anybody sends a picture for nothing."""
         if self.inside >= self._most:
             raise busy(self.inside, self._seconds_each)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Be inside while the block runs. Raises RefusedError as ``check``."""
+        self.check()
         self.inside += 1
         try:
             yield

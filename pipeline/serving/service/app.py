@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -19,17 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.serving.service.access import refusal
 from pipeline.serving.service.admission import Admission
 from pipeline.serving.service.answer import Answer
+from pipeline.serving.service.arrival import Arrivals
 from pipeline.serving.service.asked import Asked, AskedPixel, parse_asked, parse_pixel
-from pipeline.serving.service.body import read_body
+from pipeline.serving.service.inside import Inside
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.prometheus import CONTENT_TYPE, Figures
-from pipeline.serving.service.refusal import Refused, RefusedError
+from pipeline.serving.service.refusal import LATER, Refused, RefusedError
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.serving.service.versions import Version
 
 GONE = 499  # the client left; nobody reads it, and the figures call it as nginx does
-BODY_SECONDS = 120.0  # for a body to arrive: 64 MiB at half a megabyte a second
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -62,10 +63,21 @@ class Face:
     def __init__(self, settings: ServeSettings, desk: Desk) -> None:
         self._settings, self._desk = settings, desk
         self._admissions = {name: Admission(settings.limits.queue) for name in settings.models}
-        self._figures = Figures()
+        self._arrivals = Arrivals(settings.limits)
+        self._figures = Figures(self._arrivals)
+        for name, admission in self._admissions.items():
+            self._figures.watch(name, partial(getattr, admission, "inside"))
+        self._inside = Inside(self._routes(), refused_response(_STOPPING))
 
     def app(self) -> ASGIApp:
         """To be called by a server."""
+        return _Guarded(self._inside, self._settings)
+
+    def shut(self) -> int:
+        """Refuse every request from now on (503); returns how many that came before are not answered to the end."""
+        return self._inside.shut()
+
+    def _routes(self) -> ASGIApp:
         files = page_files()
         pages = [Route(path, _file(*file)) for path, file in files.items()]
         routes = [
@@ -77,7 +89,9 @@ class Face:
             *pages,
         ]
         handlers: Mapping[Any, Any] = {RefusedError: _said, HTTPException: _not_there}
-        return _Guarded(Starlette(routes=routes, exception_handlers=handlers), self._settings)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # who does not follow takes a redirect's empty body for the picture
+        return app
 
     async def _restore(self, request: Request) -> Response:
         asked = parse_asked(request.query_params.multi_items())
@@ -108,17 +122,12 @@ class Face:
             raise RefusedError(404, f"no model {name[:80]!r} here; there are: {', '.join(self._admissions)}")
         started, status = time.perf_counter(), 500
         try:
-            with self._admissions[name].enter():
-                version = self._desk.version(name)
-                if version is None:
-                    raise RefusedError(503, f"{name} has no version that can serve now; see /v1/models", _LATER)
-                data = await _within(
-                    BODY_SECONDS, 408, "the body took too long to arrive",
-                    read_body(request.stream(), request.headers, self._settings.limits.max_bytes),
-                )  # fmt: skip
-                limit = self._settings.limits.seconds
-                line = f"not restored within {limit:g} seconds; send a smaller picture, or come again later"
-                response = await _within(limit, 504, line, work(name, version, data))
+            self._admissions[name].check()
+            self._serving(name)
+            async with self._arrivals.body(request.stream(), request.headers) as data:
+                with self._admissions[name].enter():
+                    version = self._serving(name)
+                    response = await self._within(work(name, version, data))
                 response.headers.update({
                     "SemanIR-Task": name,
                     "SemanIR-Model": _for_header(version.address),
@@ -136,8 +145,21 @@ class Face:
             status = GONE
             raise
         finally:
-            seconds = time.perf_counter() - started
-            self._figures.count(name, status, seconds, self._admissions[name].inside)
+            self._figures.count(name, status, time.perf_counter() - started)
+
+    def _serving(self, name: str) -> Version:
+        version = self._desk.version(name)
+        if version is None:
+            raise RefusedError(503, f"{name} has no version that can serve now; see /v1/models", LATER)
+        return version
+
+    async def _within(self, work: Awaitable[Response]) -> Response:
+        limit = self._settings.limits.seconds
+        try:
+            return await asyncio.wait_for(work, limit)
+        except TimeoutError:
+            line = f"not restored within {limit:g} seconds; send a smaller picture, or come again later"
+            raise RefusedError(504, line, LATER) from None
 
     async def _models(self, request: Request) -> Response:
         del request
@@ -154,14 +176,7 @@ class Face:
         return Response(self._figures.text(), media_type=CONTENT_TYPE)
 
 
-_LATER = {"Retry-After": "10"}
-
-
-async def _within(seconds: float, status: int, line: str, work: Awaitable[Any]) -> Any:
-    try:
-        return await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        raise RefusedError(status, line, _LATER) from None
+_STOPPING = Refused(503, "this service is stopping; come again", LATER)
 
 
 def _for_header(text: str) -> str:

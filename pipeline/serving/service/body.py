@@ -24,8 +24,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], ma
     most = max_bytes + (FORM_BYTES_BESIDE if is_form else 0)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RefusedError(415, "the body is compressed (Content-Encoding); send the file's own bytes")
-    stated = headers.get("content-length", "")
-    if stated.isascii() and stated.isdigit() and int(stated[:20]) > most:
+    if stated_bytes(headers) > most:
         raise _too_large(max_bytes)
     form = _Form(kind, most) if is_form else None
     whole = bytearray()
@@ -44,6 +43,12 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], ma
     if not content:
         raise RefusedError(400, "no picture came; send the file as the body, or as the one part of a form")
     return content
+
+
+def stated_bytes(headers: Mapping[str, str]) -> int:
+    """How many the headers say that will come; 0 where they do not."""
+    stated = headers.get("content-length", "")
+    return int(stated[:20]) if stated.isascii() and stated.isdigit() else 0
 
 
 def _too_large(max_bytes: int) -> RefusedError:

@@ -14,6 +14,7 @@ from pipeline.errors import UserError, first_line
 from pipeline.registry import AlteredModelError
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.service import access
+from pipeline.serving.service.finish import finish, longest
 from pipeline.serving.service.refusal import one_line
 from pipeline.serving.service.settings import ServeSettings, is_loopback
 from pipeline.serving.service.versions import address_of, name_of, resolve
@@ -22,7 +23,7 @@ from pipeline.settings import parse_settings
 APPLICATION = "semanir"
 INGRESS_AT_ONCE = 10_000  # each model's own queue is what bounds requests
 UPSCALE_AFTER_S, DOWNSCALE_AFTER_S = 5.0, 300.0  # a replica starts in seconds, and holds little while it idles
-DRAIN_S = 30.0
+SHUT_S = 30.0  # for the front to answer when it is told to let nobody in
 MOST_REPLICAS = 1000
 LEAST_CPUS = 0.01  # of a replica
 SAY_EVERY_S = 20.0
@@ -104,7 +105,7 @@ def application(settings: ServeSettings) -> Any:
             max_ongoing_requests=own.at_once,
             max_queued_requests=settings.limits.queue,
             max_constructor_retry_count=3,
-            graceful_shutdown_timeout_s=DRAIN_S,
+            graceful_shutdown_timeout_s=longest(settings.limits),
             **scaling,
         )(Model).bind(resolve(address)[0], settings.limits, own)
         for name, address in settings.models.items()
@@ -113,7 +114,7 @@ def application(settings: ServeSettings) -> Any:
         name="front",
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=INGRESS_AT_ONCE,
-        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_timeout_s=longest(settings.limits),
     )(serve.ingress()(Front))
     return front.bind(settings, models)
 
@@ -130,8 +131,11 @@ def build(values: Mapping[str, Any]) -> Any:
     return application(parse_settings(ServeSettings, given, "args"))
 
 
-def run(settings: ServeSettings, say: Callable[[str], None]) -> None:
+def run(settings: ServeSettings, say: Callable[[str], None], *, own: bool) -> None:
     """Serve on the cluster that this process has joined, until SIGINT or SIGTERM; requests at work are finished.
+
+    own: the cluster ends with this process and takes Serve along; in any other Serve is shut down here. (Both would be
+    noise: the driver prints each call to Serve's controller that is under way when it kills itself.)
 
     Raises UserError where the port is taken, or a model cannot be served.
     """
@@ -148,13 +152,26 @@ def run(settings: ServeSettings, say: Callable[[str], None]) -> None:
             shown = f"[{settings.host}]" if ":" in settings.host else settings.host
             say(f"serving {', '.join(settings.models)} at http://{shown}:{settings.port}; ctrl-C stops")
             stop.wait()
-            say("stopping: requests at work are finished first")
+            finish(_shut, longest(settings.limits), stop.again, say)
         except StoppedEarlyError:
             say("stopping before it served")
         except RuntimeError as error:
             raise UserError(f"the service did not start: {first_line(error)}; Ray's logs say more") from None
         finally:
-            serve.shutdown()
+            if not own:
+                serve.shutdown()
+
+
+def _shut() -> int:
+    """Tell the front to let nobody in; returns how many are inside: none where it is gone, and they with it."""
+    from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        return int(serve.get_app_handle(APPLICATION).shut.remote().result(timeout_s=SHUT_S))
+    except (RayError, RayServeException, TimeoutError):
+        return 0
 
 
 @contextmanager
@@ -215,12 +232,15 @@ class StoppedEarlyError(Exception):
 
 
 class _Stop:
-    """SIGINT and SIGTERM: an exception until ``started``, an event from then on."""
+    """SIGINT and SIGTERM: an exception until ``started``, an event from then on. again: it was told more than once."""
 
     def __init__(self) -> None:
         self._told, self._starting = threading.Event(), True
+        self.again = threading.Event()
 
     def told(self, *_: object) -> None:
+        if self._told.is_set():
+            self.again.set()
         self._told.set()
         if self._starting:
             self._starting = False  # a second signal does not disturb the shutdown

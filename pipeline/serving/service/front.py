@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.errors import UserError, first_line
 from pipeline.registry import AlteredModelError
@@ -16,7 +17,7 @@ from pipeline.serving.service.asked import Asked, AskedPixel
 from pipeline.serving.service.follow import Follower
 from pipeline.serving.service.keys import KeysOfPixel
 from pipeline.serving.service.offered_models import describe
-from pipeline.serving.service.refusal import Refused, RefusedError, busy, one_line
+from pipeline.serving.service.refusal import LATER, Refused, RefusedError, busy, one_line
 from pipeline.serving.service.replica import Vetted
 from pipeline.serving.service.settings import ServeSettings
 from pipeline.serving.service.versions import Version, fetch, resolve
@@ -33,9 +34,14 @@ class Front:
         self._follower = Follower(settings.models, self._vet, resolve)
         self._described: dict[str, dict[str, Any]] = {}
         self._following: asyncio.Task[None] | None = None
+        self._face = Face(settings, self)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return Face(self._settings, self).app()
+        return _told_who_left(self._face.app())
+
+    async def shut(self) -> int:
+        """Refuse every request from now on; returns how many that came before are not answered to the end."""
+        return self._face.shut()
 
     async def check_health(self) -> None:
         """Ray calls it from the beginning on: the first call, before any request, starts to follow the aliases."""
@@ -87,10 +93,10 @@ class Front:
 
     async def _call(self, name: str, method: str, *arguments: Any) -> Any:
         """What a replica answers; a replica that dies of it, or cannot have the version, is replaced by another."""
-        from ray.exceptions import RayActorError, RayError
+        from ray.exceptions import RayActorError, RayError, TaskCancelledError
         from ray.serve.exceptions import BackPressureError, RayServeException
 
-        last: Any = Refused(503, f"no replica of {name} answers; come again", {"Retry-After": "10"})
+        last: Any = Refused(503, f"no replica of {name} answers; come again", LATER)
         for _ in range(ATTEMPTS):
             response = getattr(self._handles[name], method).remote(*arguments)
             try:
@@ -98,6 +104,8 @@ class Front:
             except asyncio.CancelledError:
                 response.cancel()
                 raise
+            except TaskCancelledError:  # Ray ends what nobody waits for, sometimes before it ends this task
+                raise ClientDisconnect from None
             except BackPressureError:
                 raise busy(self._settings.limits.queue, 1.0) from None
             except (RayActorError, RayServeException) as error:
@@ -110,3 +118,29 @@ class Front:
                 return answer
             last = answer
         return last
+
+
+def _told_who_left(app: ASGIApp) -> ASGIApp:
+    """The application, told of a client that left in the way of every server: by a message, and again when asked again.
+
+    Ray's proxy, which a body is fetched from, may cancel the fetch first, or be gone itself; either raises once, and no
+    message comes after it.
+    """
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        from ray.exceptions import RayError
+
+        left: Message = {}
+
+        async def receive_or_left() -> Message:
+            nonlocal left
+            if not left:
+                try:
+                    return await receive()
+                except RayError:
+                    left = {"type": "http.disconnect"}
+            return left
+
+        await app(scope, receive_or_left, send)
+
+    return application

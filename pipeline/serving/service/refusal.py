@@ -12,6 +12,7 @@ from pipeline.images.levels import TooManyPixelsError, UnsupportedImageError
 from pipeline.restoring.picture import UnusableImageError
 
 MOST_CHARACTERS = 400
+LATER = {"Retry-After": "10"}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.settings import Settings
 
 MAX_WHOLE = 1024 * 1024  # input pixels that go through a network at once, as a tile or as a whole image
+BODY_SECONDS = 120.0  # for a body to arrive: 64 MiB at half a megabyte a second
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -19,12 +20,21 @@ class Limits(Settings):
 
     max_bytes: Annotated[int, Field(ge=1024, le=2**31)] = 64 << 20
     """Of a request's body."""
+    held_bytes: Annotated[int, Field(ge=2048, le=2**40)] = 1 << 30
+    """Of all bodies together that are arriving, waiting or at work; they stand in the front's memory."""
     max_pixels: Annotated[int, Field(ge=1, le=10**9)] = 25_000_000
     """Of the picture as sent, and as answered where a model enlarges; each takes 75 bytes of a replica's memory."""
     seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     """From the request's last byte to the answer, waiting included."""
     queue: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Requests of one model that are waiting or at work; more are told to come again (429)."""
+    """Requests of one model whose pictures are waiting or at work; more are told to come again (429)."""
+
+    @model_validator(mode="after")
+    def _one_fits(self) -> Limits:
+        if self.held_bytes < 2 * self.max_bytes:  # a form's boundaries come along
+            twice = f"twice max_bytes, {self.max_bytes}"
+            raise ValueError(f"held_bytes {self.held_bytes} is less than {twice}; raise it, or lower max_bytes")
+        return self
 
 
 class Replicas(Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,22 +27,25 @@ class Reply:
 
 
 async def ask(
-    app: Any, method: str, target: str, body: bytes | Iterable[bytes] = b"", headers: Mapping[str, str] | None = None
-) -> Reply:
+    app: Any, method: str, target: str, body: bytes | Iterable[bytes] | AsyncIterator[bytes] = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Reply:  # fmt: skip
     parts = urlsplit(target)
-    pieces = [body] if isinstance(body, bytes) else body
     given = {"host": "127.0.0.1:8000", **(headers or {})}
     scope = {
         "type": "http", "http_version": "1.1", "method": method, "path": parts.path, "raw_path": parts.path.encode(),
         "query_string": parts.query.encode(), "root_path": "", "scheme": "http", "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8000), "headers": [(n.lower().encode(), v.encode("latin-1")) for n, v in given.items()],
     }  # fmt: skip
-    waiting, taken = iter(pieces), 0
+    waiting = body if isinstance(body, AsyncIterator) else _one_by_one([body] if isinstance(body, bytes) else body)
+    taken = 0
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         nonlocal taken
-        piece = next(waiting, None)
+        if any(message["type"] == "http.response.body" and not message.get("more_body") for message in sent):
+            return {"type": "http.disconnect"}
+        piece = await anext(waiting, None)
         if piece is None:
             return {"type": "http.request", "body": b"", "more_body": False}
         taken += 1
@@ -59,6 +62,11 @@ async def ask(
         b"".join(message.get("body", b"") for message in sent[1:]),
         taken,
     )
+
+
+async def _one_by_one(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def call(app: Any, method: str, target: str, body: bytes | Iterable[bytes] = b"", **headers: str) -> Reply:

@@ -82,3 +82,10 @@ def make(restorer: Restorer) -> Callable[..., tuple[Any, Here]]:
         return Face(settings, desk).app(), desk
 
     return build
+
+
+@pytest.fixture
+def face(restorer: Restorer) -> Face:
+    """An application that can be shut."""
+    desk = Here(restorer, LIMITS, versions={"tiny": Version("models:/tiny/3", "ab" * 32)})
+    return Face(ServeSettings(models={"tiny": "x"}, limits=LIMITS), desk)

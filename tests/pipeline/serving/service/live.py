@@ -51,6 +51,11 @@ class Live:
         finally:
             connection.close()
 
+    def figure(self, name: str, **headers: str) -> float:
+        """A line of ``/metrics``; 0 where it is not there yet."""
+        text = self.ask("GET", "/metrics", **headers).body.decode()
+        return float(text.partition(f"\n{name} ")[2].partition("\n")[0] or 0)
+
     def replicas(self, name: str) -> list[psutil.Process]:
         """The processes of a model's replicas."""
         return replicas(self.process, name)
@@ -65,6 +70,36 @@ def replicas(process: subprocess.Popen[bytes], name: str = "") -> list[psutil.Pr
             if "ray::ServeReplica" in line and f":{name}" in line:
                 found.append(child)
     return found
+
+
+def begin(port: int, target: str, data: bytes, buffer: int | None = None, **headers: str) -> socket.socket:
+    """A request of which all but the last byte is sent. buffer: bytes that the client takes in before it is read."""
+    client = socket.socket()
+    if buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    client.settimeout(STOP_S)
+    client.connect(("127.0.0.1", port))
+    named = {"Host": f"127.0.0.1:{port}", "Content-Length": str(len(data)), **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    client.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + data[:-1])
+    return client
+
+
+def read(client: socket.socket) -> tuple[int, bytes]:
+    """Status and body of the answer."""
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return response.status, response.read()
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Wait for something of a service that runs. Fails when it takes too long."""
+    waited = threading.Event()
+    for _ in range(int(STOP_S / 0.1)):
+        if there():
+            return
+        waited.wait(0.1)
+    raise AssertionError(f"not within {STOP_S:g} s")
 
 
 def free_port() -> int:
@@ -121,6 +156,8 @@ def service(*words: str, env: Mapping[str, str] | None = None) -> Iterator[Live]
     with starting(*words, env=env) as it:
         it.until(lambda: "ctrl-C stops" in it.printed())
         yield Live(it.port, it.process)
-        it.process.send_signal(signal.SIGTERM)
+        if it.process.poll() is None:
+            it.process.send_signal(signal.SIGTERM)
         assert it.process.wait(STOP_S) == 0, it.printed()
         assert "stopping: requests at work are finished first" in it.printed()
+        assert not [line for line in it.printed().splitlines() if "cut off" in line or "raylet" in line]

@@ -14,6 +14,7 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from pipeline.serving.service.app import _ALWAYS
+from pipeline.serving.service.page_files import page_files
 from pipeline.serving.service.versions import Version
 from tests.pipeline.serving.service.asgi import ask, call
 from tests.pipeline.serving.service.conftest import LIMITS, TOKEN, picture
@@ -160,6 +161,17 @@ def test_methods_and_their_neighbors(make) -> None:
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
     assert reply.error
     assert json.loads(call(app, "GET", "/v1/models").body)["limits"]["max_pixels"] == 5_000
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_slash_too_many_is_no_redirect_with_nothing_in_it(make, method: str) -> None:
+    """`curl --fail -o out.png` takes a redirect for a success, and its empty body for the picture."""
+    app, _ = make()
+    pages = [path for path in page_files() if path != "/"]
+    for path in (GOOD, "/v1/keys/tiny", "/v1/models", "/healthz", "/metrics", *pages):
+        reply = call(app, method, f"{path}/", picture())
+        assert (reply.status, reply.headers["content-type"]) == (404, "application/json"), path
+        assert f"{path}/: Not Found" in reply.error
 
 
 @pytest.mark.parametrize("path", [GOOD, "/v1/models", "/metrics", "/", "/v1/keys/tiny", "/nowhere"])

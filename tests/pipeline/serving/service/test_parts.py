@@ -63,6 +63,7 @@ def test_one_line_is_one_line(text: str) -> None:
         ({"models": {"../etc": "x"}}, "no name for a URL"),
         ({"replicas": {"least": 3, "most": 2}}, "least 3 is above most 2"),
         ({"limits": {"queue": 0}}, "queue"),
+        ({"limits": {"max_bytes": 4096, "held_bytes": 8191}}, "held_bytes 8191 is less than twice max_bytes, 4096"),
         ({"limits": {"pixels": 1}}, "unknown key"),
         ({"token_sha256": "secret"}, "token_sha256"),
     ],

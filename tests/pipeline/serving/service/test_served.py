@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import grpc
+import imagecodecs
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
@@ -18,7 +21,9 @@ from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
 from tests.pipeline.serving.service.conftest import TOKEN, picture
-from tests.pipeline.serving.service.live import STOP_S, Live, replicas, service, starting
+from tests.pipeline.serving.service.live import STOP_S, Live, begin, read, replicas, service, starting, until
+
+LEAVING = 64  # clients
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,60 @@ def test_other_machines_reach_nothing_without_ray_s_token(live: Live) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 call(b"", timeout=30)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED, elsewhere[port]
+
+
+def test_clients_that_leave_while_they_send_are_no_errors(live: Live) -> None:
+    """All at once, so that Ray's proxy cancels some fetches of a body before it says that the client left."""
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    clients = [begin(live.port, "/v1/restore/tiny", picture(side=40), **bearer) for _ in range(LEAVING)]
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == LEAVING)
+    got = live.ask("POST", "/v1/restore/tiny", picture(), **bearer)  # as many as its queue takes, and yet it is free
+    assert got.status == 200, got.body
+    for client in clients:
+        client.close()
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == 0)
+    assert live.figure("semanir_serve_held_bytes", **bearer) == 0
+    figures = live.ask("GET", "/metrics", **bearer).body.decode()
+    assert f'semanir_serve_requests_total{{model="tiny",status="499"}} {LEAVING}.0' in figures
+    assert 'status="500"' not in figures
+
+
+def test_its_last_request_is_answered_when_it_is_told_to_stop(live: Live, tiny_model: Path) -> None:
+    """The last that is asked of this service: SIGTERM comes while it arrives."""
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    data = picture(side=40)
+    client = begin(live.port, "/v1/restore/tiny", data, **bearer)
+    until(lambda: live.figure("semanir_serve_arriving", **bearer) == 1)
+    live.process.send_signal(signal.SIGTERM)
+    until(lambda: live.ask("GET", "/healthz").status == 503)
+    late = live.ask("POST", "/v1/restore/tiny", data, **bearer)
+    assert (late.status, late.headers["retry-after"]) == (503, "10")
+    assert "is stopping" in late.json["error"]
+    client.sendall(data[-1:])
+    assert read(client) == (200, encode(Restorer(tiny_model, device="cpu").restore(read_picture(data))))
+    assert live.process.wait(STOP_S) == 0
+    with pytest.raises(ConnectionRefusedError):
+        live.ask("GET", "/healthz")
+
+
+@pytest.mark.slow
+def test_an_answer_is_sent_to_its_last_byte_before_a_service_ends(tiny_model: Path) -> None:
+    """It is larger than what the kernel takes off the server for a client that does not read, about 3 MiB."""
+    data = imagecodecs.png_encode(np.random.default_rng(0).integers(0, 65536, (800, 800, 3), dtype=np.uint16))
+    expected = encode(Restorer(tiny_model, device="cpu").restore(read_picture(data)))
+    with service(str(tiny_model)) as running:
+        computing = begin(running.port, "/v1/restore/tiny", data)
+        reading = begin(running.port, "/v1/restore/tiny", data, buffer=4096)
+        until(lambda: running.figure("semanir_serve_arriving") == 2)
+        reading.sendall(data[-1:])
+        until(lambda: running.figure('semanir_serve_requests_total{model="tiny",status="200"}') == 1)
+        computing.sendall(data[-1:])
+        running.process.send_signal(signal.SIGTERM)
+        assert read(computing) == (200, expected)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.process.wait(10)
+        assert read(reading) == (200, expected)
+        reading.close()
 
 
 @pytest.mark.slow
