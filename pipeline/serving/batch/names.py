@@ -65,17 +65,24 @@ def _packed(storage: Storage) -> Iterator[Name]:
 
 
 def check_places(source: str, output: str) -> None:
-    """Raises UserError when the source is no folder that may be read, or when results would be sources next time."""
+    """Raises UserError when the source is no folder that may be read, or where results and sources would mix.
+
+    An output inside the source would be restored again; one that contains it would have results fall on sources.
+    """
     if "://" not in source:
         folder = Path(source).expanduser()
         if not folder.is_dir():
             raise UserError(f"image folder {source!r} does not exist; --on-ray takes one folder or S3 prefix")
         if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             raise UserError(f"image folder {source!r} may not be read or entered by this user")
-    inner, outer = (_parts(address) for address in (output, source))
-    if inner[: len(outer)] == outer:
+    results, sources = (_parts(address) for address in (output, source))
+    if results[: len(sources)] == sources:
         raise UserError(
             f"output {output!r} lies in {source!r}: results would be restored again; choose another --output"
+        )
+    if sources[: len(results)] == results:
+        raise UserError(
+            f"output {output!r} contains {source!r}: results could replace what is restored; choose another --output"
         )
 
 

@@ -84,3 +84,20 @@ def test_a_source_that_may_not_be_read_at_all_is_no_empty_one() -> None:
                 check_places(str(folder), made + "/out")
             with pytest.raises(PermissionError, match="photos"):
                 names(folder)
+
+
+@pytest.mark.parametrize(
+    ("output", "wrong"),
+    [("s3://b/x/in", "lies in"), ("s3://b/x/in/y", "lies in"), ("s3://b/x", "contains"), ("s3://b", "contains")],
+)
+def test_places_that_mix_on_s3_are_refused(output: str, wrong: str) -> None:
+    with pytest.raises(UserError, match=wrong):
+        check_places("s3://b/x/in", output)
+    check_places("s3://b/x/in", "s3://b/x/in2")
+
+
+def test_places_that_mix_through_a_link_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "photos/old").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("photos")
+    with pytest.raises(UserError, match=r"contains .* choose another --output"):
+        check_places(str(tmp_path / "photos/old"), str(tmp_path / "link"))
