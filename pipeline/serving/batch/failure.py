@@ -13,6 +13,10 @@ class WorkersDiedError(Exception):
     """An image that workers died of, and that is left alone."""
 
 
+class InTheWayError(Exception):
+    """A file where the result belongs, which no run of this output has made."""
+
+
 class UnreadableFolderError(Exception):
     """A folder whose names could not be listed, so that nothing is known of its images."""
 
@@ -26,6 +30,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (MemoryError, "out of memory"),
     (OSError, "not written"),
     (WorkersDiedError, "worker died"),
+    (InTheWayError, "in the way"),
     (UnreadableFolderError, "unreadable folder"),
 )
 CAUGHT = tuple(error for error, _ in _KINDS)

@@ -44,7 +44,8 @@ class Request:
 
     model: any address that ``pull`` takes; an alias is resolved once, at the beginning. workers: how many at most; None
     takes what the cluster has. device: "auto" gives each worker a GPU where the cluster has any. force: the reason why
-    another run that writes to the output is to be pushed aside.
+    another run that writes to the output is to be pushed aside. overwrite: restore all again, and replace files of
+    others where results go.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     force: str = ""
+    overwrite: bool = False
 
 
 def restore_on_ray(request: Request, console: Console | None = None) -> int:
@@ -82,7 +84,7 @@ def _restore(
     output = open_storage(request.output)
     fold(output)
     names = list_names(open_storage(request.source))
-    parts, total = write_plan(output, with_known(names, read_record(output), settings))
+    parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
     console.print(
@@ -100,6 +102,7 @@ def _restore(
         max_pixels=request.max_pixels,
         device=device,
         lease=lease.to_pass_on(),
+        overwrite=request.overwrite,
     )
     board = Board()
     progress = Progress(total, console)

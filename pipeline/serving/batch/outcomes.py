@@ -19,17 +19,27 @@ RECORD_NAME = "record.parquet"
 
 
 class Outcome(StrEnum):
-    """What became of a source; ``KEPT`` stands only in journals: the record keeps the earlier row instead."""
+    """What became of a source; ``KEPT`` stands only in journals: the record keeps the earlier row instead.
+
+    ``BEGUN`` says that a run may have written the result: nothing was there before, or what was there was its own. It
+    is in a record only after a run that was killed, so that the next one takes that result for its own.
+    """
 
     RESTORED = "restored"
     KEPT = "kept"
     FAILED = "failed"
+    BEGUN = "begun"
+
+
+ENDS = (Outcome.RESTORED, Outcome.KEPT, Outcome.FAILED)
+UNKNOWN_SIZE = -1  # of rows that were written before results had their sizes noted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One source. digest: SHA-256 of its bytes, empty when they could not be read. settings: of model and arguments;
-    equal digest and settings give equal results. seconds: of its restoring. kind, why: of a failure, else empty.
+    """One source. target: where its result lies, empty where none of ours does. digest: SHA-256 of its bytes, empty
+    when they could not be read. settings: of model and arguments; equal digest and settings give equal results.
+    seconds: of its restoring. kind, why: of a failure, else empty. size: of the result in bytes, 0 where there is none.
     """
 
     source: str
@@ -42,6 +52,12 @@ class Row:
     outcome: str
     kind: str = ""
     why: str = ""
+    size: int = UNKNOWN_SIZE
+
+    def made(self) -> str:
+        """The result that may be replaced, since a run of this output made it; empty where there is none."""
+        # Failures of earlier programs name a place, whoever's the file there is.
+        return "" if self.outcome == Outcome.FAILED and self.size == UNKNOWN_SIZE else self.target
 
 
 SCHEMA = pa.schema(
@@ -56,15 +72,20 @@ SCHEMA = pa.schema(
         ("outcome", pa.string()),
         ("kind", pa.string()),
         ("why", pa.string()),
+        ("size", pa.int64()),
     ]
 )
+_ADDED = ("size",)  # columns that records of earlier programs lack; their rows take the default
+
+
+_REMEDY = "move it away, and give --overwrite to restore all anew"
 
 
 def read_record(storage: Storage, key: str = RECORD_NAME) -> Iterator[Row]:
     """The rows in order; none when there is no record. Raises UserError when it is not one of ours, or damaged."""
     if not storage.exists(key):
         return
-    for values in read_rows(storage, key, SCHEMA, "move it away to restore all anew"):
+    for values in read_rows(storage, key, SCHEMA, _REMEDY, added=_ADDED):
         yield Row(**values)
 
 

@@ -84,6 +84,7 @@ def test_two_hundred_images_then_a_second_run_that_does_only_what_is_left(cluste
         ({"source": "nowhere"}, "does not exist"),
         ({"output": "in/out"}, "lies in"),
         ({"output": "in"}, "lies in"),
+        ({"output": "."}, "contains"),
         ({"k": 0}, "k is 0"),
         ({"model": "no-model"}, "does not exist"),
         ({"source": "empty"}, "holds no images"),
