@@ -29,6 +29,7 @@ from pipeline.serving.batch.names import check_places, list_names
 from pipeline.serving.batch.outcomes import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.parts import with_known, write_plan
 from pipeline.serving.batch.progress_line import Progress, report
+from pipeline.serving.batch.shard_sources import ShardSources
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
 from pipeline.storage.lease import Lease, sole_writer
@@ -61,12 +62,14 @@ class Request:
     overwrite: bool = False
 
 
-def restore_on_ray(request: Request, console: Console | None = None) -> int:
+def restore_on_ray(request: Request, console: Console | None = None, results: ShardSources | None = None) -> int:
     """Run it; returns how many images could not be restored, each of which is in the record with its reason.
 
+    results: to be filled with what this run restored, or found restored.
+
     Raises:
-        UserError: bad input, no cluster, another run at work on this output, or a store that stayed silent; the same
-            command then continues.
+        UserError: bad input, with ``results`` also names that would share a key, no cluster, another run at work on
+            this output, or a store that stayed silent; the same command then continues.
     """
     console = console or Console(soft_wrap=True, highlight=False)
     check_places(request.source, request.output)
@@ -75,15 +78,18 @@ def restore_on_ray(request: Request, console: Console | None = None) -> int:
     connect()
     workers, device = _workers(request)
     with sole_writer(request.output, f"the output {request.output!r}", request.force) as lease:
-        return _restore(request, address, settings, workers, device, console, lease)
+        return _restore(request, address, settings, workers, device, console, lease, results)
 
 
 def _restore(
-    request: Request, address: str, settings: str, workers: int, device: str, console: Console, lease: Lease
-) -> int:
+    request: Request, address: str, settings: str, workers: int, device: str, console: Console, lease: Lease,
+    results: ShardSources | None,
+) -> int:  # fmt: skip
     output = open_storage(request.output)
     fold(output)
     names = list_names(open_storage(request.source))
+    if results is not None:
+        names = results.checked(names)
     parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
@@ -109,6 +115,8 @@ def _restore(
     with _shown(board, progress):
         _stream(order, board, parts, min(workers, parts))
     counts = report(journal_rows(output), console)
+    if results is not None:
+        results.fill(journal_rows(output))
     lease.check()
     fold(output)
     console.print(f"the record is {output.uri}/{RECORD_NAME}", markup=False)
