@@ -21,6 +21,10 @@ class UnreadableFolderError(Exception):
     """A folder whose names could not be listed, so that nothing is known of its images."""
 
 
+class OddNameError(Exception):
+    """An image whose name is not UTF-8."""
+
+
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (UnusableImageError, "unusable image"),
     (StorageUnavailable, "storage silent"),
@@ -31,6 +35,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (OSError, "not written"),
     (WorkersDiedError, "worker died"),
     (InTheWayError, "in the way"),
+    (OddNameError, "odd name"),
     (UnreadableFolderError, "unreadable folder"),
 )
 CAUGHT = tuple(error for error, _ in _KINDS)

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
 from pipeline.errors import UserError, first_line
+from pipeline.images.folders import Found
 from pipeline.registry import pull
 from pipeline.registry.pull import locate
 from pipeline.registry.sealed import WEIGHTS_FILE, file_digest
@@ -87,12 +88,15 @@ def _restore(
 ) -> int:  # fmt: skip
     output = open_storage(request.output)
     fold(output)
-    names = list_names(open_storage(request.source))
+    found = Found()
+    names = list_names(open_storage(request.source), found)
     if results is not None:
         names = results.checked(names)
     parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
+    if found.left_out:
+        console.print(found.line(request.source), markup=False)
     console.print(
         f"restoring {counted(total, 'image')} with {address} on up to {counted(workers, f'{device} worker')}",
         markup=False,

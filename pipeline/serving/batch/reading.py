@@ -9,7 +9,7 @@ from pipeline.data.members import plain_members
 from pipeline.errors import first_line
 from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.read import read_picture
-from pipeline.serving.batch.failure import CAUGHT, UnreadableFolderError
+from pipeline.serving.batch.failure import CAUGHT, OddNameError, UnreadableFolderError
 from pipeline.serving.batch.journal import NOTES, Journal
 from pipeline.serving.batch.outcomes import UNKNOWN_SIZE
 from pipeline.serving.batch.parts import Planned
@@ -85,6 +85,8 @@ class Reader:
         """The file's bytes, and its name; of a packed sample the member that is to be restored."""
         if planned.key.endswith("/"):
             raise UnreadableFolderError("it may not be read or entered; its images are not restored")
+        if not planned.key:
+            raise OddNameError("its name is not UTF-8, which neither the record nor S3 can hold; rename it")
         _check_name(planned.key)
         if planned.length is None:
             return self._source.read(planned.key), planned.key

@@ -8,7 +8,7 @@ from typing import overload
 
 from pipeline.data.packing.sources import Location, Source, sample_key
 from pipeline.errors import UserError
-from pipeline.serving.batch.names import Name
+from pipeline.serving.batch.names import Name, stands_for_none
 from pipeline.serving.batch.outcomes import Outcome, Row
 
 
@@ -36,7 +36,7 @@ class ShardSources(Sequence[Source]):
             UserError: two of them would have one key in the data set, where a reader would merge or drop them.
         """
         for name in names:
-            if not name.key.endswith("/"):  # a folder that may not be read
+            if not stands_for_none(name.source):
                 self._check(name)
             yield name
 

@@ -50,6 +50,7 @@ def test_two_hundred_images_then_a_second_run_that_does_only_what_is_left(cluste
     assert failed == 1
     assert f"{COUNT} restored, 0 done before, 1 failed" in printed
     assert "unusable image" in printed
+    assert f"left out of {source}: 1 .txt\n" in printed
     restored = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
     assert [name for name in restored if not name.startswith("lease/")] == sorted([*names, "record.parquet"])
     restorer = Restorer(tiny_model, k=3, device="cpu")

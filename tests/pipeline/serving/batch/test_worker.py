@@ -87,13 +87,15 @@ def test_a_folder_that_could_not_be_listed_is_a_failure_beside_the_others(
 ) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     (name,) = make_images(source, 1)
-    found = [*list_names(open_storage(str(source))), Name("zz locked/", "zz locked/")]
+    found = [*list_names(open_storage(str(source))), Name("zz locked/", "zz locked/"), Name("zz\ud7ff%DF.png", "")]
     write_plan(open_storage(str(output)), with_known(found, [], "s"))
     worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
     rows = rows_of(output)
     assert rows[name].outcome == "restored"
     assert (rows["zz locked/"].kind, rows["zz locked/"].outcome) == ("unreadable folder", "failed")
     assert "its images are not restored" in rows["zz locked/"].why
+    assert (rows["zz\ud7ff%DF.png"].kind, rows["zz\ud7ff%DF.png"].outcome) == ("odd name", "failed")
+    assert "not UTF-8" in rows["zz\ud7ff%DF.png"].why
 
 
 def test_a_worker_keeps_its_threads(
