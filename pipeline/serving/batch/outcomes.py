@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.serving.batch.names import stands_for_none
 from pipeline.serving.batch.rows_file import ROW_GROUP, read_rows
 from pipeline.storage import Storage
 
@@ -112,14 +113,16 @@ def encode_rows(rows: Iterable[Row]) -> bytes:
 def merge(earlier: Iterable[Row], later: Iterable[Row]) -> Iterator[Row]:
     """One row per source from two streams in ascending order: the later row where there is one.
 
-    A later row that says ``kept`` gives way to the earlier one. Rows of sources that are gone stay.
+    A later row that says ``kept`` gives way to the earlier one. Rows of sources that are gone stay, but for those that
+    stand for none: a folder that may be read now has rows for its images instead.
     """
     old, new = iter(earlier), iter(later)
     a, b = next(old, None), next(new, None)
     while a is not None or b is not None:
         if b is None or (a is not None and a.source < b.source):
             assert a is not None
-            yield a
+            if not stands_for_none(a.source):
+                yield a
             a = next(old, None)
         elif a is None or b.source < a.source:
             yield b

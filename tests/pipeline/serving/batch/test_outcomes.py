@@ -22,7 +22,7 @@ from pipeline.serving.batch.parts import part_key, read_part, with_known, write_
 from pipeline.serving.batch.rows_file import ROW_GROUP
 from pipeline.storage import open_storage
 
-SOURCES = st.sets(st.text("abc/é", min_size=1, max_size=4), max_size=12)
+SOURCES = st.sets(st.text("abc/é\ud7ff", min_size=1, max_size=4), max_size=12)
 
 
 def row(source: str, outcome: str = "restored", settings: str = "s", digest: str = "d") -> Row:
@@ -46,7 +46,9 @@ def test_a_later_row_replaces_an_earlier_one_unless_it_kept_it(earlier, later):
             (row(source, later[source], digest="new") for source in sorted(later)),
         )
     )
-    assert [one.source for one in merged] == sorted(earlier | set(later))
+    # A folder that could not be read, or a name that is not UTF-8, is told of by its own run alone.
+    gone = {source for source in earlier - set(later) if source.endswith("/") or "\ud7ff" in source}
+    assert [one.source for one in merged] == sorted((earlier | set(later)) - gone)
     for one in merged:
         stays = one.source in earlier and later.get(one.source, Outcome.KEPT) == Outcome.KEPT
         assert one.digest == ("old" if stays else "new")
