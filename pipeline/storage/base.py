@@ -75,6 +75,12 @@ class Storage(Protocol):
     def delete(self, key: str) -> None:
         """Remove it; removing what is not there is no error."""
 
+    def prune(self, folder: str) -> None:
+        """Remove a folder that no object lies in, with the folders in it and what writers that died left half written.
+
+        For folders that nobody writes into meanwhile. On S3 there are none.
+        """
+
 
 def checked_key(key: str) -> str:
     """The key itself, when it stays inside the store; a key that could leave it raises ``ValueError``."""

@@ -6,12 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.entries import Kind, entries
 from pipeline.storage.base import Entry, checked_key
 
 COPY_BYTES = 2**20
+_HALF = ".writing-"  # what is not yet an object
 
 
 class LocalStorage:
@@ -38,7 +40,7 @@ class LocalStorage:
     def write(self, key: str, data: bytes, only_if_absent: bool = False) -> None:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_HALF, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -55,7 +57,7 @@ class LocalStorage:
     def write_file(self, key: str, path: Path) -> None:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=_HALF, dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file, open(path, "rb") as source:
                 shutil.copyfileobj(source, file, COPY_BYTES)
@@ -86,6 +88,14 @@ class LocalStorage:
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+    def prune(self, folder: str) -> None:
+        for inside, _, names in os.walk(self._path(folder), topdown=False):
+            for name in names:
+                if name.startswith(_HALF):
+                    Path(inside, name).unlink(missing_ok=True)
+            with suppress(OSError):  # something lies in it
+                os.rmdir(inside)
 
 
 def _below(

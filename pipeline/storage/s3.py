@@ -176,6 +176,9 @@ class S3Storage:
     def size(self, key: str) -> int:
         return int(self._head(key)["ContentLength"])
 
+    def prune(self, folder: str) -> None:
+        pass
+
     def delete(self, key: str) -> None:
         full = self._key(key)
         self._try(

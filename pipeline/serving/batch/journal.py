@@ -120,3 +120,4 @@ def fold(storage: Storage) -> None:
         write_rows(storage, RECORD_NAME, merge(read_record(storage), journal_rows(storage)))
     for entry in list(storage.list(NOTES)):
         storage.delete(entry.key)
+    storage.prune(NOTES.rstrip("/"))

@@ -92,7 +92,11 @@ def _restore(
     names = list_names(open_storage(request.source), found)
     if results is not None:
         names = results.checked(names)
-    parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
+    try:
+        parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
+    except UserError:
+        fold(output)  # nothing of a run that cannot begin stays
+        raise
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
     if found.left_out:
