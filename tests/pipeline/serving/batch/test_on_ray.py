@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -121,6 +122,33 @@ def test_a_cluster_that_is_gone_is_said_at_once_in_one_line(tiny_model, tmp_path
     assert line.startswith(f"error: no Ray cluster at {address} (")
 
 
+ASKED_WITH_ANOTHER = """
+    import os, subprocess, sys
+
+    import ray
+
+    from pipeline.cluster import own_cluster
+
+    with own_cluster(1):
+        environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address, "RAY_AUTH_TOKEN": "b" * 40}
+        sys.exit(subprocess.run(sys.argv[1:], env=environment).returncode)
+"""
+
+
+def test_a_cluster_that_wants_another_token_says_so_in_one_line(tiny_model, tmp_path):
+    make_images(tmp_path / "in", 1)
+    words = [str(tiny_model), str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--on-ray"]
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(ASKED_WITH_ANOTHER), sys.executable, "jobs/restore.py", *words],
+        cwd=ROOT, env={**os.environ, "RAY_AUTH_TOKEN": "a" * 40, "RAY_AUTH_MODE": "token"},
+        capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the Ray cluster at ")
+    assert "asks for its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in line
+
+
 def test_results_are_packed_as_a_data_set_once_all_are_restored(cluster, tiny_model, tmp_path, capsys):
     names = make_images(tmp_path / "in", 6)
     (tmp_path / "in" / "z.png").write_bytes((tmp_path / "in" / names[0]).read_bytes()[:60])
@@ -157,7 +185,7 @@ def test_names_that_would_share_a_key_are_refused_before_anything_is_restored(cl
     words = [str(tiny_model), str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--on-ray"]
     assert main(["restore", *words, "--shards", str(tmp_path / "set")]) == 2
     assert "error: a.jpg and a.png would share the key 'a' in --shards; rename one of them" in capsys.readouterr().err
-    assert not list((tmp_path / "out").rglob("*.png"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["lease"]
 
 
 @pytest.mark.parametrize(
