@@ -11,7 +11,8 @@
 PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
 for byte; what was assumed of a file, left out of its result, or lies outside what the model was made for is said in a
 line. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
-continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
+continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image. A
+file that no such run has made is left alone, as without --on-ray: a failure "in the way", unless --overwrite is given.
 
 Videos that are named outright (MP4, MOV, MKV, WebM; 8 to 12 bits) are restored frame by frame: each frame keeps its
 time, sound and subtitles are copied, and the same command continues what was interrupted. They take the extra `video`.
