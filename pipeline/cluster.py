@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import UserError, first_line
+from pipeline.native_stderr import Held, held_back
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,6 +18,7 @@ Result = TypeVar("Result")
 ASK_EVERY_S = 1.0
 ANSWER_S = 10.0  # the board is one small actor beside the driver
 MOST_CPUS = 4096  # an autoscaler may name no limit
+WANTS_TOKEN = "asks for its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or source .stack/env (for `make up`)"
 REMEDY = "set RAY_ADDRESS to a running cluster, or run `make up` and source .stack/env"
 
 
@@ -34,7 +34,7 @@ def connect() -> str:
 
     if ray.is_initialized():
         return ""
-    address = os.environ.get("RAY_ADDRESS", "")
+    address, said = os.environ.get("RAY_ADDRESS", ""), Held()
     if address.startswith(("http://", "https://")):
         raise UserError(f"RAY_ADDRESS={address} is a job server: use `ray job submit -- python …` with it")
     try:
@@ -42,9 +42,13 @@ def connect() -> str:
         if port.isdecimal() and not host.startswith("ray:"):
             # Ray would ask a server that is not there for minutes, and end with a traceback.
             socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
-        # Workers' own output stays in Ray's log files: a person wants the progress lines.
-        joined = ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+        # Workers' own output stays in Ray's log files: a person wants the progress lines. Of a refusal only what Ray
+        # writes beneath Python says why, twenty times.
+        with held_back() as said:
+            joined = ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if "InvalidAuthToken" in said.text or "no authentication token" in str(error):
+            raise UserError(f"the Ray cluster at {address or 'this machine'} {WANTS_TOKEN}") from None
         raise UserError(f"no Ray cluster at {address or 'this machine'} ({first_line(error)}): {REMEDY}") from None
     return f"http://{joined.dashboard_url}" if joined.dashboard_url else ""
 
@@ -133,19 +137,6 @@ class Shared(Generic[Item]):
 
         value: Item = ray.get(self._reference)
         return value
-
-
-def show_figures(run: str, figures: Mapping[str, float]) -> None:
-    """Offer figures to Prometheus as ``ray_semanir_<name>{run="…"}``, on the metrics port of the driver's node."""
-    for name, value in figures.items():
-        _gauge("semanir_" + re.sub(r"\W", "_", name)).set(float(value), tags={"run": run})
-
-
-@cache
-def _gauge(name: str) -> Any:
-    from ray.util.metrics import Gauge
-
-    return Gauge(name, description="A training run's latest figure.", tag_keys=("run",))
 
 
 class Board:

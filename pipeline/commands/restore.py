@@ -11,7 +11,8 @@
 PNG, JPEG, TIFF and WebP of 8 to 16 bits keep their format, transparency, color profile, resolution, and tags byte
 for byte; what was assumed of a file, left out of its result, or lies outside what the model was made for is said in a
 line. With --on-ray the workers of a Ray cluster restore one folder, S3 prefix or packed data set; the same command
-continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image.
+continues what was interrupted and tries again what failed, and record.parquet in the output has a row per image. A
+file that no such run has made is left alone, as without --on-ray: a failure "in the way", unless --overwrite is given.
 
 Videos that are named outright (MP4, MOV, MKV, WebM; 8 to 12 bits) are restored frame by frame: each frame keeps its
 time, sound and subtitles are copied, and the same command continues what was interrupted. They take the extra `video`.
@@ -26,6 +27,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.commands.restore_on_ray import check_options, run_on_ray
 from pipeline.options import at_least, number
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: about 256)")
     add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
-    add("--overwrite", action="store_true", help="replace results that exist")
+    add("--overwrite", action="store_true", help="replace files that exist; with --on-ray restore all again")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--max-pixels", type=at_least(1), default=200_000_000, help="larger images are refused")
     add(
@@ -72,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--on-ray", action="store_true", help="restore one folder or S3 prefix on the Ray cluster of RAY_ADDRESS")
     add("--force", metavar="REASON", default="", help="with --on-ray: push aside a run that is lost for good; says why")
-    add("--shards", metavar="ADDRESS", help="with --on-ray: then pack all results there, as a data set to train on")
+    add("--shards", metavar="ADDRESS", help="with --on-ray: then pack its results there, as a data set to train on")
     add("--workers", type=at_least(1), help="with --on-ray: at most so many (default: all that fit)")
 
 
@@ -80,10 +82,9 @@ def run(options: argparse.Namespace) -> int:
     """Restore the files; returns the exit status. Raises UserError on bad input."""
     from pipeline.restoring.choice import choose
 
+    check_options(options)
     choice = choose(options.words, options.model, options.task)
-    if options.shards is not None:
-        _check_shards(options)
-    return _run_on_ray(options, choice) if options.on_ray else _run_here(options, choice)
+    return run_on_ray(options, choice) if options.on_ray else _run_here(options, choice)
 
 
 def _run_here(options: argparse.Namespace, choice: Choice) -> int:
@@ -105,6 +106,13 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
 
         if options.as_mosaic:
             raise UserError("--as-mosaic is for pictures; restore videos without it")
+    else:
+        for option, value in (
+            ("--video-crf", options.video_crf),
+            ("--reuse-dictionary", options.reuse_dictionary),
+        ):
+            if value is not None:
+                raise UserError(f"{option} {value} is for videos, and no input is one; leave it out")
     check_writable(output)
     try:
         folder = pull(choice.model, verify=options.verify)
@@ -150,72 +158,3 @@ def assumed(choice: Choice, setting: str) -> str:
     parts = [f"restores {setting}" if setting else "", choice.chosen_by]
     said = "; ".join(part for part in parts if part)
     return f"{choice.model}: {said}" if said else ""
-
-
-def _run_on_ray(options: argparse.Namespace, choice: Choice) -> int:
-    from pipeline.addresses import absolute, check_output
-    from pipeline.errors import UserError
-    from pipeline.registry import AlteredModelError
-    from pipeline.serving.batch.on_ray import Request, restore_on_ray
-    from semanir.tiling import DEFAULT_OVERLAP
-
-    if len(choice.inputs) != 1:
-        raise UserError(f"--on-ray takes one folder, S3 prefix or packed data set, not {len(choice.inputs)}")
-    if options.strength != 1 or options.as_mosaic:
-        raise UserError("--strength and --as-mosaic are not for --on-ray; restore on this machine, or leave them out")
-    if options.verify:
-        raise UserError(
-            "--verify is not for --on-ray: its workers fetch the model by themselves; restore on this machine"
-        )
-    request = Request(
-        source=absolute(choice.inputs[0]),
-        output=absolute(check_output(options.output)),
-        model=choice.model,
-        k=options.k,
-        tile=options.tile,
-        overlap=DEFAULT_OVERLAP if options.overlap is None else options.overlap,
-        max_pixels=options.max_pixels,
-        workers=options.workers,
-        force=options.force,
-        device=options.device,
-    )
-    try:
-        failed = restore_on_ray(request)
-    except AlteredModelError as error:
-        raise UserError(str(error)) from error
-    if options.shards is not None:
-        if failed:
-            print(f"{options.shards}: nothing is packed, since not all were restored; the same command goes on")
-        else:
-            _pack(request.output, options)
-    return 1 if failed else 0
-
-
-def _check_shards(options: argparse.Namespace) -> None:
-    """Raises UserError, before anything is restored, where ``--shards`` cannot be meant."""
-    from pipeline.addresses import absolute, check_output
-    from pipeline.errors import UserError
-    from pipeline.storage import check_access
-
-    if not options.on_ray:
-        raise UserError("--shards is for --on-ray; here, pack the results with semanir prepare")
-    shards, output = (f"{absolute(check_output(address)).rstrip('/')}/" for address in (options.shards, options.output))
-    if shards.startswith(output) or output.startswith(shards):
-        raise UserError(f"--shards {options.shards} and --output {options.output} overlap; name another place")
-    check_access(shards)
-
-
-def _pack(results: str, options: argparse.Namespace) -> None:
-    """The restored files' own bytes; with ``--overwrite`` in the place of another data set."""
-    from pipeline.addresses import absolute
-    from pipeline.data.packing.console import pack_with_progress
-    from pipeline.data.packing.encode import PackSettings
-    from pipeline.data.packing.pack import encode_here
-    from pipeline.data.packing.sources import all_sources
-
-    # What else lies there, the record and the lease, is no image, and goes without a line.
-    sources = all_sources([results], lambda line: None)
-    settings = PackSettings(codec="original")
-    pack_with_progress(
-        sources, absolute(options.shards).rstrip("/"), settings, encode_here, options.overwrite, options.force
-    )

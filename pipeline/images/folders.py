@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pipeline.entries import Kind, entries
 
 SHOWN_KINDS = 8
 
 
 @dataclass
 class Found:
-    """files: images by their suffix, by path. left_out: reason -> how many."""
+    """files: images by their suffix, by path. left_out: reason -> how many. unreadable: folders that may not be read
+    or entered, of whose images nothing is known.
+    """
 
     files: list[Path] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    unreadable: list[Path] = field(default_factory=list)
+
+    def leave_out(self, name: str, kind: Kind, suffixes: Collection[str]) -> None:
+        """Count one that is passed over; of hidden ones only what would be an image."""
+        suffix = Path(name).suffix.lower()
+        if kind == Kind.FILE:
+            self.left_out[suffix or "files without suffix"] += 1
+        elif kind != Kind.HIDDEN:
+            self.left_out[kind.value] += 1
+        elif suffix in suffixes:
+            self.left_out["hidden images"] += 1
 
     def line(self, where: object) -> str:
         """What was passed over, in one line; empty when nothing was."""
@@ -44,25 +58,29 @@ def find_images(folder: Path, suffixes: Collection[str], output: Path | None = N
     while waiting or linked:
         here = waiting.pop() if waiting else linked.pop(0)  # true folders first: a link must not take their place
         identity = _identity(here)
-        if identity is None or identity in seen:
+        if identity is not None and identity in seen:
             if identity != skipped:
-                found.left_out["linked folders that are met elsewhere" if identity else "unreadable folders"] += 1
+                found.left_out["linked folders that are met elsewhere"] += 1
             continue
-        seen.add(identity)
-        for entry in _entries(here, found):
+        try:
+            inside = entries(here)
+        except OSError:
+            found.unreadable.append(here)
+            continue
+        if identity is not None:
+            seen.add(identity)
+        for entry, kind in inside:
             path = here / entry.name
-            if entry.name.startswith("."):
-                if path.suffix.lower() in suffixes:
-                    found.left_out["hidden images"] += 1
-            elif entry.is_dir():
-                (linked if entry.is_symlink() else waiting).append(path)
-            elif not entry.is_file():
-                found.left_out["links to nothing" if entry.is_symlink() else "no regular files"] += 1
-            elif path.suffix.lower() not in suffixes:
-                found.left_out[path.suffix.lower() or "files without suffix"] += 1
-            else:
+            if kind == Kind.FOLDER:
+                waiting.append(path)
+            elif kind == Kind.LINKED_FOLDER:
+                linked.append(path)
+            elif kind == Kind.FILE and path.suffix.lower() in suffixes:
                 found.files.append(path)
-    found.files.sort(key=lambda path: path.relative_to(folder).as_posix())
+            else:
+                found.leave_out(entry.name, kind, suffixes)
+    for paths in (found.files, found.unreadable):
+        paths.sort(key=lambda path: path.relative_to(folder).as_posix())
     return found
 
 
@@ -72,11 +90,3 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _entries(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        found.left_out["unreadable folders"] += 1

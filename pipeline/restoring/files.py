@@ -24,7 +24,7 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """One file and its result."""
+    """One file and its result; a folder that may not be read, in place of its images."""
 
     source: Path
     target: Path
@@ -35,7 +35,7 @@ def find_jobs(inputs: Sequence[str], output: Path, say: Callable[[str], None] = 
 
     A folder's tree is kept below ``output``; single files and matches of a pattern go directly into it. In
     folders and patterns, files that are no images by their suffix are passed over, as are former results below
-    ``output``; a file named outright is always taken.
+    ``output``; a file named outright is always taken. A folder that may not be read stands for its images.
 
     say: told in one line for each input what was passed over.
 
@@ -68,9 +68,11 @@ def _expand(text: str, output: Path, say: Callable[[str], None]) -> list[tuple[P
         found = find_images(path, SUFFIXES, output)
         if found.left_out:
             say(found.line(text))
-        if not found.files:
+        if path in found.unreadable:
+            raise UserError(f"folder {text} may not be read or entered by this user")
+        if not found.files and not found.unreadable:
             raise UserError(f"folder {text} holds no images ({', '.join(sorted(SUFFIXES))})")
-        return [(p, p.relative_to(path)) for p in found.files]
+        return [(p, p.relative_to(path)) for p in (*found.files, *found.unreadable)]
     if path.is_file():
         return [(path, Path(path.name))]
     if path.exists():

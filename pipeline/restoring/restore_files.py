@@ -41,6 +41,8 @@ def restore_files(
 
 
 def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> Outcome:
+    if job.source.is_dir():
+        return Outcome(job, "this folder may not be read or entered; its images are not restored")
     if job.target.is_dir():
         return Outcome(job, f"{job.target} is in the way: a folder, where its result belongs")
     if job.target.exists() and not overwrite:

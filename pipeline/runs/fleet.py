@@ -8,9 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from rich.console import Console
 
-from pipeline.cluster import Board, connect, show_figures, total_resources
+from pipeline.cluster import Board, connect, total_resources
 from pipeline.config import RunConfig
 from pipeline.errors import UserError, first_line
+from pipeline.gauges import show_figures
 from pipeline.registry.lost_runs import close_lost_runs
 from pipeline.registry.speed import last_speed
 from pipeline.registry.tracking import flat_params, open_experiment

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.entries import Kind
 from pipeline.errors import UserError
 
 
@@ -52,11 +53,17 @@ class Storage(Protocol):
     def copy(self, key: str, new_key: str) -> None:
         """Store the object of ``key``, of any size, under ``new_key`` too, without passing through this machine."""
 
-    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
+    def list(
+        self,
+        prefix: str = "",
+        unreadable: Callable[[str], None] | None = None,
+        left_out: Callable[[str, Kind], None] = lambda name, kind: None,
+    ) -> Iterator[Entry]:
         """Objects whose key starts with ``prefix``, in the order of their keys.
 
         unreadable: told, in the same order, of each folder that may not be read (its key with a slash at the end),
-        which is then passed over; without it such a folder raises ``PermissionError``.
+        which is then passed over; without it such a folder raises ``PermissionError``. left_out: told of each name in
+        a folder that is no object here, with its kind; on S3 there are none.
         """
 
     def exists(self, key: str) -> bool:
@@ -67,6 +74,12 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove it; removing what is not there is no error."""
+
+    def prune(self, folder: str) -> None:
+        """Remove a folder that no object lies in, with the folders in it and what writers that died left half written.
+
+        For folders that nobody writes into meanwhile. On S3 there are none.
+        """
 
 
 def checked_key(key: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from pipeline.entries import Kind, entries
 from pipeline.storage.base import Entry, checked_key
 
 COPY_BYTES = 2**20
+_HALF = ".writing-"  # what is not yet an object
 
 
 class LocalStorage:
@@ -38,7 +40,7 @@ class LocalStorage:
     def write(self, key: str, data: bytes, only_if_absent: bool = False) -> None:
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_HALF, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -55,7 +57,7 @@ class LocalStorage:
     def write_file(self, key: str, path: Path) -> None:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=_HALF, dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file, open(path, "rb") as source:
                 shutil.copyfileobj(source, file, COPY_BYTES)
@@ -69,9 +71,14 @@ class LocalStorage:
     def copy(self, key: str, new_key: str) -> None:
         self.write_file(new_key, self._path(key))
 
-    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
+    def list(
+        self,
+        prefix: str = "",
+        unreadable: Callable[[str], None] | None = None,
+        left_out: Callable[[str, Kind], None] = lambda name, kind: None,
+    ) -> Iterator[Entry]:
         if self.folder.is_dir():
-            yield from _below(self.folder, "", prefix, unreadable)
+            yield from _below(self.folder, "", prefix, unreadable, left_out)
 
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
@@ -82,52 +89,52 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 
+    def prune(self, folder: str) -> None:
+        for inside, _, names in os.walk(self._path(folder), topdown=False):
+            for name in names:
+                if name.startswith(_HALF):
+                    Path(inside, name).unlink(missing_ok=True)
+            with suppress(OSError):  # something lies in it
+                os.rmdir(inside)
 
-def _below(folder: Path, start: str, prefix: str, unreadable: Callable[[str], None] | None) -> Iterator[Entry]:
+
+def _below(
+    folder: Path,
+    start: str,
+    prefix: str,
+    unreadable: Callable[[str], None] | None,
+    left_out: Callable[[str, Kind], None],
+) -> Iterator[Entry]:
     """The files below a folder in the order of their keys, with the names of one folder a level in memory.
 
     A folder sorts as its name with a slash, as it does among whole keys: ``a.png`` comes before ``a/b.png``. Hidden
-    names, links to folders, and links that lead nowhere are left out.
+    names, links to folders, and links that lead nowhere are left out: of a linked folder only who holds all names in
+    memory can say whether it was met before.
     """
     try:
-        entries = _sorted_entries(folder)
+        inside = entries(folder)
     except PermissionError:
         if unreadable is None or not start:  # the store itself: nothing of it would be left
             raise
         unreadable(start)
         return
-    for name, entry in entries:
+    found: list[tuple[str, os.DirEntry[str]]] = []
+    for entry, kind in inside:
+        if kind in (Kind.FILE, Kind.FOLDER):
+            found.append((entry.name + "/" * (kind == Kind.FOLDER), entry))
+        else:
+            left_out(entry.name, kind)
+    for name, entry in sorted(found, key=lambda named: named[0]):
         key = start + name
         if name.endswith("/"):
             if key.startswith(prefix) or prefix.startswith(key):
-                yield from _below(Path(entry.path), key, prefix, unreadable)
+                yield from _below(Path(entry.path), key, prefix, unreadable, left_out)
         elif key.startswith(prefix):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # deleted since the folder was read
                 continue
+            except PermissionError:  # a link to where this user may not look: whoever reads it says so of it
+                yield Entry(key, 0, "")
+                continue
             yield Entry(key, status.st_size, str(status.st_mtime_ns))
-
-
-def _sorted_entries(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    # Who may read a folder and not enter it sees names, and nothing behind them.
-    if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-    with os.scandir(folder) as found:
-        return sorted(
-            (
-                (entry.name + "/" * entry.is_dir(follow_symlinks=False), entry)
-                for entry in found
-                if not entry.name.startswith(".") and (entry.is_dir(follow_symlinks=False) or _is_file(entry))
-            ),
-            key=lambda named: named[0],
-        )
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        return False  # a link in a circle has no more behind it than one to nothing

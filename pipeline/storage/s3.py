@@ -13,6 +13,7 @@ import botocore.exceptions as boto_errors
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
+from pipeline.entries import Kind
 from pipeline.storage.base import Entry, checked_key
 from pipeline.storage.retry import DEADLINE_S, retry
 from pipeline.storage.s3_address import describe_endpoint, s3_endpoint, s3_region, split_s3_uri
@@ -137,7 +138,12 @@ class S3Storage:
             lambda client: client.copy({"Bucket": self.bucket, "Key": source}, self.bucket, target, Config=PARTS),
         )
 
-    def list(self, prefix: str = "", unreadable: Callable[[str], None] | None = None) -> Iterator[Entry]:
+    def list(
+        self,
+        prefix: str = "",
+        unreadable: Callable[[str], None] | None = None,
+        left_out: Callable[[str, Kind], None] = lambda name, kind: None,
+    ) -> Iterator[Entry]:
         root = f"{self.prefix}/" if self.prefix else ""
         token: dict[str, str] = {}
         while True:
@@ -169,6 +175,9 @@ class S3Storage:
 
     def size(self, key: str) -> int:
         return int(self._head(key)["ContentLength"])
+
+    def prune(self, folder: str) -> None:
+        pass
 
     def delete(self, key: str) -> None:
         full = self._key(key)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipeline.data.manifest import Manifest
 from pipeline.data.packing.encode import PackSettings
-from pipeline.data.packing.pack import EncodeAll, encode_here, pack_dataset
+from pipeline.data.packing.pack import OF_PREPARE, EncodeAll, Remedies, encode_here, pack_dataset
 from pipeline.data.packing.sources import Source
 from pipeline.wording import counted, data_size
 
@@ -25,6 +25,8 @@ def pack_with_progress(
     replace: bool = False,
     force: str = "",
     console: Console | None = None,
+    remedies: Remedies = OF_PREPARE,
+    distinct: bool = False,
 ) -> Manifest:
     """``pack_dataset`` with a bar on a terminal, and a summary either way.
 
@@ -50,6 +52,8 @@ def pack_with_progress(
             encode_all=encode_all,
             replace=replace,
             force=force,
+            remedies=remedies,
+            distinct=distinct,
         )
     summarize(manifest, console)
     for note, count in seen.most_common():

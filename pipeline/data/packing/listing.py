@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.images.folders import Found, find_images
 from pipeline.storage import open_storage
 from pipeline.storage.base import Entry, is_plain_key
+from pipeline.wording import counted
 
 Say = Callable[[str], None]
 
@@ -19,7 +20,7 @@ def list_images(uri: str, say: Say) -> tuple[list[Entry], int]:
     """Images by their suffixes, in the order of their keys, and how many files are of other kinds.
 
     Raises:
-        UserError: no such folder.
+        UserError: no such folder, or one below it may not be read: a data set lacks nothing in silence.
     """
     if "://" in uri:
         images, found = [], Found()
@@ -35,6 +36,10 @@ def list_images(uri: str, say: Say) -> tuple[list[Entry], int]:
         if not os.path.isdir(uri):
             raise UserError(f"image folder {uri!r} does not exist")
         found = find_images(Path(uri), SUFFIXES)
+        if found.unreadable:
+            first, *others = found.unreadable
+            more = f" and {counted(len(others), 'other')}" if others else ""
+            raise UserError(f"folder {str(first)!r}{more} may not be read or entered by this user; chmod or move it")
         images = [_entry(Path(uri), path) for path in found.files]
     if found.left_out:
         say(found.line(uri))

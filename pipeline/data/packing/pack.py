@@ -7,6 +7,7 @@ reader understands the shards without the manifest. The same images give the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from pipeline.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from pipeline.data.packing.draft import Draft, ShardBuffer
@@ -20,6 +21,17 @@ from pipeline.wording import counted
 Progress = Callable[[Source], None]
 Noted = Callable[[Source, tuple[str, ...]], None]
 EncodeAll = Callable[[Sequence[Source], PackSettings], Iterable[list[Encoded] | Skipped]]
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """What to do, in the words of the command that packs. damaged: too many images; taken: another data set there."""
+
+    damaged: str = "mend them, or raise --max-skipped-share"
+    taken: str = "choose another output, or --replace it"
+
+
+OF_PREPARE = Remedies()
 
 
 def encode_here(sources: Sequence[Source], settings: PackSettings) -> Iterable[list[Encoded] | Skipped]:
@@ -37,6 +49,8 @@ def pack_dataset(
     encode_all: EncodeAll = encode_here,
     replace: bool = False,
     force: str = "",
+    remedies: Remedies = OF_PREPARE,
+    distinct: bool = False,
 ) -> Manifest:
     """Pack images into ``output`` and return its manifest.
 
@@ -52,6 +66,8 @@ def pack_dataset(
         encode_all: the slow part, decoding and encoding; may run elsewhere, must keep the order.
         replace: put this in the place of another dataset; a reader of the old one will find it damaged.
         force: the reason why another packer that writes there is to be pushed aside.
+        remedies: what its errors say to do.
+        distinct: the keys are known to be: they are not held in memory to be compared.
 
     Raises:
         UserError: nothing to pack, two equal keys, another dataset or a packer at ``output``, or too
@@ -60,19 +76,20 @@ def pack_dataset(
     settings = settings or PackSettings()
     if not sources:
         raise UserError("no images to pack")
-    check_unique(sources)
+    if not distinct:
+        check_unique(sources)
     mark, storage = fingerprint(sources, repr(settings)), open_storage(output)
-    if (finished := _finished(storage, output, mark, replace)) is not None:
+    if (finished := _finished(storage, output, mark, replace, remedies)) is not None:
         return finished
     with sole_writer(output, f"the dataset {output!r}", force) as lease:
-        if (finished := _finished(storage, output, mark, replace)) is not None:
+        if (finished := _finished(storage, output, mark, replace, remedies)) is not None:
             return finished
         storage.delete(MANIFEST_NAME)
-        _write_shards(sources, storage, mark, settings, progress, noted, encode_all, lease)
+        _write_shards(sources, storage, mark, settings, progress, noted, encode_all, lease, remedies)
     return load_manifest(output, storage)
 
 
-def _finished(storage: Storage, output: str, mark: str, replace: bool) -> Manifest | None:
+def _finished(storage: Storage, output: str, mark: str, replace: bool, remedies: Remedies) -> Manifest | None:
     """The dataset of fingerprint ``mark``, if it is there whole; raises UserError for another that is to stay."""
     if not storage.exists(MANIFEST_NAME):
         return None
@@ -81,15 +98,14 @@ def _finished(storage: Storage, output: str, mark: str, replace: bool) -> Manife
         return manifest
     if not replace:
         raise UserError(
-            f"{output!r} holds another dataset ({counted(manifest.num_samples, 'sample')}); "
-            "choose another output, or --replace it"
+            f"{output!r} holds another dataset ({counted(manifest.num_samples, 'sample')}); {remedies.taken}"
         )
     return None
 
 
 def _write_shards(
     sources: Sequence[Source], storage: Storage, mark: str, settings: PackSettings, progress: Progress, noted: Noted,
-    encode_all: EncodeAll, lease: Lease,
+    encode_all: EncodeAll, lease: Lease, remedies: Remedies,
 ) -> None:  # fmt: skip
     draft = Draft(storage, mark)
     draft.restore()
@@ -102,7 +118,7 @@ def _write_shards(
                 draft.skipped.append(result)
                 draft.corrupt += result.corrupt
                 if draft.corrupt > settings.max_skipped_share * len(sources):
-                    raise _too_many(result, draft.corrupt, len(sources), settings)
+                    raise _too_many(result, draft.corrupt, len(sources), settings, remedies)
             else:
                 for sample in result:
                     buffer.add(sample)
@@ -134,9 +150,9 @@ def credits_of(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
     return tuple((own[0] if len(own) == 1 else f"{len(own)} images", credit) for credit, own in keys.items())
 
 
-def _too_many(latest: Skipped, corrupt: int, total: int, settings: PackSettings) -> UserError:
+def _too_many(latest: Skipped, corrupt: int, total: int, settings: PackSettings, remedies: Remedies) -> UserError:
     return UserError(
         f"{corrupt} of {counted(total, 'image')} cannot be used, more than the allowed share "
         f"{settings.max_skipped_share:g}; the last is "
-        f"{latest.source}: {latest.reason}; mend them, or raise --max-skipped-share"
+        f"{latest.source}: {latest.reason}; {remedies.damaged}"
     )

@@ -13,8 +13,16 @@ class WorkersDiedError(Exception):
     """An image that workers died of, and that is left alone."""
 
 
+class InTheWayError(Exception):
+    """A file where the result belongs, which no run of this output has made."""
+
+
 class UnreadableFolderError(Exception):
     """A folder whose names could not be listed, so that nothing is known of its images."""
+
+
+class OddNameError(Exception):
+    """An image whose name is not UTF-8."""
 
 
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
@@ -26,6 +34,8 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (MemoryError, "out of memory"),
     (OSError, "not written"),
     (WorkersDiedError, "worker died"),
+    (InTheWayError, "in the way"),
+    (OddNameError, "odd name"),
     (UnreadableFolderError, "unreadable folder"),
 )
 CAUGHT = tuple(error for error, _ in _KINDS)

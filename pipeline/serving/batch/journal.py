@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.serving.batch.outcomes import RECORD_NAME, Row, encode_rows, merge, read_record, write_rows
+from pipeline.serving.batch.outcomes import RECORD_NAME, Outcome, Row, encode_rows, merge, read_record, write_rows
+from pipeline.serving.batch.parts import Planned
 from pipeline.settings import Settings, parse_json
 from pipeline.storage import Storage
 
@@ -33,7 +34,6 @@ class Journal:
     """The rows of one part, kept in the output's store; replaced as a whole every few seconds.
 
     Attributes:
-        rows: what earlier attempts and this one have done.
         cautious: whether a worker died on this part: then each image is noted before it is taken in hand.
     """
 
@@ -42,13 +42,34 @@ class Journal:
         self._key, self._attempt = journal_key(part), f"{ATTEMPTS}/{part:08d}.json"
         self._written = time.monotonic()
         self._deaths: Counter[str] = Counter()
-        self.rows = list(read_record(storage, self._key))
+        self._rows = {row.source: row for row in read_record(storage, self._key)}
+        self._claimed = {row.source: row.target for row in self._rows.values() if row.outcome == Outcome.BEGUN}
         self.cautious = storage.exists(self._attempt)  # the attempt before this one left without a word
         if self.cautious:
             noted = _read_note(storage, self._attempt)
             self._deaths.update(noted.deaths)
             self._deaths.update([noted.in_hand] if noted.in_hand else [])
         self._note("")
+
+    @property
+    def rows(self) -> list[Row]:
+        """What earlier attempts and this one have done."""
+        return [row for row in self._rows.values() if row.outcome != Outcome.BEGUN]
+
+    def made(self, planned: Planned) -> str:
+        """The result that an earlier run or attempt made of an image, or may have made; empty where there is none."""
+        return self._claimed.get(planned.source, planned.known_target)
+
+    def owns(self, planned: Planned, target: str) -> bool:
+        """Whether what may lie at ``target`` is a result of this image's, so that it may be replaced."""
+        claimed = self._rows.get(planned.source)
+        return target in (self.made(planned), claimed.target if claimed else "")
+
+    def claim(self, rows: Collection[Row]) -> None:
+        """Store, before they are written, which results are going to be ours: whoever goes on after a death sees it."""
+        self._rows.update((row.source, row) for row in rows)
+        if rows:
+            self._write()
 
     def begin(self, source: str) -> bool:
         """Take an image in hand. False: workers died of it ``DEATHS`` times, and it is to be left alone."""
@@ -60,7 +81,7 @@ class Journal:
 
     def add(self, row: Row) -> None:
         """Record an outcome; it is stored within seconds, or with ``finish``."""
-        self.rows.append(row)
+        self._rows[row.source] = row
         if time.monotonic() - self._written >= WRITE_EVERY_S:
             self._write()
 
@@ -70,8 +91,7 @@ class Journal:
         self._storage.delete(self._attempt)
 
     def _write(self) -> None:
-        self.rows.sort(key=lambda row: row.source)
-        self._storage.write(self._key, encode_rows(self.rows))
+        self._storage.write(self._key, encode_rows(sorted(self._rows.values(), key=lambda row: row.source)))
         self._written = time.monotonic()
 
     def _note(self, in_hand: str) -> None:
@@ -100,3 +120,4 @@ def fold(storage: Storage) -> None:
         write_rows(storage, RECORD_NAME, merge(read_record(storage), journal_rows(storage)))
     for entry in list(storage.list(NOTES)):
         storage.delete(entry.key)
+    storage.prune(NOTES.rstrip("/"))

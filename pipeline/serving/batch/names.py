@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.addresses import printable
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
+from pipeline.entries import Kind
 from pipeline.errors import UserError
+from pipeline.images.folders import Found
 from pipeline.restoring.read import SUFFIXES
 from pipeline.storage import Storage, open_storage
 
@@ -18,7 +20,8 @@ from pipeline.storage import Storage, open_storage
 @dataclass(frozen=True)
 class Name:
     """One image. source: what people call it, in ascending order over a listing. key, start, length: where its bytes
-    lie; a length of None means the whole object. span_sha256: of these bytes, where a manifest states it.
+    lie; a length of None means the whole object, an empty key that its name is not UTF-8. span_sha256: of these bytes,
+    where a manifest states it.
     """
 
     source: str
@@ -28,32 +31,52 @@ class Name:
     span_sha256: bytes | None = None
 
 
-def list_names(storage: Storage) -> Iterator[Name]:
+def list_names(storage: Storage, found: Found | None = None) -> Iterator[Name]:
     """The images of a store by ascending source name: those of its manifest where it is a packed data set.
 
-    Files that are no images by their suffix are passed over. A folder that may not be read stands for its images, with
-    a slash at its end: whoever reads them says so of it, and the others are restored.
+    A folder that may not be read stands for its images, with a slash at its end, and a name that is not UTF-8, which
+    neither the record nor S3 can hold, for its image: whoever reads them says so of it, and the others are restored.
 
-    Raises:
-        UserError: a name that is not UTF-8, which neither the record nor S3 can hold.
+    found: to count what is passed over: files that are no images by their suffix, hidden ones, linked folders.
     """
     if storage.exists(MANIFEST_NAME):
         yield from _packed(storage)
         return
+    found = Found() if found is None else found
     closed: deque[str] = deque()
-    for entry in storage.list(unreadable=closed.append):
+    for entry in storage.list(
+        unreadable=closed.append, left_out=lambda name, kind: found.leave_out(name, kind, SUFFIXES)
+    ):
         while closed:
-            yield _named(storage, "folder", closed.popleft())
+            yield _named(closed.popleft())
+        if entry.key.endswith("/"):
+            continue  # the mark of an empty folder, as S3's consoles make it
         if PurePosixPath(entry.key).suffix.lower() in SUFFIXES:
-            yield _named(storage, "image", entry.key)
+            yield _named(entry.key)
+        else:
+            found.leave_out(entry.key, Kind.FILE, SUFFIXES)
     while closed:
-        yield _named(storage, "folder", closed.popleft())
+        yield _named(closed.popleft())
 
 
-def _named(storage: Storage, kind: str, key: str) -> Name:
-    if (shown := printable(key)) != key:
-        raise UserError(f"the name of {kind} {shown!r} in {storage.uri!r} is not UTF-8; rename it")
-    return Name(key, key)
+# Before the code of an odd byte, as in "gru\ud7ff%DF.png": the last character below those that Python puts for such
+# bytes, so that these names keep their places in the order. Unicode assigns it to nothing, and no name has it.
+_ODD = "\ud7ff"
+
+
+def stands_for_none(source: str) -> bool:
+    """Whether a name of a listing is a folder's that may not be read, or not UTF-8, so that nothing can be read by it.
+
+    Once it can be, it has other names, and what is recorded of it holds no longer.
+    """
+    return source.endswith("/") or _ODD in source
+
+
+def _named(key: str) -> Name:
+    if printable(key) == key:
+        return Name(key, key)
+    source = "".join(_ODD + printable(one) if printable(one) != one else one for one in key)
+    return Name(source, "/" if key.endswith("/") else "")
 
 
 def _packed(storage: Storage) -> Iterator[Name]:
@@ -65,17 +88,24 @@ def _packed(storage: Storage) -> Iterator[Name]:
 
 
 def check_places(source: str, output: str) -> None:
-    """Raises UserError when the source is no folder that may be read, or when results would be sources next time."""
+    """Raises UserError when the source is no folder that may be read, or where results and sources would mix.
+
+    An output inside the source would be restored again; one that contains it would have results fall on sources.
+    """
     if "://" not in source:
         folder = Path(source).expanduser()
         if not folder.is_dir():
             raise UserError(f"image folder {source!r} does not exist; --on-ray takes one folder or S3 prefix")
         if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             raise UserError(f"image folder {source!r} may not be read or entered by this user")
-    inner, outer = (_parts(address) for address in (output, source))
-    if inner[: len(outer)] == outer:
+    results, sources = (_parts(address) for address in (output, source))
+    if results[: len(sources)] == sources:
         raise UserError(
             f"output {output!r} lies in {source!r}: results would be restored again; choose another --output"
+        )
+    if sources[: len(results)] == results:
+        raise UserError(
+            f"output {output!r} contains {source!r}: results could replace what is restored; choose another --output"
         )
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from pipeline.cluster import Board, connect, total_resources
 from pipeline.errors import UserError, first_line
+from pipeline.images.folders import Found
 from pipeline.registry import pull
 from pipeline.registry.pull import locate
 from pipeline.registry.sealed import WEIGHTS_FILE, file_digest
@@ -29,6 +30,7 @@ from pipeline.serving.batch.names import check_places, list_names
 from pipeline.serving.batch.outcomes import RECORD_NAME, Outcome, read_record
 from pipeline.serving.batch.parts import with_known, write_plan
 from pipeline.serving.batch.progress_line import Progress, report
+from pipeline.serving.batch.shard_sources import ShardSources
 from pipeline.serving.batch.worker import Order, Worker
 from pipeline.storage import check_access, open_storage
 from pipeline.storage.lease import Lease, sole_writer
@@ -44,7 +46,8 @@ class Request:
 
     model: any address that ``pull`` takes; an alias is resolved once, at the beginning. workers: how many at most; None
     takes what the cluster has. device: "auto" gives each worker a GPU where the cluster has any. force: the reason why
-    another run that writes to the output is to be pushed aside.
+    another run that writes to the output is to be pushed aside. overwrite: restore all again, and replace files of
+    others where results go.
     """
 
     source: str
@@ -57,14 +60,17 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     force: str = ""
+    overwrite: bool = False
 
 
-def restore_on_ray(request: Request, console: Console | None = None) -> int:
+def restore_on_ray(request: Request, console: Console | None = None, results: ShardSources | None = None) -> int:
     """Run it; returns how many images could not be restored, each of which is in the record with its reason.
 
+    results: to be filled with what this run restored, or found restored.
+
     Raises:
-        UserError: bad input, no cluster, another run at work on this output, or a store that stayed silent; the same
-            command then continues.
+        UserError: bad input, with ``results`` also names that would share a key, no cluster, another run at work on
+            this output, or a store that stayed silent; the same command then continues.
     """
     console = console or Console(soft_wrap=True, highlight=False)
     check_places(request.source, request.output)
@@ -73,18 +79,28 @@ def restore_on_ray(request: Request, console: Console | None = None) -> int:
     connect()
     workers, device = _workers(request)
     with sole_writer(request.output, f"the output {request.output!r}", request.force) as lease:
-        return _restore(request, address, settings, workers, device, console, lease)
+        return _restore(request, address, settings, workers, device, console, lease, results)
 
 
 def _restore(
-    request: Request, address: str, settings: str, workers: int, device: str, console: Console, lease: Lease
-) -> int:
+    request: Request, address: str, settings: str, workers: int, device: str, console: Console, lease: Lease,
+    results: ShardSources | None,
+) -> int:  # fmt: skip
     output = open_storage(request.output)
     fold(output)
-    names = list_names(open_storage(request.source))
-    parts, total = write_plan(output, with_known(names, read_record(output), settings))
+    found = Found()
+    names = list_names(open_storage(request.source), found)
+    if results is not None:
+        names = results.checked(names)
+    try:
+        parts, total = write_plan(output, with_known(names, read_record(output), settings, anew=request.overwrite))
+    except UserError:
+        fold(output)  # nothing of a run that cannot begin stays
+        raise
     if not total:
         raise UserError(f"{request.source!r} holds no images (PNG, JPEG, TIFF, WebP, or a packed data set)")
+    if found.left_out:
+        console.print(found.line(request.source), markup=False)
     console.print(
         f"restoring {counted(total, 'image')} with {address} on up to {counted(workers, f'{device} worker')}",
         markup=False,
@@ -100,12 +116,15 @@ def _restore(
         max_pixels=request.max_pixels,
         device=device,
         lease=lease.to_pass_on(),
+        overwrite=request.overwrite,
     )
     board = Board()
     progress = Progress(total, console)
     with _shown(board, progress):
         _stream(order, board, parts, min(workers, parts))
     counts = report(journal_rows(output), console)
+    if results is not None:
+        results.fill(journal_rows(output))
     lease.check()
     fold(output)
     console.print(f"the record is {output.uri}/{RECORD_NAME}", markup=False)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.serving.batch.names import Name
-from pipeline.serving.batch.outcomes import Outcome, Row
+from pipeline.serving.batch.outcomes import UNKNOWN_SIZE, Outcome, Row
 from pipeline.serving.batch.rows_file import read_rows
 from pipeline.storage import Storage
 
@@ -30,13 +30,18 @@ SCHEMA = pa.schema(
         ("length", pa.int64()),
         ("span_sha256", pa.binary()),
         ("known_digest", pa.string()),
+        ("known_target", pa.string()),
+        ("known_size", pa.int64()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One image to restore. known_digest: of the bytes that were restored before with the same settings, or empty."""
+    """One image to restore. known_digest: of the bytes that were restored before with the same settings, or empty.
+
+    known_target: the result that a run of this output made of it, or empty; known_size: its bytes.
+    """
 
     source: str
     key: str
@@ -44,10 +49,15 @@ class Planned:
     length: int | None
     span_sha256: bytes | None
     known_digest: str
+    known_target: str = ""
+    known_size: int = UNKNOWN_SIZE
 
 
-def with_known(names: Iterable[Name], record: Iterable[Row], settings: str) -> Iterator[Planned]:
-    """Join two ascending streams: what each name's digest was when it was last restored with these settings."""
+def with_known(names: Iterable[Name], record: Iterable[Row], settings: str, anew: bool = False) -> Iterator[Planned]:
+    """Join two ascending streams: what each name's digest was when it was last restored with these settings.
+
+    anew: nothing that was done counts as done; which results are this output's own is known all the same.
+    """
     rows = iter(record)
     row = next(rows, None)
     before = ""
@@ -57,9 +67,12 @@ def with_known(names: Iterable[Name], record: Iterable[Row], settings: str) -> I
         before = name.source
         while row is not None and row.source < name.source:
             row = next(rows, None)
-        same = row is not None and row.source == name.source and row.settings == settings
-        known = row.digest if row is not None and same and row.outcome == Outcome.RESTORED else ""
-        yield Planned(name.source, name.key, name.start, name.length, name.span_sha256, known)
+        place = (name.source, name.key, name.start, name.length, name.span_sha256)
+        if row is None or row.source != name.source:
+            yield Planned(*place, "")
+            continue
+        same = row.settings == settings and row.outcome == Outcome.RESTORED and not anew
+        yield Planned(*place, row.digest if same else "", row.made(), row.size)
 
 
 def write_plan(storage: Storage, planned: Iterable[Planned], per_part: int = NAMES_PER_PART) -> tuple[int, int]:

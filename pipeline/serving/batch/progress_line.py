@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.serving.batch.outcomes import Outcome, Row
+from pipeline.serving.batch.outcomes import ENDS, Outcome, Row
 from pipeline.wording import LINE_EVERY_S, counted, duration
 
 _OVER_S = 60.0  # the pace is that of the last minute
@@ -46,7 +46,7 @@ class Progress:
         (since, before), (now, done) = self._seen[0], self._seen[-1]
         pace = (done - before) / (now - since) if now > since else 0.0
         left = f"{duration(max(0, self.total - done) / pace)} left" if pace > 0 else "time left unknown"
-        counts = ", ".join(f"{self.counts[outcome]} {outcome}" for outcome in Outcome)
+        counts = ", ".join(f"{self.counts[outcome]} {outcome}" for outcome in ENDS)
         return f"{min(done, self.total)}/{counted(self.total, 'image')} ({counts}), {pace:.2f} images/s, {left}"
 
 
@@ -56,6 +56,8 @@ def report(rows: Iterable[Row], console: Console, names: int = 3) -> Counter[str
     kinds: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
     for row in rows:
+        if row.outcome == Outcome.BEGUN:
+            continue
         outcomes[row.outcome] += 1
         if row.outcome == Outcome.FAILED:
             kinds[row.kind] += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,20 +13,17 @@ import pyarrow as pa
 import torch
 
 from pipeline.cluster import Board
-from pipeline.data.members import plain_members
-from pipeline.errors import first_line
 from pipeline.registry import pull
-from pipeline.restoring.picture import Picture, UnusableImageError
-from pipeline.restoring.read import read_picture
+from pipeline.restoring.picture import Picture
 from pipeline.restoring.restorer import Prepared, Restorer
 from pipeline.restoring.write import encode
-from pipeline.serving.batch.failure import CAUGHT, UnreadableFolderError, WorkersDiedError, describe
-from pipeline.serving.batch.journal import DEATHS, NOTES, Journal
+from pipeline.serving.batch.failure import CAUGHT, InTheWayError, WorkersDiedError, describe
+from pipeline.serving.batch.journal import DEATHS, Journal
 from pipeline.serving.batch.outcomes import Outcome, Row
 from pipeline.serving.batch.parts import Planned, read_part
+from pipeline.serving.batch.reading import Read, Reader
 from pipeline.serving.tile_batches import restore_images
 from pipeline.storage import open_storage
-from pipeline.storage.base import checked_key
 from pipeline.storage.lease import Pass
 from semanir.tiling import ModelShape
 
@@ -43,6 +39,7 @@ class Order:
 
     source, output: folders or S3 prefixes. model: an address that stays when an alias moves. settings: digest of model
     and arguments. device: "cuda" or "cpu". lease: of the run on its output.
+    overwrite: files of others that lie where results go are replaced.
     """
 
     source: str
@@ -55,17 +52,7 @@ class Order:
     max_pixels: int
     device: str
     lease: Pass
-
-
-@dataclass(frozen=True)
-class _Read:
-    """An image as it was read, or why it was not; ``picture`` is None when the digest shows that it is done."""
-
-    planned: Planned
-    digest: str = ""
-    picture: Picture | None = None
-    target: str = ""
-    error: BaseException | None = None
+    overwrite: bool = False
 
 
 class Worker:
@@ -77,7 +64,8 @@ class Worker:
         self._restorer = Restorer(folder, k=order.k, tile=order.tile, overlap=order.overlap, device=order.device)
         self._shape = ModelShape.of(self._restorer.model)
         self._k = order.k or self._restorer.config.k
-        self._source, self._output = open_storage(order.source), open_storage(order.output)
+        self._output = open_storage(order.output)
+        self._reader = Reader(open_storage(order.source), self._output, order.max_pixels, order.overwrite)
         on_gpu = order.device.startswith("cuda")
         self._tiles, self._pixels = (GPU_TILES, GPU_PIXELS) if on_gpu else (1, 1)
         # For as long as the worker lives: threads of each part's own would take one of the allocator's arenas after the
@@ -97,12 +85,23 @@ class Worker:
         journal = Journal(self._output, number)
         done = {row.source for row in journal.rows}
         left = [one for one in planned if one.source not in done]
+        self._claim(journal, left)
         for row in self._restore(journal, left):
             journal.add(row)
             self._tell(row.outcome)
         journal.finish()
         self._post()
         return len(planned)
+
+    def _claim(self, journal: Journal, planned: Iterable[Planned]) -> None:
+        """Note which results this run is going to make, before it makes the first.
+
+        All of a part at once, since each note is a write; of packed samples the place is known once they are read.
+        """
+        new = [one for one in planned if not one.known_digest]
+        targets = self._pool.map(lambda one: self._reader.place(one, journal), new)
+        claims = zip(new, targets, strict=True)
+        journal.claim([self._row(Read(one), Outcome.BEGUN, target=target) for one, target in claims if target])
 
     def _restore(self, journal: Journal, planned: Iterable[Planned]) -> Iterator[Row]:
         """Rows as they come: reading runs ahead of the model, encoding and writing behind it."""
@@ -114,9 +113,11 @@ class Worker:
                     if read.error is not None:
                         yield self._failed(read, read.error)
                     elif read.picture is None:
-                        yield self._row(read, Outcome.KEPT)
+                        yield self._row(read, Outcome.KEPT, target=read.target, size=read.planned.known_size)
                     else:
                         taken.append(read)
+                claims = [read for read in taken if read.to_claim]
+                journal.claim([self._row(read, Outcome.BEGUN, target=read.target) for read in claims])
                 for row in self._run(taken):
                     if isinstance(row, Row):
                         yield row
@@ -129,22 +130,25 @@ class Worker:
         finally:
             wait(writing)  # one that outlived a part that failed could replace what the next run wrote
 
-    def _read_ahead(self, journal: Journal, planned: Iterable[Planned]) -> Iterator[_Read]:
+    def _read_ahead(self, journal: Journal, planned: Iterable[Planned]) -> Iterator[Read]:
         ahead = 0 if journal.cautious else THREADS  # cautious: one image in hand, so that a death has one cause
-        reading: deque[Future[_Read] | _Read] = deque()
+        reading: deque[Future[Read] | Read] = deque()
         for one in planned:
             if journal.begin(one.source):
-                reading.append(self._pool.submit(self._read, one))
+                reading.append(self._pool.submit(self._reader.read, one, journal))
             else:
-                reading.append(_Read(one, error=WorkersDiedError(f"workers died of it {DEATHS} times")))
+                reading.append(self._left_alone(one, journal))
             if len(reading) > ahead:
                 yield _result(reading.popleft())
         while reading:
             yield _result(reading.popleft())
 
-    def _groups(self, reads: Iterable[_Read]) -> Iterator[list[_Read]]:
+    def _left_alone(self, one: Planned, journal: Journal) -> Read:
+        return Read(one, made=journal.made(one), error=WorkersDiedError(f"workers died of it {DEATHS} times"))
+
+    def _groups(self, reads: Iterable[Read]) -> Iterator[list[Read]]:
         """Images that are restored together: as many as the model's batch of tiles needs."""
-        group: list[_Read] = []
+        group: list[Read] = []
         pixels = 0
         for read in reads:
             group.append(read)
@@ -155,53 +159,9 @@ class Worker:
         if group:
             yield group
 
-    def _read(self, planned: Planned) -> _Read:
-        digest = ""
-        try:
-            data, name = self._bytes(planned)
-            digest = hashlib.sha256(data).hexdigest()
-            if digest == planned.known_digest:
-                target = self._target(planned, name)
-                if self._output.exists(target):
-                    return _Read(planned, digest, target=target)
-            picture = read_picture(data, self._order.max_pixels)
-            return _Read(planned, digest, picture, self._target(planned, name))
-        except CAUGHT as error:
-            return _Read(planned, digest, error=error)
-
-    def _bytes(self, planned: Planned) -> tuple[bytes, str]:
-        """The file's bytes, and its name; of a packed sample the member that is to be restored."""
-        if planned.key.endswith("/"):
-            raise UnreadableFolderError("it may not be read or entered; its images are not restored")
-        _check_name(planned.key)
-        if planned.length is None:
-            return self._source.read(planned.key), planned.key
-        span = self._source.read_range(planned.key, planned.start, planned.length)
-        if hashlib.sha256(span).digest() != planned.span_sha256:
-            raise UnusableImageError(f"its bytes in {planned.key} are not those that the manifest states")
-        members = plain_members(span)
-        if members is None:
-            raise UnusableImageError(f"its span in {planned.key} is no plain tar")
-        kinds = {name.rpartition(".")[0].rpartition(".")[2]: (bytes(content), name) for name, content in members}
-        member = kinds.get("degraded") or kinds.get("clean")
-        if member is None:
-            raise UnusableImageError(f"its span in {planned.key} has no member that is called clean or degraded")
-        _check_name(member[1])
-        return member
-
-    def _target(self, planned: Planned, name: str) -> str:
-        """Where the result goes: the source's own place in the tree; for a packed sample its key with a suffix."""
-        target = planned.source
-        if planned.length is not None:
-            stem, _, suffix = name.rsplit(".", 2)
-            target = f"{stem}.{suffix}"
-        if target.startswith(NOTES):
-            raise UnusableImageError(f"its result would lie in {NOTES}, which a run empties; rename that folder")
-        return target
-
-    def _run(self, reads: list[_Read]) -> Iterator[Row | tuple[_Read, Picture, float]]:
+    def _run(self, reads: list[Read]) -> Iterator[Row | tuple[Read, Picture, float]]:
         """The restored picture of each image and its seconds, or the row of its failure."""
-        prepared: list[tuple[_Read, Prepared]] = []
+        prepared: list[tuple[Read, Prepared]] = []
         for read in reads:
             assert read.picture is not None
             try:
@@ -236,22 +196,37 @@ class Worker:
         with torch.inference_mode():
             return self._restorer.model(tiles.to(self._order.device), k=self._order.k)
 
-    def _write(self, read: _Read, picture: Picture, seconds: float) -> Row:
+    def _write(self, read: Read, picture: Picture, seconds: float) -> Row:
+        target, made = read.target, read.made
         try:
-            self._output.write(read.target, encode(picture))
+            data = encode(picture)
+            if not read.ours and self._differs(target, data):
+                raise InTheWayError(f"{target} is there, and no run has made it; move it away, or give --overwrite")
+            made = target  # a write that fails may have been done
+            self._output.write(target, data)
         except CAUGHT as error:
-            return self._failed(read, error)
-        return self._row(read, Outcome.RESTORED, seconds)
+            return self._failed(read, error, made)
+        return self._row(read, Outcome.RESTORED, target=target, seconds=seconds, size=len(data))
 
-    def _failed(self, read: _Read, error: BaseException) -> Row:
+    def _differs(self, target: str, data: bytes) -> bool:
+        """Whether another file lies there: the same bytes were restored elsewhere, or by a run without a record."""
+        try:
+            return self._output.size(target) != len(data) or self._output.read(target) != data
+        except FileNotFoundError:
+            return False
+
+    def _failed(self, read: Read, error: BaseException, made: str | None = None) -> Row:
         kind, why = describe(error)
-        return self._row(read, Outcome.FAILED, kind=kind, why=why)
+        return self._row(read, Outcome.FAILED, target=read.made if made is None else made, kind=kind, why=why)
 
-    def _row(self, read: _Read, outcome: Outcome, seconds: float = 0.0, kind: str = "", why: str = "") -> Row:
+    def _row(
+        self, read: Read, outcome: Outcome, *, target: str, seconds: float = 0.0, size: int = 0, kind: str = "",
+        why: str = "",
+    ) -> Row:  # fmt: skip
         order = self._order
         return Row(
             source=read.planned.source,
-            target=read.target,
+            target=target,
             digest=read.digest,
             model=order.model,
             settings=order.settings,
@@ -260,6 +235,7 @@ class Worker:
             outcome=outcome,
             kind=kind,
             why=why,
+            size=size,
         )
 
     def _tell(self, outcome: str) -> None:
@@ -273,13 +249,5 @@ class Worker:
         self._news, self._posted = {}, time.monotonic()
 
 
-def _check_name(name: str) -> None:
-    """Raises UnusableImageError for a name that would leave the folder: S3 keys and tar members may have any."""
-    try:
-        checked_key(name)
-    except ValueError as error:
-        raise UnusableImageError(first_line(error)) from None
-
-
-def _result(read: Any) -> _Read:
+def _result(read: Any) -> Read:
     return read.result() if isinstance(read, Future) else read

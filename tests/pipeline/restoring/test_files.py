@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from pipeline.data.packing.sources import folder_sources
 from pipeline.errors import UserError
 from pipeline.restoring.files import find_jobs
+from pipeline.restoring.restore_files import restore_files
+from pipeline.restoring.restorer import Restorer
+from tests.pipeline.serving.batch.test_names import as_one_who_owns_nothing
 
 
 @pytest.fixture
@@ -49,3 +56,28 @@ def test_patterns_and_files_go_directly_into_the_output(tree: Path) -> None:
 def test_bad_inputs_are_named(tree: Path, inputs: list[str], output: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_jobs([str(tree / text) for text in inputs], tree / output)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o300], ids=["closed", "names alone", "no names"])
+def test_a_folder_that_may_not_be_read_is_a_failure(mode: int, model_folder: Callable[..., Path]) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder, output = Path(made), Path(made, "out")
+        folder.chmod(0o755)  # a folder that tempfile makes is its owner's alone
+        (folder / "in/locked").mkdir(parents=True)
+        (folder / "in/locked/b.png").write_bytes(b"x")
+        Image.new("RGB", (8, 8)).save(folder / "in/a.png")
+        restorer = Restorer(model_folder(), device="cpu")
+        (folder / "in/locked").chmod(mode)
+        try:
+            with as_one_who_owns_nothing():
+                jobs = find_jobs([str(folder / "in")], output)
+                with pytest.raises(UserError, match=r"locked' may not be read or entered by this user"):
+                    folder_sources(str(folder / "in"))
+                with pytest.raises(UserError, match=r"locked may not be read or entered by this user"):
+                    find_jobs([str(folder / "in/locked")], output)
+        finally:
+            (folder / "in/locked").chmod(0o755)
+        good, bad = restore_files(restorer, jobs)
+        assert (good.job.source.name, good.problem) == ("a.png", "")
+        assert bad.job.source == folder / "in/locked"
+        assert "its images are not restored" in bad.problem

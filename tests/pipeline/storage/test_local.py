@@ -47,6 +47,22 @@ def test_listing_is_sorted_and_filtered(tmp_path):
     assert [entry.key for entry in store.list("b/")] == ["b/1", "b/2"]
 
 
+def test_folders_without_objects_go_and_all_others_stay(tmp_path):
+    store = open_storage(str(tmp_path))
+    store.prune("notes")  # there is none
+    for folder in ("notes/a", "notes/b/c", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "notes/b/.writing-x").write_bytes(b"half")
+    store.write("notes/a/kept", b"x")
+    store.prune("notes")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        "notes", "notes/a", "notes/a/kept", "other",
+    ]  # fmt: skip
+    store.delete("notes/a/kept")
+    store.prune("notes")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "", "a//b", "a\\b"])
 def test_a_key_cannot_leave_the_folder(tmp_path, key):
     with pytest.raises(ValueError, match="leaves its folder or is empty"):

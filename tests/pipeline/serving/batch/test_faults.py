@@ -36,4 +36,4 @@ def test_killed_workers_and_a_killed_driver_lose_no_image(tiny_model: Path, tmp_
     rows = rows_by_source(str(output))
     assert sorted(rows) == results(str(output)) == names
     assert {row.outcome for row in rows.values()} == {"restored"}, driver.printed()
-    assert not (output / "_restoring").exists() or not any((output / "_restoring").rglob("*.parquet"))
+    assert not (output / "_restoring").exists()

@@ -56,4 +56,4 @@ def test_folding_merges_journals_into_the_record_and_may_be_repeated(tmp_path):
         ("b", "restored", "new"),
         ("c", "restored", "d"),
     ]
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [RECORD_NAME]
+    assert [path.name for path in tmp_path.rglob("*")] == [RECORD_NAME]

@@ -14,12 +14,12 @@ from PIL import Image
 from pipeline.data.packing.encode import PackSettings
 from pipeline.data.packing.pack import pack_dataset
 from pipeline.data.packing.sources import folder_sources
-from pipeline.restoring.read import read_picture
+from pipeline.restoring.read import SUFFIXES, read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import encode
-from pipeline.serving.batch.journal import Journal, journal_key, journal_rows
+from pipeline.serving.batch.journal import Journal, fold, journal_key, journal_rows
 from pipeline.serving.batch.names import Name, list_names
-from pipeline.serving.batch.outcomes import Row
+from pipeline.serving.batch.outcomes import Row, read_record
 from pipeline.serving.batch.parts import with_known, write_plan
 from pipeline.serving.batch.worker import THREADS, Order, Worker
 from pipeline.storage import open_storage
@@ -38,15 +38,15 @@ class Ears:
             self.counts[outcome] = self.counts.get(outcome, 0) + count
 
 
-def plan(source: Path, output: Path, per_part: int) -> int:
-    names = list_names(open_storage(str(source)))
-    return write_plan(open_storage(str(output)), with_known(names, [], "s"), per_part)[0]
+def plan(source: Path, output: Path, per_part: int, anew: bool = False) -> int:
+    names, store = list_names(open_storage(str(source))), open_storage(str(output))
+    return write_plan(store, with_known(names, read_record(store), "s", anew), per_part)[0]
 
 
-def worker(source: Path, output: Path, model: Path, lease: Any) -> Worker:
+def worker(source: Path, output: Path, model: Path, lease: Any, overwrite: bool = False) -> Worker:
     order = Order(
         source=str(source), output=str(output), model=str(model), settings="s", k=3, tile=None, overlap=32,
-        max_pixels=10**6, device="cpu", lease=lease.to_pass_on(),
+        max_pixels=10**6, device="cpu", lease=lease.to_pass_on(), overwrite=overwrite,
     )  # fmt: skip
     return Worker(order, Ears())  # type: ignore[arg-type]
 
@@ -87,13 +87,15 @@ def test_a_folder_that_could_not_be_listed_is_a_failure_beside_the_others(
 ) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     (name,) = make_images(source, 1)
-    found = [*list_names(open_storage(str(source))), Name("zz locked/", "zz locked/")]
+    found = [*list_names(open_storage(str(source))), Name("zz locked/", "zz locked/"), Name("zz\ud7ff%DF.png", "")]
     write_plan(open_storage(str(output)), with_known(found, [], "s"))
     worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
     rows = rows_of(output)
     assert rows[name].outcome == "restored"
     assert (rows["zz locked/"].kind, rows["zz locked/"].outcome) == ("unreadable folder", "failed")
     assert "its images are not restored" in rows["zz locked/"].why
+    assert (rows["zz\ud7ff%DF.png"].kind, rows["zz\ud7ff%DF.png"].outcome) == ("odd name", "failed")
+    assert "not UTF-8" in rows["zz\ud7ff%DF.png"].why
 
 
 def test_a_worker_keeps_its_threads(
@@ -106,7 +108,7 @@ def test_a_worker_keeps_its_threads(
         reading.add(threading.current_thread().name)
         return read_picture(data, max_pixels)
 
-    monkeypatch.setattr("pipeline.serving.batch.worker.read_picture", noted)
+    monkeypatch.setattr("pipeline.serving.batch.reading.read_picture", noted)
     make_images(tmp_path / "in", 8)
     parts = plan(tmp_path / "in", tmp_path / "out", per_part=2)
     worker(tmp_path / "in", tmp_path / "out", tiny_model, lease)(pa.table({"part": list(range(parts))}))
@@ -152,3 +154,103 @@ def test_a_worker_whose_run_lost_the_output_writes_nothing(tiny_model: Path, tmp
     other.release()
     assert rows_of(output) == {}
     assert not list(output.rglob("*.png"))
+
+
+def outcomes(output: Path) -> dict[str, tuple[str, str]]:
+    return {row.source: (row.outcome, row.kind) for row in rows_of(output).values()}
+
+
+def test_a_file_of_another_is_never_replaced_unless_it_is_said(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    first, second, third, *_ = make_images(source, 4)
+    whole = encode(Restorer(tiny_model, k=3, device="cpu").restore(read_picture(source / second)))
+    for name, content in ((first, b"mine"), (second, whole), (third, (source / third).read_bytes())):
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(content)
+    for _ in range(2):  # a failure must not make it ours
+        plan(source, output, per_part=64)
+        worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
+        rows = rows_of(output)
+        assert {name for name, row in rows.items() if row.outcome == "failed"} == {first, third}
+        assert rows[first].kind == "in the way"
+        assert "--overwrite" in rows[first].why
+        assert (output / first).read_bytes() == b"mine"
+        fold(open_storage(str(output)))
+    plan(source, output, per_part=64, anew=True)
+    worker(source, output, tiny_model, lease, overwrite=True)(pa.table({"part": [0]}))
+    assert set(outcomes(output).values()) == {("restored", "")}
+    assert (output / first).read_bytes() != b"mine"
+
+
+class Killed(BaseException):
+    """In place of a signal that nothing catches."""
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "packed"])
+@pytest.mark.parametrize("driver", [False, True], ids=["worker killed", "driver killed"])
+def test_a_result_without_its_row_is_the_run_s_own(
+    packed: bool, driver: bool, tiny_model: Path, tmp_path: Path, lease: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after it wrote results and before it noted them; what it wrote differs, as on another kind of machine."""
+    images, source, output = tmp_path / "in", tmp_path / "in", tmp_path / "out"
+    make_images(images, 6)
+    if packed:
+        source = tmp_path / "packed"
+        pack_dataset(folder_sources(str(images)), str(source), PackSettings())
+    plan(source, output, per_part=64)
+    dying = worker(source, output, tiny_model, lease)
+
+    def killed(outcome: str) -> None:
+        raise Killed
+
+    monkeypatch.setattr(dying, "_tell", killed)  # called with the first row, before anything is stored of it
+    monkeypatch.setattr("pipeline.serving.batch.worker.encode", lambda picture: b"other bits")
+    with pytest.raises(Killed):
+        dying(pa.table({"part": [0]}))
+    monkeypatch.setattr("pipeline.serving.batch.worker.encode", encode)
+    assert {outcome for outcome, _ in outcomes(output).values()} == {"begun"}
+    written = [path for path in output.rglob("*") if path.suffix in SUFFIXES]
+    assert written
+    if driver:
+        fold(open_storage(str(output)))
+        plan(source, output, per_part=64)
+    worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
+    assert set(outcomes(output).values()) == {("restored", "")}
+    assert b"other bits" not in {path.read_bytes() for path in written}
+
+
+def test_a_result_that_was_cut_since_is_made_again_and_overwriting_makes_all(
+    tiny_model: Path, tmp_path: Path, lease: Any
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    cut, *others = make_images(source, 3)
+
+    def run(anew: bool = False) -> dict[str, tuple[str, str]]:
+        plan(source, output, per_part=64, anew=anew)
+        worker(source, output, tiny_model, lease, overwrite=anew)(pa.table({"part": [0]}))
+        made = outcomes(output)
+        fold(open_storage(str(output)))
+        return made
+
+    run()
+    whole = (output / cut).read_bytes()
+    (output / cut).write_bytes(b"")
+    assert run() == {cut: ("restored", ""), **dict.fromkeys(others, ("kept", ""))}
+    assert (output / cut).read_bytes() == whole
+    assert set(run().values()) == {("kept", "")}
+    assert set(run(anew=True).values()) == {("restored", "")}
+    assert {row.size for row in read_record(open_storage(str(output)))} == {
+        (output / name).stat().st_size for name in (cut, *others)
+    }
+
+
+def test_a_source_that_failed_in_between_still_owns_its_result(tiny_model: Path, tmp_path: Path, lease: Any) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    (name,) = make_images(source, 1)
+    whole = (source / name).read_bytes()
+    for content, outcome in ((whole, "restored"), (b"no image", "failed"), (whole, "restored")):
+        (source / name).write_bytes(content)
+        plan(source, output, per_part=64)
+        worker(source, output, tiny_model, lease)(pa.table({"part": [0]}))
+        assert rows_of(output)[name].outcome == outcome
+        fold(open_storage(str(output)))
