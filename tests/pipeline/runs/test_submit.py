@@ -82,6 +82,7 @@ def test_the_server_that_was_named_is_asked_whatever_the_environment_says(
         (["--attach", "job"], "--attach needs --on"),
         (["--attach", "job", "--on", "http://head", "--dry-run"], "leave --on and --attach out"),
         (["--on", "http://head", "--dry-run"], "leave --on and --attach out"),
+        (["--on", "http://127.0.0.1:9", "--attach", ""], "--attach has no job"),
     ],
 )
 def test_attaching_needs_a_cluster_and_a_plan_none(words: list[str], why: str, tmp_path: Path) -> None:
