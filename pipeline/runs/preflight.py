@@ -15,10 +15,10 @@ from pipeline.registry.client import check_tracking_server, tracking_uri
 from pipeline.shipped import is_shipped
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS
-from pipeline.training.engine import check_zero_block
 from pipeline.training.losses import PERCEPTUAL, check_loss, get_loss
 from pipeline.training.phases import training_phases
 from pipeline.training.training_plan import batch_schedule, initial_model, model_config, stream_settings
+from pipeline.training.zero_block import check_zero_block
 from semanir.weights import CONFIG_FILE
 
 
