@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,15 +21,30 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Raises UserError for what this parser does not know, below its own usage.
+        """Raises UserError for what this parser does not know, below its own usage, and for empty arguments.
 
-        argparse hands it to the outermost parser instead, whose usage lists commands and no options.
+        argparse hands the unknown to the outermost parser instead, whose usage lists commands and no options. Empty is
+        what a shell makes of a variable that is not set: taken for "not given", or for this folder, it does something
+        that nobody asked for.
         """
+        given = list(sys.argv[1:] if args is None else args)
         options, unknown = super().parse_known_args(args, namespace)
+        if (empty := _empty_argument(given)) is not None:
+            self.error(f"{empty}: an empty value; give one, or leave it out")
         if unknown:
             self.print_usage(sys.stderr)
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
+
+
+def _empty_argument(given: Sequence[str]) -> str | None:
+    """What the first empty argument belongs to, as far as the command line tells; None: there is none."""
+    for before, word in itertools.pairwise(["", *given]):
+        if word == "":
+            return f"argument {before}" if before.startswith("--") else f"argument after {before!r:.40}"
+        if re.fullmatch(r"--[\w-]+=", word):
+            return f"argument {word[:-1]}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,23 @@ from infra.local import lifecycle
 from infra.local.folders import Layout, StackError
 
 
+def given(text: str) -> str:
+    """What was given; raises ArgumentTypeError for nothing, which would mean another stack, or every job."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty value; give one")
+    return text
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 as asked, 1 when a part is not up, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
-    parser.add_argument("--dir", help="the stack's folder (default: $SEMANIR_STACK_DIR, else .stack)")
+    parser.add_argument("--dir", type=given, help="the stack's folder (default: $SEMANIR_STACK_DIR, else .stack)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start what is not running")
     commands.add_parser("down", help="stop all that was started; data stays")
     commands.add_parser("status", help="show what runs, and where")
     stop_jobs = commands.add_parser("stop-jobs", help="stop unfinished jobs of the embedded Ray")
-    stop_jobs.add_argument("prefix", help="start of their submission ids")
+    stop_jobs.add_argument("prefix", type=given, help="start of their submission ids")
     options = parser.parse_args(arguments)
     layout = Layout.at(options.dir)
 

@@ -78,10 +78,13 @@ def run_elsewhere(options: argparse.Namespace) -> int:
     from pipeline.runs.commit import git_commit
     from pipeline.runs.submit import check_job, follow, job_server, submit, where_to_look
 
-    address = job_server(options.on)
-    if options.attach:
-        check_job(address, options.attach)
-    job = options.attach or submit(address, arguments_again(options), options.root, git_commit(options.root))
+    address, job = job_server(options.on), options.attach
+    if job == "":
+        raise UserError("--attach has no job: give its id, or leave --attach out to send a new one")
+    if job is not None:
+        check_job(address, job)
+    else:
+        job = submit(address, arguments_again(options), options.root, git_commit(options.root))
     told = where_to_look(address, job, f"--on {options.on}".rstrip())
     print(told, flush=True)
     try:

@@ -23,21 +23,25 @@ Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Keys = Annotated[int, Field(ge=1, le=4_096)]
+# An empty text, as of a variable that is not set, is no way to say "none": null is, and leaving the key out.
+Text = Annotated[str, Field(min_length=1)]
 
 
 class ModelSettings(Settings):
     """Which SemanIR, and the fields of ``semanir.ModelConfig`` to override (None keeps the model's own)."""
 
-    name: str | None = None  # None: the task's published model
-    init: str | None = Field(default=None, description="weights to start from: a checkpoint's best/, or shipped:<task>")
+    name: Text | None = None  # None: the task's published model
+    init: Text | None = Field(
+        default=None, description="weights to start from: a checkpoint's best/, or shipped:<task>"
+    )
     embed_dim: int | None = None
     depths: Annotated[tuple[int, ...], Field(max_length=64)] | None = None
     num_heads: int | None = None
     window_size: int | None = None
     mlp_ratio: float | None = None
     k: int | None = None
-    shift: str | None = None
-    attention: str | None = None
+    shift: Text | None = None
+    attention: Text | None = None
     bias_hidden_dim: int | None = None
     image_skip: bool | None = None
     zero_init_last: bool | None = None
@@ -51,17 +55,17 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     """Where the shards are, and how samples are drawn from them (the order itself: pipeline.data.order)."""
 
-    train: str | Annotated[dict[str, Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=1)] = Field(
+    train: Text | Annotated[dict[Text, Annotated[int, Field(ge=1, le=10_000)]], Field(min_length=1)] = Field(
         description="address of the training set, or addresses with whole-number weights"
     )
-    val: str
-    test: str | None = None
+    val: Text
+    test: Text | None = None
     patch_size: PatchSide = Field(default=128, description="side of a ground-truth patch, pixels")
     streams: Count = Field(default=64, description="canonical streams: at least the largest world")
     block_size: Samples = Field(default=64, description="samples shuffled together within a stream")
     crops_per_image: Count = 1
     loader_workers: Operational[int] = Field(default=0, ge=0, le=64)
-    cache_folder: Operational[str | None] = Field(
+    cache_folder: Operational[Text | None] = Field(
         default=None, description="local disk for copies of shards; None: no copies"
     )
     cache_gib: Operational[float] = Field(
@@ -129,8 +133,8 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(default=0.0, ge=0, le=10)
     schedule: ScheduleSettings = ScheduleSettings()
     gradient_clipping: float = Field(default=0.0, ge=0, description="global norm; 0: off")
-    loss: str | None = None  # None: the task's published loss
-    perceptual_weights: str | None = Field(default=None, description="VGG16 as safetensors, torchvision's key names")
+    loss: Text | None = None  # None: the task's published loss
+    perceptual_weights: Text | None = Field(default=None, description="VGG16 as safetensors, torchvision's key names")
     ema_decay: float = Field(default=0.0, ge=0, lt=1, description="of the weights that are validated; 0: no average")
     random_k: Annotated[tuple[Keys, ...], Field(max_length=256)] = ()  # drawn per step; empty: the model's own k
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -252,7 +256,7 @@ class RunConfig(Settings):
 
     task: str
     seed: int = Field(default=0, ge=0, lt=2**63)
-    storage: str = Field(description="where runs and checkpoints go: s3://bucket/prefix or a folder")
+    storage: Text = Field(description="where runs and checkpoints go: s3://bucket/prefix or a folder")
     setting: dict[str, Any] = Field(default_factory=dict, description="the task's own settings")
     harm_images: Operational[int] = Field(
         default=0, ge=0, le=100_000, description="held-out images restored at every strength for the card; 0: none"

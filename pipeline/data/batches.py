@@ -63,9 +63,10 @@ class BatchSchedule:
                 raise UserError(f"{phase} with crops_per_image {m}: every number must be at least 1")
             for name in ("global_batch_size", "micro_batch_size"):
                 if getattr(phase, name) % m:
+                    below = getattr(phase, name) // m * m
                     raise UserError(
-                        f"{name} {getattr(phase, name)} is not a multiple of crops_per_image {m};"
-                        " the crops of an image share a micro-batch"
+                        f"{name} {getattr(phase, name)} is not a multiple of crops_per_image {m}: the crops of an image"
+                        f" share a micro-batch; the nearest: {f'{below} or ' if below else ''}{below + m}"
                     )
             if phase.steps is None and number < len(self.phases) - 1:
                 raise UserError(f"phase {number} has no number of steps, but another phase follows; set its steps")
@@ -118,7 +119,7 @@ class BatchSchedule:
         Raises:
             UserError: names the nearest allowed world, or the batch that does not fit.
         """
-        check_world_size(world_size, streams, self.batch_positions)
+        check_world_size(world_size, streams, self.batch_positions, self.crops_per_image)
         for phase in self.phases:
             per_rank = phase.global_batch_size // world_size
             if per_rank % phase.micro_batch_size:
@@ -135,8 +136,10 @@ def allowed_world_sizes(streams: int, global_batch_size: int | Sequence[int]) ->
     return [world for world in range(1, common + 1) if common % world == 0]
 
 
-def check_world_size(world_size: int, streams: int, global_batch_size: int | Sequence[int]) -> None:
-    """Refuse a world size that would change the sequence of batches.
+def check_world_size(
+    world_size: int, streams: int, global_batch_size: int | Sequence[int], crops_per_image: int = 1
+) -> None:
+    """Refuse a world size that would change the sequence of batches, whose sizes are in images.
 
     Raises:
         UserError: names the nearest allowed sizes.
@@ -144,9 +147,12 @@ def check_world_size(world_size: int, streams: int, global_batch_size: int | Seq
     allowed = allowed_world_sizes(streams, global_batch_size)
     if world_size in allowed:
         return
+    sizes = [global_batch_size] if isinstance(global_batch_size, int) else list(dict.fromkeys(global_batch_size))
+    batches = " and of ".join(str(size * crops_per_image) for size in sizes)  # in samples, as they were configured
+    cropped = f", {crops_per_image} of each image" if crops_per_image > 1 else ""
     raise UserError(
         f"a world of {world_size} ranks does not divide {streams} streams and a global batch of"
-        f" {global_batch_size}; the nearest allowed: {nearest_worlds(allowed, world_size)}"
+        f" {batches} samples{cropped}; the nearest allowed: {nearest_worlds(allowed, world_size)}"
     )
 
 

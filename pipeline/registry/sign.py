@@ -6,6 +6,7 @@ there; a signature is given afterward, by who answers for the model, on a machin
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.registry.client import connect
 from pipeline.registry.logged_model import ARTIFACT
 from pipeline.registry.pull import locate, pull, pull_located
 from pipeline.registry.signature import SHOWN, SIGNATURE_FILE, sign_folder
+from pipeline.shipped.locate import MODELS
 
 SIGNER_TAG = "signed_by"  # for people to see; what counts is the signature
 
@@ -31,11 +33,18 @@ def sign(model: str, private_key: Path) -> Signed:
     """Sign ``model`` (``models:/…``, ``runs:/…`` or a folder) anew; a registered one's signature lies beside its files.
 
     Raises:
-        UserError: there is no such model, it was never sealed, or the key cannot be used.
+        UserError: there is no such model, it was never sealed, it is one of the package's own files, or the key cannot
+            be used.
         AlteredModelError: its files are not what was registered.
     """
     if not model.startswith(("models:", "runs:")):
         folder = pull(model)
+        place = folder.resolve()
+        if place.is_relative_to(MODELS):  # by whatever name
+            raise UserError(
+                f"{model} lies in the installed package, which the next install writes anew: copy it, and sign the "
+                f"copy: cp -r {shlex.quote(str(place))} {place.name}"
+            )
         if not (folder / sealed.DIGESTS_FILE).is_file():
             raise UserError(f"{folder} has no {sealed.DIGESTS_FILE}: weights that were never registered are not signed")
         return Signed(str(folder), sign_folder(folder, private_key)[:SHOWN])

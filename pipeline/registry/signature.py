@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SIGNATURE_FILE = "model.sig"  # the name that Model Signing's own command gives it
 PASSWORD_VARIABLE = "SEMANIR_SIGNING_PASSWORD"
 CURVES = ("secp256r1", "secp384r1", "secp521r1")  # those that Model Signing takes
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"  # of the file, and of what is signed in it
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
 SHOWN = 12  # hexadecimal digits of a key's name
 
 MAX_KEY_BYTES = 64 << 10
@@ -41,13 +43,17 @@ def sign_folder(folder: Path, private_key: Path) -> str:
     the environment's ``SEMANIR_SIGNING_PASSWORD``.
 
     Raises:
-        AlteredModelError: a file is not what its digest says, or lies there unlisted: that is signed by nobody.
+        AlteredModelError: a file is not what its digest says, is a link, or lies there unlisted: that is signed by
+            nobody.
         UserError: the key is no such key, can be read by others, or the package is not installed.
     """
     _check_installed()
     from model_signing import signing
 
     key = _private_key(private_key)
+    folder = folder.resolve()  # a link to the folder is a name of it; one inside is no file of the model
+    if odd := _no_files(folder):
+        raise sealed.AlteredModelError(f"{folder} holds what is not signed: {_few(odd)}; put files there, then sign")
     listed = {*sealed.verify_digests(folder), sealed.DIGESTS_FILE, SIGNATURE_FILE}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     if unlisted := sorted(found - listed):
@@ -73,7 +79,7 @@ def verify_folder(folder: Path, public_key: Path, model: str = "") -> str:
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
-    model = model or str(folder)
+    model, folder = model or str(folder), folder.resolve()
     name = _name(_public_key(public_key))
     signature = folder / SIGNATURE_FILE
     if not signature.is_file():
@@ -84,6 +90,7 @@ def verify_folder(folder: Path, public_key: Path, model: str = "") -> str:
             f"{model} was signed by another key: {signer[:SHOWN]}, and {public_key} is {name[:SHOWN]}; "
             "verify with the key of whoever signed it, if you trust them"
         )
+    _check_form(signature)
     verifier = verifying.Config().set_hashing_config(_hashing())
     try:
         verifier.use_elliptic_key_verifier(public_key=public_key).verify(folder, signature)
@@ -92,9 +99,46 @@ def verify_folder(folder: Path, public_key: Path, model: str = "") -> str:
             f"{model}: {SIGNATURE_FILE} was not made by the key {public_key}: it is forged or damaged"
         ) from None
     except _MALFORMED as error:
-        reason = _few(_differing(folder, signature)) or first_line(error)[:MAX_SHOWN]
-        raise sealed.AlteredModelError(f"{model} is not what was signed: {reason}") from None
+        if differing := _differing(folder, signature):
+            raise sealed.AlteredModelError(f"{model} is not what was signed: {_few(differing)}") from None
+        raise _broken(signature, error) from None
     return name
+
+
+def _no_files(folder: Path) -> list[str]:
+    """What in a folder is neither a file nor a folder, links above all: nobody signs what it leads to."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    links = [f"{name} is a link" for name, path in sorted(found.items()) if path.is_symlink()]
+    return links or [
+        f"{name} is no file" for name, path in sorted(found.items()) if not (path.is_file() or path.is_dir())
+    ]
+
+
+def _check_form(signature: Path) -> None:
+    """Raises UserError for what no signature looks like, whoever made it: nothing is said then of the model."""
+    try:
+        bundle = json.loads(signature.read_text(encoding="utf-8"))
+        envelope = bundle["dsseEnvelope"]
+        for kind, found, wanted in (
+            ("mediaType", bundle["mediaType"], MEDIA_TYPE),
+            ("payloadType", envelope["payloadType"], PAYLOAD_TYPE),
+        ):
+            if found != wanted:
+                raise ValueError(f"its {kind} is {found!r:.80}, expected {wanted}")
+        signatures = envelope["signatures"]
+        if not isinstance(signatures, list) or not signatures:
+            raise ValueError("its list of signatures is empty")
+        base64.b64decode(signatures[0]["sig"], validate=True)
+        json.loads(base64.b64decode(envelope["payload"], validate=True))
+    except _MALFORMED as error:
+        raise _broken(signature, error) from None
+
+
+def _broken(signature: Path, error: Exception) -> UserError:
+    said = f"it has no {error}" if isinstance(error, KeyError) else first_line(error)
+    return UserError(
+        f"{signature} is broken, which says nothing of the model: {said[:MAX_SHOWN]}; get it anew, or sign anew"
+    )
 
 
 def _differing(folder: Path, signature: Path) -> list[str]:
@@ -105,6 +149,8 @@ def _differing(folder: Path, signature: Path) -> list[str]:
         signed = {str(resource["name"]): resource["digest"] for resource in resources}
     except _MALFORMED:
         return []
+    if odd := _no_files(folder):
+        return odd
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     del found[SIGNATURE_FILE]
 

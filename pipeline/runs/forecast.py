@@ -17,13 +17,12 @@ from pipeline.data.decoded import is_kept_decoded
 from pipeline.data.manifest import load_manifest
 from pipeline.data.mixture import open_datasets
 from pipeline.data.read_bytes import training_bytes, validation_bytes
-from pipeline.data.stream import StreamSettings
 from pipeline.registry.speed import Speed
 from pipeline.training.checkpoint_size import checkpoint_bytes
 from pipeline.training.devices import devices_in_words
 from pipeline.training.footprint import footprint
 from pipeline.training.phases import TrainingPhase, training_phases
-from pipeline.training.training_plan import model_config
+from pipeline.training.training_plan import model_config, stream_settings
 from pipeline.wording import counted, data_size, duration
 
 
@@ -53,10 +52,7 @@ def forecast(config: RunConfig, world_size: int) -> Forecast:
     datasets = open_datasets(list(config.data.train_sets.items()))
     samples = sum(phase.steps * phase.global_batch_size for phase in training_phases(config))
     images = samples // crops
-    settings = StreamSettings(
-        seed=config.seed, start_position=0, rank=0, world_size=world_size, streams=config.data.streams,
-        block_size=config.data.block_size,
-    )  # fmt: skip
+    settings = stream_settings(config, world_size)
     validations = -(-training.steps // training.validate_every)
     memory = footprint(config, world_size).parts()
     if not training.on_gpu:

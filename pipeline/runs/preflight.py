@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.config import RunConfig
-from pipeline.data.batches import check_world_size
+from pipeline.data.budget import check_buffer
 from pipeline.data.manifest import load_manifest
+from pipeline.data.mixture import open_datasets
 from pipeline.data.patches import check_patch_fits
 from pipeline.errors import UserError
 from pipeline.registry.client import check_tracking_server, tracking_uri
-from pipeline.shipped import is_shipped, locate
+from pipeline.shipped import is_shipped
 from pipeline.storage import check_access, open_storage
 from pipeline.tasks import TASKS
-from pipeline.training.engine import check_zero_block
-from pipeline.training.losses import check_loss
+from pipeline.training.losses import PERCEPTUAL, check_loss, get_loss
 from pipeline.training.phases import training_phases
-from pipeline.training.training_plan import model_config
+from pipeline.training.training_plan import batch_schedule, initial_model, model_config, stream_settings
+from pipeline.training.zero_block import check_zero_block
 from semanir.weights import CONFIG_FILE
 
 
@@ -49,16 +51,15 @@ def check_config(config: RunConfig) -> None:
                 f"(window_size {model.window_size} squared)"
             )
     multiple = patch_multiple(config)
-    phases = training_phases(config)
-    for size in (phase.patch_size for phase in phases):
+    for size in (phase.patch_size for phase in training_phases(config)):
         if size % multiple:
             raise UserError(
                 f"{config.task}: patch_size {size} is not a multiple of {multiple}, which the scale and the model's "
                 f"downsampling need; the nearest is {max(1, round(size / multiple)) * multiple}"
             )
-    batches = [phase.global_batch_size // data.crops_per_image for phase in phases]
-    for workers in (training.max_workers, training.min_workers):
-        check_world_size(workers, data.streams, batches)
+    with _of(config):
+        for workers in _worlds(config):
+            batch_schedule(config, workers).check_world(workers, data.streams)
 
 
 def patch_multiple(config: RunConfig) -> int:
@@ -70,17 +71,38 @@ def patch_multiple(config: RunConfig) -> int:
 
 def check_data(config: RunConfig) -> None:
     """What the data sets' manifests, the setting's files, and the weights to start from, can tell."""
-    task = TASKS[config.task]
+    task, training = TASKS[config.task], config.training
     task.check_files(task.parse_settings(config.setting))
     init = config.model.init
-    if init is not None and is_shipped(init):
-        locate(init)
-    elif init is not None and not open_storage(init).exists(CONFIG_FILE):
+    if init is not None and not is_shipped(init) and not open_storage(init).exists(CONFIG_FILE):
         raise UserError(f"{config.task}: model.init {init} holds no weights (no {CONFIG_FILE}); name a best/ folder")
     for uri in _datasets(config):
         manifest = load_manifest(uri)
         if uri in config.data.train_sets:
             check_patch_fits(manifest, max(phase.patch_size for phase in training_phases(config)))
+    with _of(config):  # as a worker will, so that nothing which it refuses is left to it
+        datasets = open_datasets(list(config.data.train_sets.items()))
+        for workers in _worlds(config):
+            check_buffer(datasets, stream_settings(config, workers), config.data.loader_workers)
+        if init is not None:
+            initial_model(config)
+        if (training.loss or task.loss) == PERCEPTUAL:
+            get_loss(PERCEPTUAL, training.perceptual_weights)
+
+
+def _worlds(config: RunConfig) -> set[int]:
+    """The ends of the range: a number of workers between them that does not fit is one that a run never has."""
+    return {config.training.max_workers, config.training.min_workers}
+
+
+@contextmanager
+def _of(config: RunConfig) -> Iterator[None]:
+    """A refusal inside says of which task."""
+    try:
+        yield
+    except UserError as error:
+        error.args = (f"{config.task}: {error}",)
+        raise
 
 
 def _datasets(config: RunConfig) -> list[str]:

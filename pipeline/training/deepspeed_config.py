@@ -12,13 +12,11 @@ from pipeline.data.batches import Phase
 def build_deepspeed_config(settings: TrainingSettings, phases: Sequence[Phase], world_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration for ``settings`` in a world of ``world_size`` workers.
 
-    The user's ``zero_optimization`` block is merged deeply, so that naming one of its keys keeps the others.
     Batch sizes are those of the phase that accumulates the most: each step sets its own (Engine.step), but ZeRO asks
     once, when it is made, whether gradients that it holds on the CPU are sums. The learning rate given here is the
     peak; the loop sets each step's own (pipeline.training.phases).
     """
     phase = max(phases, key=lambda phase: phase.global_batch_size // phase.micro_batch_size)
-    zero = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.on_gpu}
     return {
         "train_batch_size": phase.global_batch_size,
         "train_micro_batch_size_per_gpu": phase.micro_batch_size,
@@ -34,8 +32,14 @@ def build_deepspeed_config(settings: TrainingSettings, phases: Sequence[Phase], 
                 "adam_w_mode": settings.optimizer == "adamw",
             },
         },
-        "zero_optimization": deep_merge(zero, settings.zero_optimization),
+        "zero_optimization": zero_optimization(settings),
         "bf16": {"enabled": settings.precision == "bf16"},
         "steps_per_print": 1 << 60,  # the loop prints
         "wall_clock_breakdown": False,
     }
+
+
+def zero_optimization(settings: TrainingSettings) -> dict[str, Any]:
+    """The block of ZeRO: the user's own, merged deeply over ours, so that naming one of its keys keeps the others."""
+    ours = {"stage": settings.zero_stage, "contiguous_gradients": True, "overlap_comm": settings.on_gpu}
+    return deep_merge(ours, settings.zero_optimization)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +17,6 @@ from torch.profiler import record_function
 
 from pipeline.config import TrainingSettings
 from pipeline.data.batches import Phase
-from pipeline.errors import UserError
 from pipeline.training import deepspeed_internals as internals
 from pipeline.training.context import WorkerContext
 from pipeline.training.deepspeed_config import build_deepspeed_config
@@ -64,7 +62,7 @@ class Engine:
     def __init__(
         self, model: nn.Module, settings: TrainingSettings, phases: Sequence[Phase], context: WorkerContext
     ) -> None:
-        deepspeed = _import_deepspeed(context.device)
+        deepspeed = import_deepspeed(context.device)
         if not dist.is_initialized():
             dist.init_process_group(
                 "gloo" if context.device.type == "cpu" else "nccl",
@@ -228,39 +226,7 @@ class Engine:
         return StepResult(sum(means) / len(means) if finite else None, asked > 0, tuple(counts))
 
 
-def check_zero_block(block: Mapping[str, Any], stage: int) -> None:
-    """Refuse a ``training.zero_optimization`` block that DeepSpeed would, or checkpoints, before workers start.
-
-    Raises:
-        UserError: naming the key.
-    """
-    _import_deepspeed(torch.device("cpu"))
-    from pydantic import ValidationError
-
-    zero_config = internals.zero_config_class()
-
-    if block.get("stage", stage) != stage:
-        raise UserError(f"training.zero_optimization.stage is {block['stage']}, but training.zero_stage is {stage}")
-    try:
-        zero_config(**{"stage": stage, **block})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        known = ""
-        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            close = difflib.get_close_matches(key, zero_config.model_fields, n=3)
-            known = f"; did you mean {' or '.join(close)}?" if close else ""
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise UserError(f"training.zero_optimization.{key}: {what}{known}") from None
-    for part in ("offload_optimizer", "offload_param"):
-        if (block.get(part) or {}).get("device") == "nvme":
-            raise UserError(
-                f"training.zero_optimization.{part}.device: nvme is not supported, as checkpoints keep what is in "
-                "memory; give cpu, or a higher zero_stage on more workers"
-            )
-
-
-def _import_deepspeed(device: torch.device) -> Any:
+def import_deepspeed(device: torch.device) -> Any:
     """Import DeepSpeed, quietly, for ``device``."""
     if device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch.nn.functional import l1_loss
@@ -15,11 +16,10 @@ from pipeline.training.live_bytes import LiveBytes
 from pipeline.training.losses import LOSSES
 from pipeline.training.phases import TrainingPhase, training_phases
 from pipeline.training.training_plan import model_config
+from pipeline.training.zero_block import offloads, read_zero
 from semanir.tiling import default_tile
 
 FP32 = 4
-# zero_optimization.reduce_bucket_size, as DeepSpeed has it; on a GPU the whole bucket is taken, on a CPU what is used.
-DEFAULT_BUCKET = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def footprint(config: RunConfig, world_size: int) -> Footprint:
     itself: growth with the batch was foretold too small by a quarter on a CPU), and the frozen network of a perceptual
     loss. A GPU with bf16 takes the Triton kernels for attention, which keep less than what is counted here.
     """
-    training, phases = config.training, training_phases(config)
+    training, phases, zero = config.training, training_phases(config), read_zero(config.training)
     with torch.device("meta"):
         model = semanir.build_model(model_config(config))
     numel = sum(parameter.numel() for parameter in model.parameters())
@@ -69,8 +69,8 @@ def footprint(config: RunConfig, world_size: int) -> Footprint:
     held = numel * FP32 * (1 if training.on_gpu else 2)  # beside a GPU the best weights wait in main memory
     return Footprint(
         weights=_weights(training, numel, world_size, dtype.itemsize),
-        gradients=_gradients(training, numel, world_size, dtype.itemsize),
-        optimizer=_optimizer(training, numel, world_size),
+        gradients=_gradients(training, zero, numel, world_size, dtype.itemsize),
+        optimizer=_optimizer(training, zero, numel, world_size),
         average=_share(training, numel, world_size) * FP32 if training.ema_decay else 0,
         activations=activations,
         validation=held + max(0, tile - activations),
@@ -124,8 +124,8 @@ def _weights(training: TrainingSettings, numel: int, world_size: int, itemsize: 
     return itemsize * (numel + (_share(training, numel, world_size) if training.zero_stage == 3 else 0))
 
 
-def _gradients(training: TrainingSettings, numel: int, world_size: int, itemsize: int) -> int:
-    bucket = int(training.zero_optimization.get("reduce_bucket_size", DEFAULT_BUCKET))
+def _gradients(training: TrainingSettings, zero: Any, numel: int, world_size: int, itemsize: int) -> int:
+    bucket = int(zero.reduce_bucket_size)  # on a GPU the whole of it is taken, on a CPU what is used
     own = numel if training.zero_stage < 2 else _share(training, numel, world_size)
     if training.zero_stage == 0:
         buckets = min(bucket, numel) if world_size > 1 else 0
@@ -136,12 +136,12 @@ def _gradients(training: TrainingSettings, numel: int, world_size: int, itemsize
     return itemsize * (own + buckets)
 
 
-def _optimizer(training: TrainingSettings, numel: int, world_size: int) -> int:
+def _optimizer(training: TrainingSettings, zero: Any, numel: int, world_size: int) -> int:
     """Master weights (where they are not the weights themselves), two moments, the float32 gradient and one temporary.
 
     Stage 0 in float32 steps on the parameters one by one: nothing of theirs is kept twice.
     """
-    if (training.zero_optimization.get("offload_optimizer") or {}).get("device") == "cpu" and training.on_gpu:
+    if offloads(zero, "offload_optimizer") and training.on_gpu:
         return 0
     own = _share(training, numel, world_size)
     plain = training.zero_stage == 0 and training.precision == "fp32"

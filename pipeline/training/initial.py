@@ -44,7 +44,10 @@ def load_initial(model: semanir.SemanIR, uri: str) -> None:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(f"model.init {uri}: not this model's weights ({str(error).splitlines()[-1].strip()})") from None
+        raise UserError(
+            f"model.init {uri}: not this model's weights ({str(error).splitlines()[-1].strip()}); name weights of the "
+            "same model, of its color model, or of it at another scale"
+        ) from None
 
 
 def in_gray(color: semanir.SemanIR) -> dict[str, Tensor]:

@@ -42,17 +42,11 @@ class TrainingPlan:
     @cached_property
     def schedule(self) -> BatchSchedule:
         """How positions become this world's steps and micro-batches."""
-        phases = tuple(phase.data_phase(self.context.world_size) for phase in self.phases)
-        return BatchSchedule(phases, self.config.data.crops_per_image)
+        return batch_schedule(self.config, self.context.world_size)
 
     def build_model(self) -> semanir.SemanIR:
         """A fresh model, the same on every rank and at every start; with the weights of ``model.init``, if given."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            model = semanir.build_model(self.model_config)
-        if self.config.model.init is not None:
-            load_initial(model, self.config.model.init)
-        return model
+        return initial_model(self.config)
 
     @cached_property
     def data_digest(self) -> str:
@@ -68,24 +62,45 @@ class TrainingPlan:
 
     def open_stream(self, start_position: int) -> TrainingStream:
         """This rank's micro-batches from sample ``start_position`` to the end of the schedule."""
-        data = self.config.data
         return open_scheduled_stream(
             self.datasets,
             make_sample=make_patch_sampler(self.task, self.setting, [phase.patch_size for phase in self.phases]),
             schedule=self.schedule,
-            settings=StreamSettings(
-                seed=self.config.seed,
-                start_position=start_position,
-                rank=self.context.rank,
-                world_size=self.context.world_size,
-                streams=data.streams,
-                block_size=data.block_size,
-                cache=CacheSettings(data.cache_folder, int(data.cache_gib * 2**30)) if data.cache_folder else None,
-                faults=FaultPolicy(data.on_damage, data.max_skipped_share),
-                storage_deadline_s=self.config.training.storage_deadline_s,
-            ),
-            loader_workers=data.loader_workers,
+            settings=stream_settings(self.config, self.context.world_size, self.context.rank, start_position),
+            loader_workers=self.config.data.loader_workers,
         )
+
+
+def batch_schedule(config: RunConfig, world_size: int) -> BatchSchedule:
+    """Steps and micro-batches of ``world_size`` workers; raises UserError for sizes that do not fit together."""
+    phases = tuple(phase.data_phase(world_size) for phase in training_phases(config))
+    return BatchSchedule(phases, config.data.crops_per_image)
+
+
+def stream_settings(config: RunConfig, world_size: int, rank: int = 0, start_position: int = 0) -> StreamSettings:
+    """Which samples worker ``rank`` of ``world_size`` draws, and the memory it may use for it."""
+    data = config.data
+    return StreamSettings(
+        seed=config.seed,
+        start_position=start_position,
+        rank=rank,
+        world_size=world_size,
+        streams=data.streams,
+        block_size=data.block_size,
+        cache=CacheSettings(data.cache_folder, int(data.cache_gib * 2**30)) if data.cache_folder else None,
+        faults=FaultPolicy(data.on_damage, data.max_skipped_share),
+        storage_deadline_s=config.training.storage_deadline_s,
+    )
+
+
+def initial_model(config: RunConfig) -> semanir.SemanIR:
+    """The model at step 0, the same wherever it is built; raises UserError when ``model.init`` is none for it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = semanir.build_model(model_config(config))
+    if config.model.init is not None:
+        load_initial(model, config.model.init)
+    return model
 
 
 def model_config(config: RunConfig) -> semanir.ModelConfig:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from infra.local import environment, lifecycle, ports, processes
+from infra.local.__main__ import main
 from infra.local.folders import BUCKET, Layout, StackError
 from infra.local.part import Part
 
@@ -158,3 +159,12 @@ def test_a_server_that_ends_for_any_other_reason_is_not(tmp_path: Path) -> None:
 def test_down_without_up_says_so(tmp_path: Path, infra_local: Run) -> None:
     done = infra_local(tmp_path / "stack", "down")
     assert (done.returncode, done.stdout) == (0, "nothing was started\n")
+
+
+@pytest.mark.parametrize("words", [["--dir", "", "status"], ["stop-jobs", ""]])
+def test_nothing_means_neither_another_stack_nor_every_job(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "an empty value" in capsys.readouterr().err

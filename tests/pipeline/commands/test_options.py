@@ -125,3 +125,31 @@ def test_the_help_names_the_tiling_that_is_done(command: str) -> None:
     """Commands answer --help before PyTorch is imported, so they repeat what stands in ``semanir.tiling``."""
     assert f"(default: {DEFAULT_OVERLAP})" in ALL[f"{command} --overlap"].help
     assert f"(default: about {DEFAULT_TILE})" in ALL[f"{command} --tile"].help
+
+
+TEXTS_ONLY = [name for name, action in ALL.items() if action.nargs != 0 and not name.startswith("gpu_report")]
+
+
+@pytest.mark.parametrize("name", TEXTS_ONLY)
+def test_nothing_is_not_taken_for_not_given(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every option and argument of every command, and of both forms of an option."""
+    *words, option = name.split()
+    if not option.startswith("-"):
+        forms = [[*words, ""]]
+    elif ALL[name].nargs is None or ALL[name].nargs == "?":
+        forms = [[*words, option, ""], [*words, f"{option}="]]
+    else:
+        forms = [[*words, option, ""]]
+    for form in forms:
+        assert main.main(form) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: "), error
+        assert error.count("\n") == 1
+
+
+def test_an_empty_value_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--on", "http://head:8265", "--attach", ""], ["--attach=", "--on", "http://head:8265"]):
+        assert main.main(["train", *words]) == 2
+        assert capsys.readouterr().err.startswith("error: argument --attach: an empty value; give one, or leave it out")
+    assert main.main(["restore", "shipped:photo", ""]) == 2
+    assert "argument after 'shipped:photo': an empty value" in capsys.readouterr().err

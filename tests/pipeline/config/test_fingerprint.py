@@ -224,3 +224,10 @@ def kept(now: Any, known: Any) -> Any:
     if isinstance(known, dict) and isinstance(now, dict):
         return {key: kept(now.get(key, "gone"), value) for key, value in known.items()}
     return now
+
+
+@pytest.mark.parametrize("path", [path for path, _ in LEAVES], ids=lambda path: ".".join(map(str, path)))
+def test_an_empty_text_is_not_taken_for_none(path: tuple[Any, ...]) -> None:
+    """As of a variable that is not set: it would train another model than was asked for, and say nothing."""
+    with pytest.raises((ValueError, UserError)):
+        RunConfig.model_validate_json(json.dumps(laid(VALUES, path, "")))

@@ -225,3 +225,9 @@ def test_a_profile_is_of_ten_steps_at_most_within_the_run(steps: list[int], take
     said = rf"profile_steps \[{steps[0]}, {steps[1]}\]: the first and the last of at most 10 steps within 1\.\.20"
     with pytest.raises(UserError, match=said):
         resolve(DOCUMENT, "sr_x2", overrides)
+
+
+def test_an_empty_text_is_named() -> None:
+    for override, key in (("data.test=''", "data.test"), ("data.train={'': 1}", "data.train")):
+        with pytest.raises(UserError, match=rf"{key}.*at least 1 character.*given: ''"):
+            resolve(DOCUMENT, "sr_x2", [override])

@@ -41,6 +41,18 @@ def test_a_refused_world_names_its_neighbors():
         check_world_size(16, 64, 24)
 
 
+def test_a_refusal_names_the_numbers_that_were_set():
+    """Samples, as the configuration has them: images are what is left after crops."""
+    with pytest.raises(
+        UserError, match=r"a global batch of 4 and of 8 samples, 2 of each image; the nearest allowed: 2"
+    ):
+        check_world_size(4, 64, [2, 4, 2], 2)
+    with pytest.raises(UserError, match=r"global_batch_size 4 .* crops_per_image 3: .* the nearest: 3 or 6$"):
+        BatchSchedule((Phase(global_batch_size=4, micro_batch_size=3),), 3)
+    with pytest.raises(UserError, match=r"micro_batch_size 2 .* crops_per_image 4: .* the nearest: 4$"):
+        BatchSchedule((Phase(global_batch_size=16, micro_batch_size=2),), 4)
+
+
 def test_phases_follow_one_another_without_a_gap():
     steps, position = [], 0
     for _ in range(7):

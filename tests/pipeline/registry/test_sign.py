@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from pipeline.commands.main import main
 from pipeline.registry import ModelCard, pull, register, sealed
 from pipeline.registry.client import connect
 from pipeline.registry.pull import locate
+from pipeline.shipped.locate import MODELS
 
 Keys = Callable[..., tuple[Path, Path]]
 
@@ -88,3 +91,25 @@ def test_restoring_with_verify_refuses_an_unsigned_model(
     assert "--verify is not for --on-ray" in capsys.readouterr().err
     assert main(["models", "sign", str(weights("jpeg_color")), "--key", str(private)]) == 2
     assert "weights that were never registered are not signed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["shipped:unified_color", str(MODELS / "unified_color"), "link"])
+def test_nothing_is_written_into_the_package(
+    name: str, keys: Keys, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = MODELS / "unified_color"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(folder)
+    before = sorted(folder.iterdir())
+    try:
+        assert main(["models", "sign", name, "--key", str(keys()[0])]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {name} lies in the installed package")
+        assert "copy it" in error
+        assert error.count("\n") == 1
+        assert sorted(folder.iterdir()) == before
+    finally:
+        (folder / "model.sig").unlink(missing_ok=True)
+    # The hint is a way to go.
+    subprocess.run(shlex.split(error.partition("sign the copy: ")[2]), check=True)
+    assert main(["models", "sign", "unified_color", "--key", str(keys()[0])]) == 0

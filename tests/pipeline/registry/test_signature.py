@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -93,8 +94,22 @@ def test_a_link_is_not_taken(folder: Path, keys: Keys, tmp_path: Path) -> None:
     sign_folder(folder, private)
     (folder / "config.json").rename(tmp_path / "elsewhere")
     (folder / "config.json").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(AlteredModelError, match=r"not what was signed: .*symlink"):
+    with pytest.raises(AlteredModelError, match=r"not what was signed: config\.json is a link$"):
         verify_folder(folder, public)
+    with pytest.raises(AlteredModelError, match=r"not signed: config\.json is a link; put files there"):
+        sign_folder(folder, private)
+
+
+def test_a_link_to_the_whole_folder_is_a_name_of_it(folder: Path, keys: Keys, tmp_path: Path) -> None:
+    private, public = keys()
+    (tmp_path / "current").symlink_to(folder)
+    name = sign_folder(tmp_path / "current", private)
+    assert verify_folder(tmp_path / "current", public) == verify_folder(folder, public) == name
+    alter(folder / "config.json")
+    with pytest.raises(
+        AlteredModelError, match=f"^{tmp_path / 'current'} is not what was signed: config.json was altered$"
+    ):
+        verify_folder(tmp_path / "current", public)
 
 
 def test_what_does_not_match_its_digests_is_not_signed(folder: Path, keys: Keys) -> None:
@@ -152,19 +167,43 @@ def test_what_is_no_signature_is_refused_in_one_line(folder: Path, keys: Keys, c
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("left_out", ["dsseEnvelope", "mediaType", "payload", "signatures"])
-def test_a_signature_with_a_part_missing_is_refused_in_one_line(folder: Path, keys: Keys, left_out: str) -> None:
+GONE = object()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (["dsseEnvelope"], GONE, "it has no 'dsseEnvelope'"),
+        (["mediaType"], GONE, "it has no 'mediaType'"),
+        (["mediaType"], "application/json", "its mediaType is 'application/json', expected application/vnd"),
+        (["dsseEnvelope", "payloadType"], "text/plain", "its payloadType is 'text/plain'"),
+        (["dsseEnvelope", "payload"], "", "Expecting value"),
+        (["dsseEnvelope", "payload"], "e30=\n~", ""),
+        (["dsseEnvelope", "payload"], 3, ""),
+        (["dsseEnvelope", "signatures"], [], "its list of signatures is empty"),
+        (["dsseEnvelope", "signatures"], {}, "its list of signatures is empty"),
+        (["dsseEnvelope", "signatures", 0, "sig"], GONE, "it has no 'sig'"),
+        (["dsseEnvelope", "signatures", 0, "sig"], "?", ""),
+        (["another"], 1, ""),
+    ],
+)
+def test_a_broken_signature_says_nothing_of_the_model(
+    folder: Path, keys: Keys, path: list[Any], value: Any, said: str
+) -> None:
     private, public = keys()
     sign_folder(folder, private)
-    signature = json.loads((folder / "model.sig").read_text())
-    if left_out in signature:
-        del signature[left_out]
+    signature = place = json.loads((folder / "model.sig").read_text())
+    for key in path[:-1]:
+        place = place[key]
+    if value is GONE:
+        del place[path[-1]]
     else:
-        signature["dsseEnvelope"][left_out] = [] if left_out == "signatures" else ""
+        place[path[-1]] = value
     (folder / "model.sig").write_text(json.dumps(signature))
-    with pytest.raises((UserError, AlteredModelError)) as refused:
+    with pytest.raises(UserError, match=rf"model\.sig is broken, which says nothing of the model: .*{said}") as refused:
         verify_folder(folder, public)
     assert "\n" not in str(refused.value)
+    assert "get it anew, or sign anew" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from pipeline.storage import s3
 from pipeline.storage.lease import Pass, is_held
 from pipeline.training import ray_train
 from pipeline.training.context import Figures, PlainContext, SentFile
-from pipeline.training.engine import _import_deepspeed
+from pipeline.training.engine import import_deepspeed
 from pipeline.training.loop import train
 from pipeline.training.proof import Saving
 from pipeline.training.ray_train import TrainedRun, forget_rays_notes, run_shelf_uri
@@ -138,7 +138,7 @@ def do(job: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Do the jobs of the input, each in a process and a session of its own, all of whose output goes to its log."""
-    _import_deepspeed(torch.device("cpu"))
+    import_deepspeed(torch.device("cpu"))
     for line in sys.stdin:
         job = json.loads(line)
         imported = Path(job["log"]).with_suffix(".imports")

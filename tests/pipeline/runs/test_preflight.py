@@ -55,6 +55,36 @@ def config(shards: str, task: str, *overrides: str) -> Any:
             "training.zero_optimization={offload_optimizer: {device: nvme, nvme_path: /tmp}}",
             ["training.zero_optimization.offload_optimizer.device", "nvme", "checkpoints", "cpu"],
         ),
+        (
+            "denoising_color",
+            "training={zero_stage: 0, zero_optimization: {offload_optimizer: {device: cpu}}}",
+            ["training.zero_optimization.offload_optimizer", "zero_stage is 0", "below training.zero_stage 1"],
+        ),
+        (
+            "denoising_color",
+            "training={zero_stage: 2, zero_optimization: {offload_param: {device: cpu}}}",
+            ["training.zero_optimization.offload_param", "zero_stage is 2", "below training.zero_stage 3"],
+        ),
+        (
+            "denoising_color",
+            "training.zero_optimization={cpu_offload: true}",
+            ["training.zero_optimization.cpu_offload", "offload_optimizer"],
+        ),
+        (
+            "denoising_color",
+            "training.zero_optimization={stage3_gather_fp16_weights_on_model_save: false}",
+            ["stage3_gather_fp16_weights_on_model_save", "gather_16bit_weights_on_model_save"],
+        ),
+        (
+            "denoising_color",
+            "training.zero_optimization={offload_optimizer: {device: cpu, ratio: 0.5}}",
+            ["training.zero_optimization: ", "Stage 3"],
+        ),
+        (
+            "denoising_color",
+            "training.zero_optimization={reduce_bucket_size: auto, overlap_com: true}",
+            ["training.zero_optimization.overlap_com: unknown key", "overlap_comm"],
+        ),
     ],
 )
 def test_configuration_is_refused_in_one_line(shards: str, task: str, override: str, words: list[str]) -> None:

@@ -7,14 +7,19 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.commands import train
 from pipeline.commands.door import fill
 from pipeline.errors import UserError
-from pipeline.runs.submit import follow, job_server, where_to_look
+from pipeline.runs.submit import check_job, follow, job_server, submit, where_to_look
 
 
 def options(root: Path, *words: str) -> argparse.Namespace:
@@ -77,6 +82,7 @@ def test_the_server_that_was_named_is_asked_whatever_the_environment_says(
         (["--attach", "job"], "--attach needs --on"),
         (["--attach", "job", "--on", "http://head", "--dry-run"], "leave --on and --attach out"),
         (["--on", "http://head", "--dry-run"], "leave --on and --attach out"),
+        (["--on", "http://127.0.0.1:9", "--attach", ""], "--attach has no job"),
     ],
 )
 def test_attaching_needs_a_cluster_and_a_plan_none(words: list[str], why: str, tmp_path: Path) -> None:
@@ -93,3 +99,81 @@ def test_a_time_limit_counts_from_the_start_of_the_process() -> None:
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no job server at http://127\.0\.0\.1:9"):
         train.run(options(tmp_path, "--on", "http://127.0.0.1:9"))
+
+
+@contextmanager
+def answering(answers: Mapping[str, tuple[int, bytes]], otherwise: tuple[int, bytes]) -> Iterator[str]:
+    """The address of a server that gives these answers by path, and one to all else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = answers.get(self.path, otherwise)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = handle_any
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            del format, arguments
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+LOCKED = {401: b"Unauthorized: Missing authentication token", 403: b"Forbidden: Invalid authentication token"}
+VERSION = b'{"version": "4", "ray_version": "2.60.0"}'
+
+
+@pytest.mark.parametrize("status", LOCKED)
+@pytest.mark.parametrize("open_paths", [(), ("/api/version",)], ids=["all_locked", "version_open"])
+def test_a_server_that_asks_for_a_token_is_one_line(
+    status: int, open_paths: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMANIR_STACK_SETS", "RAY_ADDRESS:1")  # nothing is packed
+    answers = dict.fromkeys(open_paths, (200, VERSION))
+    with answering(answers, (status, LOCKED[status])) as address:
+        for ask in (
+            lambda: submit(address, [], tmp_path, "none"),
+            lambda: check_job(address, "job"),
+            lambda: follow(address, "job", print),
+            lambda: train.run(options(tmp_path, "--on", address)),
+            lambda: train.run(options(tmp_path, "--on", address, "--attach", "job")),
+        ):
+            with pytest.raises(UserError) as refusal:
+                ask()
+            said = str(refusal.value)
+            assert "\n" not in said
+            assert address in said
+            assert all(word in said for word in ("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN ")), said
+            assert len(said) < 500
+
+
+@pytest.mark.parametrize("mode", ["no_file", "no_token"])
+def test_a_token_that_cannot_be_read_is_one_line(mode: str, tmp_path: Path) -> None:
+    """In a process of its own: Ray reads the token once."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    environ |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}
+    environ |= {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "gone")} if mode == "no_file" else {}
+    with answering({}, (401, LOCKED[401])) as address:
+        command = [sys.executable, "-m", "pipeline.commands.main", "train", "--on", address]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "RAY_AUTH_TOKEN_PATH" in last
+
+
+@pytest.mark.parametrize("answer", [(500, b"gone"), (200, b"{}"), (200, b"[]"), (200, b"<html>"), (404, b"no")])
+def test_another_server_than_rays_is_one_line(answer: tuple[int, bytes], tmp_path: Path) -> None:
+    with answering({}, answer) as address, pytest.raises(UserError, match=f"no job server at {address} ") as refusal:
+        train.run(options(tmp_path, "--on", address))
+    assert "\n" not in str(refusal.value)

@@ -21,7 +21,7 @@ from pipeline.training import loop
 from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
-from pipeline.training.engine import Engine, _import_deepspeed
+from pipeline.training.engine import Engine, import_deepspeed
 from pipeline.training.engine_state import load_engine, save_engine
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
@@ -30,7 +30,7 @@ from pipeline.training.state import TrainingState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # the root, for what other tests share
 
-_import_deepspeed(torch.device("cpu"))  # takes seconds: once, for all ranks that are forked from a process that did
+import_deepspeed(torch.device("cpu"))  # takes seconds: once, for all ranks that are forked from a process that did
 
 SIDE = 12
 

@@ -87,3 +87,34 @@ def test_stages_share_what_they_share(shards: Path) -> None:
     assert found[1].optimizer == 5 * 4 * math.ceil(numel / 8)
     assert found[0].gradients > found[2].gradients
     assert len({part.activations for part in found}) == 1
+
+
+def block(text: str, stage: int = 1) -> tuple[str, ...]:
+    return (f"training.zero_stage={stage}", f"training.zero_optimization={text}", "training.use_gpu=true")
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("{}", "{reduce_bucket_size: 500000000}"),  # as DeepSpeed's reference has it
+        ("{reduce_bucket_size: auto}", "{reduce_bucket_size: 500000000}"),
+        ("{reduce_bucket_size: '1000'}", "{reduce_bucket_size: 1000}"),
+        ("{reduce_bucket_size: 1000.0}", "{reduce_bucket_size: 1000}"),
+        ("{offload_optimizer: auto}", "{}"),
+        ("{offload_optimizer: {device: auto}}", "{}"),
+        ("{offload_optimizer: {device: none}}", "{}"),
+        ("{offload_optimizer: {device: cpu, pin_memory: auto}}", "{offload_optimizer: {device: cpu}}"),
+    ],
+)
+def test_a_block_is_planned_as_deepspeed_reads_it(given: str, same: str, shards: Path) -> None:
+    plans = [footprint(memory_case(shards, "ushape_tiny", 16, 16, *block(text)), 1) for text in (given, same)]
+    assert plans[0] == plans[1]
+
+
+def test_a_block_changes_the_plan(shards: Path) -> None:
+    def plan(text: str) -> Any:
+        return footprint(memory_case(shards, "ushape_tiny", 16, 16, *block(text)), 1)
+
+    usual = plan("{}")
+    assert usual.gradients - plan("{reduce_bucket_size: 1000}").gradients == 4 * 2 * (500_000_000 - 1000)
+    assert usual.optimizer > plan("{offload_optimizer: {device: cpu}}").optimizer == 0
