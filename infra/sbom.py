@@ -2,13 +2,15 @@
 
 Every package that is installed beside this project, with version, license and what depends on what. CycloneDX's tool
 has an environment of its own, which the first call makes: the list holds what runs, and not what lists it. Exit code 1:
-what was made is not valid by CycloneDX's own schema, which comes with the tool; 2: the tool cannot be installed.
+what was made is not valid by CycloneDX's own schema, which comes with the tool; 2: the tool cannot be installed, or
+FILE cannot be written.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -80,11 +82,25 @@ def problem(lister: Path, text: str) -> str:
     return " ".join(done.stdout.split())[:300]
 
 
+def unwritable(output: Path) -> str | None:
+    """Why a file cannot be written there, as far as it is known before it is made; None: nothing is known."""
+    if output.is_dir():
+        return "this is a folder; name a file"
+    if not output.parent.is_dir():
+        return f"there is no folder {output.parent}; make it first"
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        return "it may not be written; name another place"
+    return None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("sbom.cdx.json"), help="(default: sbom.cdx.json)")
     options = parser.parse_args(arguments)
+    if (found := unwritable(options.output)) is not None:  # what follows takes minutes
+        print(f"error: --output {options.output}: {found}", file=sys.stderr)
+        return 2
     try:
         lister = tool(Path(sys.prefix) / "sbom")
     except (RuntimeError, OSError) as error:

@@ -28,12 +28,15 @@ from pipeline.wording import counted, data_size, duration
 
 @dataclass(frozen=True)
 class Forecast:
-    """Figures of one run with ``world_size`` workers. Bytes; memory is by part, of one worker."""
+    """Figures of one run with ``world_size`` workers. Bytes; memory is by part, of one worker.
+
+    epochs: of each training set, by its address: weights say how often a set's turn comes, not its size.
+    """
 
     world_size: int
     samples: int
     images: int
-    epochs: float
+    epochs: dict[str, float]
     read_training: int
     read_validation: int
     checkpoint: int
@@ -64,7 +67,10 @@ def forecast(config: RunConfig, world_size: int) -> Forecast:
         world_size=world_size,
         samples=samples,
         images=images,
-        epochs=images / sum(manifest.num_samples for manifest, _ in datasets),
+        epochs={
+            manifest.uri: images * weight / sum(weight for _, weight in datasets) / manifest.num_samples
+            for manifest, weight in datasets
+        },
         read_training=training_bytes(
             datasets, images, world_size=world_size, loader_workers=config.data.loader_workers,
             decoded_limit=settings.decoded_cache_bytes,
@@ -96,7 +102,7 @@ def describe_run(given: RunConfig, config: RunConfig, cluster: Mapping[str, floa
         f"{training.zero_stage}, {training.optimizer}",
         "workers": f"{workers}; {devices}; {counted(training.cpus_per_worker, 'CPU')} each",
         "batch": "; ".join(dict.fromkeys(_batch(phase, plan.world_size) for phase in phases)),
-        "steps": f"{training.steps:,}: {plan.samples:,} samples from {plan.images:,} images, {plan.epochs:,.1f} epochs",
+        "steps": f"{training.steps:,}: {plan.samples:,} samples from {plan.images:,} images, {_epochs(plan.epochs)}",
         "reads": f"{data_size(plan.read_training)} to train, {data_size(plan.read_validation)} to validate",
         "checkpoint": f"{plan.checkpoint:,} bytes, {counted(plan.checkpoints, 'time')}"
         f"{f', and every {duration(training.checkpoint_every_s)}' if training.checkpoint_every_s else ''}; "
@@ -105,6 +111,12 @@ def describe_run(given: RunConfig, config: RunConfig, cluster: Mapping[str, floa
         "time": _time(config, plan, speed),
     }
     return "\n".join([config.task, *(f"  {name:<11}{text}" for name, text in rows.items())])
+
+
+def _epochs(epochs: Mapping[str, float]) -> str:
+    if len(epochs) == 1:
+        return f"{next(iter(epochs.values())):,.1f} epochs"
+    return ", ".join(f"{passed:,.1f} epochs of {uri}" for uri, passed in epochs.items())
 
 
 def _batch(phase: TrainingPhase, world_size: int) -> str:

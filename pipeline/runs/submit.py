@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import UserError, first_line
 from pipeline.runs.commit import COMMIT_VARIABLE
@@ -29,7 +30,12 @@ MAX_SAID = 200  # characters of what a stranger's server says
 def job_server(given: str, environ: Mapping[str, str] = os.environ) -> str:
     """The address of the job server: the given one, or RAY_API_SERVER_ADDRESS. Raises UserError without either."""
     address = given or environ.get(ADDRESS, "")
-    if not address.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(address)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        named = False
+    if not named:
         raise UserError(f"--on {address or 'without an address'}: give a job server, for example http://head:8265")
     return address.rstrip("/")
 

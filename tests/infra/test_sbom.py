@@ -56,6 +56,22 @@ def test_a_tool_that_cannot_be_installed_is_one_line(
     assert "error: CycloneDX's tool cannot be installed: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("output", "said"), [("missing/dir/x", "there is no folder"), ("", "this is a folder"), ("a-file/x", "no folder")]
+)
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    output: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-file").write_text("")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "tools"))  # where nothing is installed
+    assert main(["--output", str(tmp_path / output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --output {tmp_path / output}: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "tools").exists()
+
+
 @pytest.mark.slow  # the schema is checked at every package: a quarter of a minute
 def test_the_sbom_of_this_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--output", str(tmp_path / "sbom.cdx.json")]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ from pipeline.tasks import TASKS
 from pipeline.training.worlds import allowed_worlds
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
+
+
+def test_what_a_configuration_says_of_the_readme_is_there() -> None:
+    headings = re.findall(r"^#+ (.*)", (CONFIGS.parents[1] / "README.md").read_text(), re.MULTILINE)
+    named = {name for path in CONFIGS.rglob("*.yaml") for name in re.findall(r'README, "(.*?)"', path.read_text())}
+    assert named
+    assert named <= set(headings)
 
 
 BLIND = {

@@ -67,3 +67,20 @@ def test_the_plan_in_words(shards: Path) -> None:
     assert "activations" in text["memory"]
     assert "program 600.0 MiB" in text["memory"]
     assert describe_run(run, run, None, None).count("no cluster was asked") == 1
+
+
+def test_each_set_of_a_mixture_has_epochs_of_its_own(shards: Path, tmp_path: Path) -> None:
+    """Weights 3 and 1: of 1,200 images 900 are of the first, which has 3, and 300 of the second, which has 1."""
+    (tmp_path / "more").mkdir()
+    Image.fromarray(np.zeros((36, 40, 3), np.uint8)).save(tmp_path / "more" / "one.png")
+    pack_dataset(folder_sources(str(tmp_path / "more")), str(tmp_path / "sets" / "more"))
+    mixture = f"data.train={{{shards}: 3, {tmp_path}/sets/more: 1}}"
+    run = config(shards, mixture, "training.steps=300", "training.schedule.warmup_steps=0")
+    told = describe_run(run, run, None, None)
+    assert "300: 1,200 samples from 1,200 images, " in told
+    assert f"300.0 epochs of {shards}" in told
+    assert f"300.0 epochs of {tmp_path}/sets/more" in told
+    halves = config(shards, mixture.replace("3,", "1,"), "training.steps=300", "training.schedule.warmup_steps=0")
+    told = describe_run(halves, halves, None, None)
+    assert f"200.0 epochs of {shards}" in told
+    assert f"600.0 epochs of {tmp_path}/sets/more" in told

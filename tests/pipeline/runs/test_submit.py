@@ -59,6 +59,19 @@ def test_where_the_job_server_is() -> None:
         job_server("", {})
     with pytest.raises(UserError, match="--on head:6379: give a job server"):
         job_server("head:6379", environ)
+    for nowhere in (
+        "http://",
+        "https:///",
+        "http://:8265",
+        "http://head:port",
+        "http://head:99999",
+        "http://[::1",
+        "ftp://a",
+    ):
+        with pytest.raises(UserError, match="give a job server") as refusal:
+            job_server(nowhere, environ)
+        assert f"--on {nowhere}: " in str(refusal.value)
+    assert job_server("http://[::1]:8265", environ) == "http://[::1]:8265"
     assert "--attach job-1" in where_to_look("http://head", "job-1", "--on http://head")
 
 
