@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 
 import semanir
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, SpikeSettings
 from pipeline.data.budget import block_bytes
 from pipeline.data.decoded import is_kept_decoded
 from pipeline.data.manifest import load_manifest
@@ -103,14 +103,38 @@ def describe_run(given: RunConfig, config: RunConfig, cluster: Mapping[str, floa
         "workers": f"{workers}; {devices}; {counted(training.cpus_per_worker, 'CPU')} each",
         "batch": "; ".join(dict.fromkeys(_batch(phase, plan.world_size) for phase in phases)),
         "steps": f"{training.steps:,}: {plan.samples:,} samples from {plan.images:,} images, {_epochs(plan.epochs)}",
+        "rate": "; ".join(dict.fromkeys(map(_rate, phases))),
+        "spikes": _spikes(training.spikes),
         "reads": f"{data_size(plan.read_training)} to train, {data_size(plan.read_validation)} to validate",
         "checkpoint": f"{plan.checkpoint:,} bytes, {counted(plan.checkpoints, 'time')}"
         f"{f', and every {duration(training.checkpoint_every_s)}' if training.checkpoint_every_s else ''}; "
-        f"{min(training.num_to_keep, plan.checkpoints)} kept",
+        f"{min(training.num_to_keep, plan.checkpoints)} kept"
+        f"{', and one to go back to' if training.spikes.steps_back else ''}",
         "memory": f"{data_size(plan.memory_total)} of each {'GPU' if training.on_gpu else 'worker'}: {memory}",
         "time": _time(config, plan, speed),
     }
     return "\n".join([config.task, *(f"  {name:<11}{text}" for name, text in rows.items())])
+
+
+def _rate(phase: TrainingPhase) -> str:
+    schedule = phase.schedule
+    text = f"{phase.peak:g}, {schedule.kind}"
+    if schedule.warmup_steps:
+        text += f" after {counted(schedule.warmup_steps, 'step')} of warm-up"
+    if schedule.warmup_steps >= phase.rate_steps:
+        text += f", which its {phase.rate_steps:,} steps never end"
+    if late := [step for step in schedule.milestones if step >= phase.rate_steps]:
+        text += f"; never reached: milestones {', '.join(map(str, late))}"
+    return text
+
+
+def _spikes(spikes: SpikeSettings) -> str:
+    if spikes.threshold is None:
+        return "trained like any other step"
+    return (
+        f"left out above {spikes.threshold:g} standard deviations, {spikes.most} at most; {spikes.patience} in a row "
+        f"send the run {spikes.steps_back} steps back"
+    )
 
 
 def _epochs(epochs: Mapping[str, float]) -> str:

@@ -55,6 +55,7 @@ def test_the_plan_in_words(shards: Path) -> None:
     assert text["workers"] == "2; CPUs, fp32: the cluster has no GPU; 1 CPU each"
     assert text["batch"] == "4 samples of 16 px = 2 workers x 2 samples x 1 pass"
     assert text["steps"] == "600: 2,400 samples from 2,400 images, 800.0 epochs"
+    assert text["spikes"] == "trained like any other step"
     assert text["time"].startswith("0.50 hours (30 min 00 s) at 2.0 samples/s, which an earlier run of 2026-11-26")
     progressive = config(
         shards, "training.steps=300", "training.num_workers=2",
@@ -84,3 +85,22 @@ def test_each_set_of_a_mixture_has_epochs_of_its_own(shards: Path, tmp_path: Pat
     told = describe_run(halves, halves, None, None)
     assert f"200.0 epochs of {shards}" in told
     assert f"600.0 epochs of {tmp_path}/sets/more" in told
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ((), "0.002, cosine after 2 steps of warm-up"),
+        (("training.schedule={kind: cosine, warmup_steps: 9}",), "of warm-up, which its 8 steps never end"),
+        (
+            ("training.schedule={kind: multistep, milestones: [4, 8, 20]}",),
+            "warm-up; never reached: milestones 8, 20",
+        ),
+        (("training.spikes={threshold: 6, warmup_steps: 4}",), "6 standard deviations, 50 at most; 5 in a row"),
+        (("training.spikes={threshold: 6, warmup_steps: 4}",), "kept, and one to go back to"),
+    ],
+)
+def test_a_plan_says_what_the_rate_and_the_spikes_will_be(shards: Path, overrides: tuple[str, ...], said: str) -> None:
+    base = ("training.steps=8", "training.learning_rate=2e-3", "training.schedule={kind: cosine, warmup_steps: 2}")
+    run = config(shards, *base, *overrides)
+    assert said in describe_run(run, run, None, None)
