@@ -7,6 +7,7 @@ know where ZeRO keeps what. ``PRIVATE`` lists each name that is used; a test loo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,23 @@ def zero_config_class() -> Any:
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
     return DeepSpeedZeroConfig
+
+
+@contextmanager
+def tuner_without_mlflow() -> Iterator[None]:
+    """Keep DeepSpeed, while it is imported, from importing MLflow for its own tuner, which nothing here uses.
+
+    It does where MLflow is installed (deepspeed.autotuning.autotuner), two seconds of every worker.s start.
+    """
+    if "mlflow" in sys.modules:
+        yield
+        return
+    absent: dict[str, Any] = sys.modules
+    absent["mlflow"] = None  # Python's own way to say that there is none
+    try:
+        yield
+    finally:
+        del sys.modules["mlflow"]
 
 
 def compile_no_extensions() -> None:

@@ -232,7 +232,8 @@ def import_deepspeed(device: torch.device) -> Any:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     # Launchers set it (Ray Train does); DeepSpeed insists on it in a plain process too.
     os.environ.setdefault("LOCAL_RANK", str(device.index or 0))
-    import deepspeed
+    with internals.tuner_without_mlflow():
+        import deepspeed
     from deepspeed.utils import logger
 
     logger.setLevel(logging.WARNING)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 PROGRAM = """
     import psutil, ray
     from pipeline.own_cluster import own_cluster
@@ -28,6 +30,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow  # two starts of Ray, a quarter of a minute
 def test_a_start_that_came_too_late_leaves_nothing_behind() -> None:
     # The program imports Ray first, and Ray asks for a token or does not from then on.
     done = subprocess.run(

@@ -45,6 +45,7 @@ SERVED = {
     "cpus": Replicas.model_fields["cpus"],
     "gpus": Replicas.model_fields["gpus"],
     "max_bytes": Limits.model_fields["max_bytes"],
+    "held_bytes": Limits.model_fields["held_bytes"],
     "max_pixels": Limits.model_fields["max_pixels"],
     "max_seconds": Limits.model_fields["seconds"],
     "queue": Limits.model_fields["queue"],
@@ -60,7 +61,7 @@ def limit(field: FieldInfo, *names: str) -> float:
 def test_serving_has_the_services_defaults_and_limits(option: str) -> None:
     action = next(action for action in command_parser("serve")._actions if action.dest == option)
     field = SERVED[option]
-    if option not in ("replicas", "cpus"):  # where no number is given the cluster's room decides
+    if option not in ("replicas", "cpus", "held_bytes"):  # where no number is given the room decides
         assert action.default == field.default
     if isinstance(action.type, Number):
         assert action.type.least == limit(field, "ge", "gt")

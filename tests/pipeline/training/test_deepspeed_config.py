@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -116,3 +118,12 @@ def test_adamw_is_named_in_both_of_its_places() -> None:
     settings = TrainingSettings(steps=1, global_batch_size=8, optimizer="adamw")
     optimizer = build_deepspeed_config(settings, WHOLE, 2)["optimizer"]
     assert (optimizer["type"], optimizer["params"]["adam_w_mode"]) == ("AdamW", True)
+
+
+def test_importing_deepspeed_leaves_mlflow_where_it_was() -> None:
+    program = (
+        "import sys, torch; from pipeline.training.engine import import_deepspeed; "
+        "import_deepspeed(torch.device('cpu')); print('mlflow' in sys.modules); import mlflow; print(mlflow.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "mlflow"]

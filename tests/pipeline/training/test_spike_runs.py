@@ -53,7 +53,7 @@ def started(run_group: Any, folder: Path, world: int, run: RunConfig, **job: Any
     return result
 
 
-@pytest.mark.parametrize("world", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("world", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_poisoned_batch_is_as_if_it_had_not_been(world: int, many: Path, run_group: Any, tmp_path: Path) -> None:
     step = random.Random(world).randrange(WARMUP + 1, STEPS - 1)
     run = run_of(many, world)
@@ -67,6 +67,7 @@ def test_a_poisoned_batch_is_as_if_it_had_not_been(world: int, many: Path, run_g
     assert {n: loss for n, loss in losses.items() if n != step + 1} == last_value_per_step(without["logged"], "loss")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_old_enough_is_always_kept(many: Path, run_group: Any, tmp_path: Path) -> None:
     """With one at every step and one kept, as after a save by the clock or for a node that leaves."""
     run = run_of(many, 1, "training.checkpoint_every=1", "training.num_to_keep=1")

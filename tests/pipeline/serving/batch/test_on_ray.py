@@ -135,6 +135,7 @@ ASKED_WITH_ANOTHER = """
 """
 
 
+@pytest.mark.slow  # Ray itself asks for twenty seconds
 def test_a_cluster_that_wants_another_token_says_so_in_one_line(tiny_model, tmp_path):
     make_images(tmp_path / "in", 1)
     words = [str(tiny_model), str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--on-ray"]
