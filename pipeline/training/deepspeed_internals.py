@@ -49,7 +49,7 @@ def zero_config_class() -> Any:
 def tuner_without_mlflow() -> Iterator[None]:
     """Keep DeepSpeed, while it is imported, from importing MLflow for its own tuner, which nothing here uses.
 
-    It does where MLflow is installed (deepspeed.autotuning.autotuner), two seconds of every worker.s start.
+    It does where MLflow is installed (deepspeed.autotuning.autotuner), two seconds of every worker's start.
     """
     if "mlflow" in sys.modules:
         yield
