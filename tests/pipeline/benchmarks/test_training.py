@@ -27,6 +27,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunConfi
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_each_kind_of_step_is_timed(config: RunConfig, tmp_path: Path) -> None:
     times = compare_steps(config, PlainContext(tmp_path / "runs"), rounds=1)
     assert set(times) == {"bare", "engine", "in_memory", "streamed"}

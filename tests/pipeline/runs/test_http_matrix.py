@@ -32,7 +32,6 @@ CI = [
     Cell("S3", f"PUT {RUN}/lease/000001.json", 0, "lost"),
     Cell("S3", f"PUT {RUN}/{LAST}/parts/00000-of-00001.json", 0, "killed_after"),
     Cell("MLflow", f"POST {API}/model-versions/create", 0, "killed_after"),
-    Cell("MLflow", f"POST {API}/registered-models/alias", 0, "stalled"),
 ]
 
 

@@ -66,7 +66,9 @@ def test_worlds_keep_order_and_fill_micro_batches(
     assert allowed_worlds(run) == worlds
 
 
-@pytest.mark.parametrize(("workers", "words"), [([1, 8], "world of 8 .* nearest allowed: 4"), ([3, 6], "world of 6")])
+@pytest.mark.parametrize(
+    ("workers", "words"), [([1, 8], "world of 8 .* nearest allowed: 4"), ([2, 6], "world of 6"), ([3, 6], "world of 3")]
+)
 def test_both_ends_must_keep_the_order(workers: list[int], words: str) -> None:
     with pytest.raises(Exception, match=words) as refusal:
         check_config(config(workers, 4, global_batch_size=24))

@@ -41,6 +41,7 @@ def test_pictures_are_all_different_and_the_same_each_time(tmp_path: Path) -> No
     assert truth == make_pictures(tmp_path / "b", SAMPLES, 32)
 
 
+@pytest.mark.slow  # a dozen processes, a minute of work
 def test_our_stream_killed_and_resumed_on_other_worlds_is_exact(contest: Contest) -> None:
     assert contest.write(OURS, "d") == ""
     rows = list(measure_restarts(contest, OURS, "d", lambda line: None))

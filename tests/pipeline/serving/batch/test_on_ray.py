@@ -150,6 +150,7 @@ def test_a_cluster_that_wants_another_token_says_so_in_one_line(tiny_model, tmp_
     assert "asks for its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in line
 
 
+@pytest.mark.slow  # a run on Ray three times
 def test_results_are_packed_as_a_data_set_once_all_are_restored(cluster, tiny_model, tmp_path, capsys):
     names = make_images(tmp_path / "in", 6)
     (tmp_path / "in" / "z.png").write_bytes((tmp_path / "in" / names[0]).read_bytes()[:60])
