@@ -18,6 +18,11 @@ class Kind(StrEnum):
     SPECIAL = "no regular files"
 
 
+def may_be_read(folder: str | os.PathLike[str]) -> bool:
+    """Whether this user sees the names in a folder, and what is behind them."""
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
 def entries(folder: str | os.PathLike[str]) -> list[tuple[os.DirEntry[str], Kind]]:
     """All entries, by name, each with its kind.
 
@@ -27,7 +32,7 @@ def entries(folder: str | os.PathLike[str]) -> list[tuple[os.DirEntry[str], Kind
     Raises:
         PermissionError: who may read a folder and not enter it sees names, and nothing behind them.
     """
-    if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+    if not may_be_read(folder):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     with os.scandir(folder) as found:
         return [(entry, _kind(entry)) for entry in sorted(found, key=lambda entry: entry.name)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.addresses import printable
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
-from pipeline.entries import Kind
+from pipeline.entries import Kind, may_be_read
 from pipeline.errors import UserError
 from pipeline.images.folders import Found
 from pipeline.restoring.read import SUFFIXES
@@ -96,7 +95,7 @@ def check_places(source: str, output: str) -> None:
         folder = Path(source).expanduser()
         if not folder.is_dir():
             raise UserError(f"image folder {source!r} does not exist; --on-ray takes one folder or S3 prefix")
-        if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+        if not may_be_read(folder):
             raise UserError(f"image folder {source!r} may not be read or entered by this user")
     results, sources = (_parts(address) for address in (output, source))
     if results[: len(sources)] == sources:
