@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 
@@ -21,7 +22,21 @@ def run(cases: Sequence[Case], total: int, scratch: Path, seed: int = SEED) -> d
     Raises AssertionError for an exception that is not ours, a message of several lines, and a bound of watch.bounded,
     naming kind, number and seed.
     """
-    tempfile.tempdir = str(scratch)
+    with _temporary_files_in(scratch):
+        return _read_all(cases, total, scratch, seed)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Where the readers' own temporary files go, to be seen and bounded; later tests get the usual place again."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _read_all(cases: Sequence[Case], total: int, scratch: Path, seed: int) -> dict[str, tuple[int, int]]:
     for case in cases:
         case.read(case.sound)
     before = peak_memory()
