@@ -26,6 +26,8 @@ _ADDRESS = "deepspeed.utils.tensor_fragment:fragment_address"
 PRIVATE: dict[str, tuple[str, ...]] = {
     "deepspeed.ops": ("__compatible_ops__",),
     "deepspeed.runtime.zero.config": ("DeepSpeedZeroConfig",),
+    "deepspeed.runtime.compiler": ("compile",),
+    "deepspeed.runtime.zero.muon.original_muon": ("MuonWithAuxAdam",),
     "deepspeed.runtime.engine:DeepSpeedEngine": ("optimizer",),
     _ZERO_1_2: ("optimizer", "single_partition_of_fp32_groups", "_global_grad_norm"),
     _ZERO_3: ("optimizer", "_global_grad_norm", "fp32_partitioned_groups_flat", "grad_position", "get_param_id"),
@@ -60,6 +62,21 @@ def tuner_without_mlflow() -> Iterator[None]:
         yield
     finally:
         del sys.modules["mlflow"]
+
+
+def leave_muon_uncompiled() -> None:
+    """Load Muon's functions as they are written, which nothing here calls: no optimizer of ours is Muon.
+
+    DeepSpeed imports them in every training to ask whether the optimizer is one, and to mark them for compiling makes
+    PyTorch load its compiler: two to three seconds of every worker's start.
+    """
+    from deepspeed.runtime import compiler
+
+    marks, compiler.compile = compiler.compile, lambda: lambda function: function
+    try:
+        import deepspeed.runtime.zero.muon.original_muon  # noqa: F401
+    finally:
+        compiler.compile = marks
 
 
 def compile_no_extensions() -> None:

@@ -234,6 +234,7 @@ def import_deepspeed(device: torch.device) -> Any:
     os.environ.setdefault("LOCAL_RANK", str(device.index or 0))
     with internals.tuner_without_mlflow():
         import deepspeed
+    internals.leave_muon_uncompiled()
     from deepspeed.utils import logger
 
     logger.setLevel(logging.WARNING)

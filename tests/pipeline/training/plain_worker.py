@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # every optimizer does when it is made: seconds, once for all ranks
 import torch.distributed as dist
 from torch import nn
 

@@ -120,10 +120,13 @@ def test_adamw_is_named_in_both_of_its_places() -> None:
     assert (optimizer["type"], optimizer["params"]["adam_w_mode"]) == ("AdamW", True)
 
 
-def test_importing_deepspeed_leaves_mlflow_where_it_was() -> None:
+def test_importing_deepspeed_leaves_mlflow_and_the_compiler_where_they_were() -> None:
     program = (
         "import sys, torch; from pipeline.training.engine import import_deepspeed; "
-        "import_deepspeed(torch.device('cpu')); print('mlflow' in sys.modules); import mlflow; print(mlflow.__name__)"
+        "import_deepspeed(torch.device('cpu')); from deepspeed.runtime.zero.muon import muon_optimizer; "
+        "print([name for name in ('mlflow', 'torch._inductor.compile_fx') if name in sys.modules]); "
+        "from deepspeed.runtime import compiler; print(compiler.compile() is torch.compile); "
+        "import mlflow; print(mlflow.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "mlflow"]
+    assert done.stdout.split() == ["[]", "True", "mlflow"]
