@@ -44,17 +44,26 @@ SERVER_FOLDERS = (
     "tests/pipeline/tuning/test_sweep.py",
     "tests/test_end_to_end.py",
 )
-LONGEST_FIRST = ("stack", "servers", "mlflow")
+TRAINING_FOLDERS = ("tests/pipeline/training/",)
+LONGEST_FIRST = ("stack", "servers", "mlflow", "training", "database")
 
 
 def group_of(item: pytest.Item) -> str:
-    """Which tests share a process: those of the one stack, those with other servers, of MLflow alone, or of a file."""
+    """Which tests share a process.
+
+    Those of the one stack, those with other servers, of MLflow alone, of MLflow's tables in a file; those that train,
+    which load DeepSpeed for themselves and for the ranks that they fork; of all else, those of a file.
+    """
     used = set(getattr(item, "fixturenames", ()))
     if used & STACK_FIXTURES:
         return "stack"
     if used & SERVER_FIXTURES or item.nodeid.startswith(SERVER_FOLDERS):
         return "servers"
-    return "mlflow" if "mlflow_server" in used else item.nodeid.partition("::")[0]
+    if "mlflow_server" in used:
+        return "mlflow"
+    if item.nodeid.startswith(TRAINING_FOLDERS):
+        return "training"
+    return "database" if "database" in used else item.nodeid.partition("::")[0]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
