@@ -76,21 +76,24 @@ def run_elsewhere(options: argparse.Namespace) -> int:
     """Send the training to a cluster, or find it there again, and follow it; returns its exit status."""
     from pipeline.commands.door import INTERRUPTED
     from pipeline.runs.commit import git_commit
-    from pipeline.runs.submit import check_job, follow, job_server, submit, where_to_look
+    from pipeline.runs.submit import check_job, follow, job_server, new_job, submit, where_to_look
 
     address, job = job_server(options.on), options.attach
     if job == "":
         raise UserError("--attach has no job: give its id, or leave --attach out to send a new one")
     if job is not None:
         check_job(address, job)
-    else:
-        job = submit(address, arguments_again(options), options.root, git_commit(options.root))
-    told = where_to_look(address, job, f"--on {options.on}".rstrip())
-    print(told, flush=True)
+    state = "the job runs on"
+    told = where_to_look(address, job := job or new_job(), f"--on {options.on}".rstrip())
     try:
+        if options.attach is None:
+            state = "the job may have been sent"
+            submit(address, job, arguments_again(options), options.root, git_commit(options.root))
+            state = "the job runs on"
+        print(told, flush=True)
         return follow(address, job, lambda text: print(text, end="", flush=True))
     except KeyboardInterrupt:
-        print(f"\nthe job runs on\n{told}", file=sys.stderr)
+        print(f"\n{state}\n{told}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -40,20 +40,24 @@ def job_server(given: str, environ: Mapping[str, str] = os.environ) -> str:
     return address.rstrip("/")
 
 
-def submit(address: str, arguments: Sequence[str], root: Path, commit: str) -> str:
-    """Send ``jobs/train_all_tasks.py`` with ``arguments`` to the job server ``address``; returns the job's id.
+def new_job() -> str:
+    """The id of a training that is to be sent, known before it is: whoever is interrupted meanwhile can be told."""
+    return f"semanir-train-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def submit(address: str, job: str, arguments: Sequence[str], root: Path, commit: str) -> None:
+    """Send ``jobs/train_all_tasks.py`` with ``arguments`` to the job server ``address``, as ``job``.
 
     Another cluster than the embedded one gets the files below ``root``, without what git ignores.
 
     Raises:
         UserError: no job server answers there, or it refuses: the job, or whoever sends it.
     """
-    job = f"semanir-train-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     environment: dict[str, Any] = {"env_vars": {COMMIT_VARIABLE: commit}}
     if EMBEDDED not in f" {os.environ.get('SEMANIR_STACK_SETS', '')}":
         environment |= {"working_dir": str(root), "excludes": LEFT_OUT}
     with _in_words(f"{address} did not take the job"):
-        return _client(address).submit_job(
+        _client(address).submit_job(
             entrypoint=shlex.join(["python", "jobs/train_all_tasks.py", *arguments]),
             submission_id=job,
             runtime_env=environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from typing import Any
 import pytest
 
 from pipeline.commands import train
-from pipeline.commands.door import fill
+from pipeline.commands.door import INTERRUPTED, fill
 from pipeline.errors import UserError
+from pipeline.runs import submit as submitting
 from pipeline.runs.submit import check_job, follow, job_server, submit, where_to_look
 
 
@@ -154,7 +156,7 @@ def test_a_server_that_asks_for_a_token_is_one_line(
     answers = dict.fromkeys(open_paths, (200, VERSION))
     with answering(answers, (status, LOCKED[status])) as address:
         for ask in (
-            lambda: submit(address, [], tmp_path, "none"),
+            lambda: submit(address, "job", [], tmp_path, "none"),
             lambda: check_job(address, "job"),
             lambda: follow(address, "job", print),
             lambda: train.run(options(tmp_path, "--on", address)),
@@ -167,6 +169,29 @@ def test_a_server_that_asks_for_a_token_is_one_line(
             assert address in said
             assert all(word in said for word in ("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN ")), said
             assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("submit", "the job may have been sent"), ("print", "the job runs on"), ("follow", "the job runs on")],
+)
+def test_who_is_interrupted_is_told_of_the_job_at_any_moment(
+    where: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: object, **more: object) -> None:
+        if more.get("file") is not sys.stderr:
+            raise KeyboardInterrupt
+        sys.stderr.write(f"{given[0]}\n")
+
+    monkeypatch.setattr(submitting, "submit", lambda *given: None)
+    if where == "print":
+        monkeypatch.setattr("builtins.print", interrupted)
+    else:
+        monkeypatch.setattr(submitting, where, interrupted)
+    assert train.run(options(tmp_path, "--on", "http://127.0.0.1:9")) == INTERRUPTED
+    error = capsys.readouterr().err
+    assert said in error
+    assert re.search(r"--attach semanir-train-\d{8}-\d{6}\n", error)
 
 
 @pytest.mark.parametrize("mode", ["no_file", "no_token"])
