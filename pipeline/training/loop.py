@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import mkdtemp
 
 from pipeline.config import RunConfig
 from pipeline.data.faults import tally_metrics
@@ -24,6 +22,7 @@ from pipeline.training.meter import Meter, flops_per_sample, memory_mib
 from pipeline.training.phases import learning_rate_at
 from pipeline.training.profile import StepProfile
 from pipeline.training.schedule import draw_k
+from pipeline.training.scratch import checkpoint_folder
 from pipeline.training.spikes import RollBack, SpikeRule
 from pipeline.training.state import TrainingState
 from pipeline.training.training_plan import TrainingPlan
@@ -193,7 +192,7 @@ class _Run:
                 figures.tell(state.step, {"val_psnr": psnr})
                 meter.lap("validation")
             if cadence.decides(state.step, due, behind) or last or result.leaving:
-                folder = Path(mkdtemp(prefix="semanir-checkpoint-"))
+                folder = checkpoint_folder()
                 saving = save_checkpoint(folder, state, engine, ema, validator, plan, context)
                 figures.save(folder)
                 context.save(saving, {"best_psnr": state.best_psnr}, folder)

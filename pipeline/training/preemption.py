@@ -11,6 +11,7 @@ from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 
 from pipeline.ray_internals import _TorchBackend, get_train_context
+from pipeline.training.rendezvous import listen_where_told
 
 _terminated = threading.Event()
 
@@ -32,6 +33,7 @@ class _PreemptibleBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         # Here, because only a process's main thread may set a handler, and training runs on another.
         worker_group.execute(_listen)
+        worker_group.execute(listen_where_told)
         # This is the controller's process.
         os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, str(LEAVES_WITHIN_S))
         super().on_start(worker_group, backend_config)

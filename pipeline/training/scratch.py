@@ -1,0 +1,45 @@
+"""Where a worker writes a checkpoint before it is sent, and how what a killed worker left there is cleared away."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+
+PREFIX = "semanir-checkpoints-"
+
+
+def checkpoint_folder() -> Path:
+    """A new, empty folder, which only this user reaches; whoever sends the checkpoint removes it."""
+    return Path(mkdtemp(prefix="checkpoint-", dir=_of_this_process()))
+
+
+@cache
+def _of_this_process() -> Path:
+    """One folder for all checkpoints of a process, locked while it lives; those of dead ones are removed."""
+    clear_left()
+    while True:
+        folder = Path(mkdtemp(prefix=PREFIX))
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)  # the system gives it back however the process ends
+        if folder.exists():  # another process's clearing may have been faster than the lock
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+
+
+def clear_left() -> None:
+    """Remove the folders of this user's processes that ended without doing so: a kill leaves a checkpoint's bytes."""
+    for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
+        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+            continue
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its process lives
+        finally:
+            os.close(descriptor)
