@@ -1,4 +1,4 @@
-"""How people are told: durations with their unit, sizes, counts with the noun they belong to, and how often."""
+"""How people are told: durations with their unit, sizes, counts with the noun they belong to, how often, in a line."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def data_size(num_bytes: float) -> str:
     while value >= 1000 and larger:
         value, unit = value / 1024, larger.pop()
     return f"{value:.1f} {unit}"
+
+
+def one_line(text: object) -> str:
+    """As it is, but for characters that no terminal should get from a file's name: ``\\n``, ``\\x1b``, ``\\udcff``."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))

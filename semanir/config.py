@@ -77,7 +77,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.depths, list | tuple):
-            raise ValueError(f"depths must be a list of positive integers, got {self.depths!r}")
+            raise ValueError(f"depths must be a list of positive integers, got {self.depths!r:.40}")
         object.__setattr__(self, "depths", tuple(self.depths))
         _one_of("family", self.family, get_args(Family))
         _one_of("shift", self.shift, get_args(Shift))
@@ -86,7 +86,7 @@ class ModelConfig:
             _positive_int(name, getattr(self, name), most)
         for name in ("image_skip", "zero_init_last", "checkpoint_stages", "check_finite"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r:.40}")
         if not self.depths:
             raise ValueError("depths must name at least one stage, got ()")
         if len(self.depths) > MAX_STAGES:

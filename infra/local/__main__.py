@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 
 from infra.local import lifecycle
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "up":
             lifecycle.up(layout, say)
-            say(f"Use it in a shell with:  . {layout.env_file}")
+            say(f"Use it in a shell with:  . {shlex.quote(str(layout.env_file))}")
             say("Register the models that come with the package, there:  semanir models publish")
         elif options.command == "down":
             lifecycle.down(layout, say)

@@ -102,8 +102,10 @@ def _check(options: argparse.Namespace) -> None:
     from pipeline.addresses import check_bucket
     from pipeline.errors import UserError
 
-    if "/" in options.split or options.split in ("", ".", ".."):
-        raise UserError(f"--split {options.split!r} is no name of a folder below the output: give one without '/'")
+    if "/" in options.split or options.split in ("", ".", "..") or not options.split.isprintable():
+        raise UserError(
+            f"--split {options.split!r} is no name of a folder below the output: give one without '/' and line breaks"
+        )
     if options.sub_image and options.codec == "original":
         raise UserError("--sub-image cannot keep the original bytes: give --codec png or webp")
     for folder in options.folders:

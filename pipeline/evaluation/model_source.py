@@ -44,7 +44,7 @@ def open_model(text: str) -> ModelSource:
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"model {text}: {error}") from None
     task = None
-    if (folder / sealed.DIGESTS_FILE).is_file():
+    if sealed.is_sealed(folder):
         sealed.check_probe(model, folder)
         task = str(sealed.read_task(folder)["task"])
     uri = located.uri if located else text

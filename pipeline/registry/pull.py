@@ -103,7 +103,7 @@ def _local(text: str) -> Path:
     folder = Path(text)
     for place in (folder, folder / "artifacts" / ARTIFACT):  # the second: a downloaded MLflow model
         if (place / sealed.WEIGHTS_FILE).is_file():
-            if (place / sealed.DIGESTS_FILE).exists():
+            if sealed.is_sealed(place):
                 sealed.verify_digests(place)
             return place
     if not folder.exists():

@@ -53,6 +53,22 @@ def write_digests(folder: Path) -> dict[str, str]:
     return digests
 
 
+def is_sealed(folder: Path) -> bool:
+    """Whether a folder of weights was sealed.
+
+    Raises AlteredModelError when it was, and its digests are gone: nothing proves the weights any more.
+    """
+    if (folder / DIGESTS_FILE).is_file():
+        return True
+    left = [name for name in (TASK_FILE, CARD_FILE, PROBE_FILE) if (folder / name).exists()]
+    if left:
+        raise AlteredModelError(
+            f"{folder} holds {left[0]} but no {DIGESTS_FILE}, so nothing proves its weights: fetch the model again, or "
+            f"take {', '.join(left)} away to use them as bare weights"
+        )
+    return False
+
+
 def read_digests(folder: Path) -> dict[str, str]:
     """The digests on record. Raises AlteredModelError when the record is missing, malformed or incomplete."""
     path = folder / DIGESTS_FILE

@@ -45,7 +45,7 @@ def sign(model: str, private_key: Path) -> Signed:
                 f"{model} lies in the installed package, which the next install writes anew: copy it, and sign the "
                 f"copy: cp -r {shlex.quote(str(place))} {place.name}"
             )
-        if not (folder / sealed.DIGESTS_FILE).is_file():
+        if not sealed.is_sealed(folder):
             raise UserError(f"{folder} has no {sealed.DIGESTS_FILE}: weights that were never registered are not signed")
         return Signed(str(folder), sign_folder(folder, private_key)[:SHOWN])
     located = locate(model)

@@ -72,7 +72,7 @@ class Restorer:
         """What the model restores, in words; empty for weights that do not say it."""
         self.bounds: Bounds = {}
         """What the model was made for, as far as a picture can be held against it."""
-        if (folder / sealed.DIGESTS_FILE).is_file():
+        if sealed.is_sealed(folder):
             sealed.check_probe(model, folder)
             record = sealed.read_task(folder)
             self.task, self.setting = TASKS.get(record["task"]), record["setting"]

@@ -26,6 +26,8 @@ def check_access(uri: str) -> None:
     parent = path
     while not os.path.exists(parent):
         parent = os.path.dirname(parent)
+    if os.statvfs(parent).f_flag & os.ST_RDONLY:
+        raise UserError(f"{path} cannot be written: the file system of {parent} is read-only; choose another folder")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise UserError(
             f"{path} cannot be written: no permission in {parent}; choose another folder or change its mode"

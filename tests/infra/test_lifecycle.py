@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import time
@@ -168,3 +169,13 @@ def test_nothing_means_neither_another_stack_nor_every_job(
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert "an empty value" in capsys.readouterr().err
+
+
+def test_what_is_to_be_pasted_into_a_shell_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lifecycle, "up", lambda layout, say: None)
+    folder = tmp_path / "stäck ö's"
+    assert main(["--dir", str(folder), "up"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Use it in a shell with:"))
+    assert shlex.split(line.partition(":")[2]) == [".", str(folder / "env")]

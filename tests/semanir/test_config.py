@@ -39,6 +39,8 @@ def test_json_round_trip(name: str) -> None:
         ({"mlp_ratio": float("nan")}, "mlp_ratio must be a positive number, got nan"),
         ({"mlp_ratio": 0.01}, "mlp_ratio 0.01 leaves no hidden channel at embed_dim 16"),
         ({"image_skip": 1}, "image_skip must be true or false, got 1"),
+        ({"image_skip": [1] * 10_000}, r"image_skip must be true or false, got \[[1, ]{39}$"),
+        ({"depths": "1" * 10_000}, "depths must be a list of positive integers, got '1{39}$"),
         ({"out_channels": 1}, "in_channels 3 must be 1 or equal out_channels 1"),
         ({"caution": (0.3, 1)}, r"caution must be three numbers \(share, low, high\) or null, got \(0.3, 1\)"),
         ({"caution": (0.3, 1, "2")}, "caution must be three numbers"),

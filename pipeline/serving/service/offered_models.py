@@ -35,7 +35,7 @@ def describe(version: Version, folder: Path) -> dict[str, Any]:
         "card": "",
         "harm": _harm(version, folder),
     }
-    if (folder / sealed.DIGESTS_FILE).is_file():
+    if sealed.is_sealed(folder):
         record = sealed.read_task(folder)
         entry |= {name: record.get(name) for name in ("task", "title", "setting", "bounds")}
         entry["input_channels"] = sorted({config.in_channels, record["observed_channels"]})

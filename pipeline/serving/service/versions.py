@@ -53,7 +53,7 @@ def fetch(version: Version) -> Path:
 
 def name_of(folder: Path, address: str) -> str:
     """The name in the URL: the task that a sealed folder states, else the folder's own name."""
-    if (folder / sealed.DIGESTS_FILE).is_file():
+    if sealed.is_sealed(folder):
         return str(sealed.read_task(folder)["task"])
     return folder.name.lower()
 

@@ -71,6 +71,8 @@ def test_bad_input_is_one_line_and_other_faults_keep_their_traceback(capsys: pyt
 
     assert door.run_alone(fail(UserError("k=0 is below 1")), []) == 2
     assert capsys.readouterr().err == "error: k=0 is below 1\n"
+    assert door.run_alone(fail(UserError("no picture in a\n\x1b[31mb.png")), []) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: no picture in a\\n\\x1b[31mb.png"
     assert door.run_alone(fail(ModuleNotFoundError("no ray", name="ray.train")), []) == 2
     assert capsys.readouterr().err == "error: this needs the package ray: pip install 'semanir-on-ray[train]'\n"
     with pytest.raises(ModuleNotFoundError):

@@ -71,6 +71,18 @@ def test_a_listed_file_that_is_altered_or_gone_is_named(folder: Path, name: str)
         sealed.verify_digests(folder)
 
 
+@pytest.mark.parametrize("left", ["task.json", "model_card.md", "probe.safetensors"])
+def test_a_seal_that_was_taken_away_is_missed_and_bare_weights_are_none(folder: Path, left: str) -> None:
+    assert sealed.is_sealed(folder)
+    (folder / "digests.json").unlink()
+    for name in {"task.json", "model_card.md", "probe.safetensors"} - {left}:
+        (folder / name).unlink()
+    with pytest.raises(AlteredModelError, match=f"holds {left} but no digests.json, so nothing proves its weights"):
+        sealed.is_sealed(folder)
+    (folder / left).unlink()
+    assert not sealed.is_sealed(folder)
+
+
 def test_code_that_was_not_sealed_is_named_and_other_files_may_lie_beside(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     sealed.verify_digests(folder)
