@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -52,6 +54,10 @@ def open_model(text: str) -> ModelSource:
 
 
 def _local_copy(text: str) -> Path:
-    folder = fetch_folder(text, Path(mkdtemp(prefix="semanir-weights-"))) if text.startswith("s3://") else Path(text)
+    folder = Path(text)
+    if text.startswith("s3://"):
+        folder = Path(mkdtemp(prefix="semanir-weights-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        folder = fetch_folder(text, folder)
     best = folder / BEST
     return best if not (folder / sealed.WEIGHTS_FILE).exists() and best.is_dir() else folder
