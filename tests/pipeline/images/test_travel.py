@@ -213,7 +213,12 @@ def test_a_result_that_its_format_cannot_hold_is_known_before() -> None:
         check_fits(wide, 2)
     with pytest.raises(UnusableImageError, match="JPEG"):
         check_fits(replace(wide, file_format="JPEG"), 8)
-    check_fits(replace(wide, file_format="PNG"), 8)
+    check_fits(replace(wide, file_format="PNG"), 200)
+    deep = replace(wide, file_format="PNG", bits=16)
+    check_fits(deep, 121)
+    with pytest.raises(UnusableImageError, match=r"1000400x488 .* PNG file of 16 bits.*1,000,000 a side; convert it"):
+        check_fits(deep, 122)
+    check_fits(replace(deep, file_format="TIFF"), 122)
 
 
 def test_the_callers_limit_decides_beyond_the_librarys() -> None:
