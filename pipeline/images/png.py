@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.images.levels import Piece
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_OF_16_BITS = 1_000_000  # pixels a side: libpng's PNG_USER_WIDTH_MAX and _HEIGHT_MAX, which imagecodecs leaves
 _FRAMES = "acTL"
 # Chunks about color, size, people and text; all others travel only where their name calls them safe to copy.
 _TRAVEL = frozenset(

@@ -22,7 +22,7 @@ from pipeline.images import tiff
 from pipeline.images.ifd import orientation
 from pipeline.images.jpeg import exif_of, split_jpeg
 from pipeline.images.levels import Decoded, Piece, UnsupportedImageError, UnusableImageError, check_pixels
-from pipeline.images.png import SIGNATURE, split_png
+from pipeline.images.png import MOST_OF_16_BITS, SIGNATURE, split_png
 from pipeline.images.sniff import kind_of
 
 RESTORED_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
@@ -108,6 +108,11 @@ def _decode_png(data: bytes, max_pixels: int) -> Decoded:
     if parts.frames > 1:
         raise UnsupportedImageError(f"it holds {parts.frames} pages or frames; split it into single images")
     if parts.depth == 16:
+        if max(parts.width, parts.height) > MOST_OF_16_BITS:
+            raise UnsupportedImageError(
+                f"{parts.width}x{parts.height}: PNG files of 16 bits are read up to {MOST_OF_16_BITS:,} pixels a side;"
+                " convert it to TIFF"
+            )
         import imagecodecs
 
         levels = imagecodecs.png_decode(parts.picture)

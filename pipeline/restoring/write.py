@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.images.ifd import EXIF, Directory, merge, patch_size, with_size
 from pipeline.images.jpeg import EXIF_PREFIX, exif_of, join_jpeg, with_exif
 from pipeline.images.levels import Piece, UnusableImageError
-from pipeline.images.png import join_png
+from pipeline.images.png import MOST_OF_16_BITS, join_png
 from pipeline.images.tiff import PLACE_TAGS, STORAGE_TAGS
 from pipeline.restoring.picture import Picture, to_levels
 
@@ -25,9 +25,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
     "WEBP": {"lossless": True, "exact": True},
 }
-# Of a side in pixels, by format and bits: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification, and of libpng,
-# which writes 16 bits here, PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX.
-_LONGEST_SIDE = {("JPEG", 8): 65_500, ("WEBP", 8): 16_383, ("PNG", 16): 1_000_000}
+# Of a side in pixels, by format and bits: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification.
+_LONGEST_SIDE = {("JPEG", 8): 65_500, ("WEBP", 8): 16_383, ("PNG", 16): MOST_OF_16_BITS}
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
