@@ -1,4 +1,4 @@
-"""What stands in a folder of images: the one policy of all that walk through folders, people's and a cluster's."""
+"""What stands in a folder of images: the one policy of all that walk through folders, tars and stores."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ class Kind(StrEnum):
     LINKED_FOLDER = "linked folders"
     HIDDEN = "hidden"
     BROKEN = "links to nothing"
+    LINK = "links"  # in a tar: what it means is another member, which is taken by itself, or lies outside
     SPECIAL = "no regular files"
 
 
 def may_be_read(folder: str | os.PathLike[str]) -> bool:
     """Whether this user sees the names in a folder, and what is behind them."""
     return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def is_hidden(key: str) -> bool:
+    """Whether a name, or a folder on its way, is hidden: so in a tar and on S3, where nothing else says what is."""
+    return any(part.startswith(".") and part not in (".", "..") for part in key.split("/"))
 
 
 def entries(folder: str | os.PathLike[str]) -> list[tuple[os.DirEntry[str], Kind]]:
@@ -39,7 +45,7 @@ def entries(folder: str | os.PathLike[str]) -> list[tuple[os.DirEntry[str], Kind
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:
-    if entry.name.startswith("."):
+    if is_hidden(entry.name):
         return Kind.HIDDEN
     try:
         if entry.is_dir():

@@ -152,8 +152,11 @@ def tile_origins(size: int, tile: int, overlap: int, grid: int) -> list[int]:
 
 def blending_weights(size: int, origins: list[int], tile: int, upscale: int) -> list[Tensor]:
     """Weights (float64) of each tile along one axis at output resolution; they sum to one at every pixel."""
-    ramps = torch.zeros(len(origins), size * upscale, dtype=torch.float64)
     spans = [(origin, min(origin + tile, size)) for origin in origins]
+    # The sum is kept along the axis and each tile's weights over the tile alone: a row per tile as long as the axis
+    # would grow with the square of the image's side.
+    total = torch.zeros(size * upscale, dtype=torch.float64)
+    weights = []
     for index, (start, end) in enumerate(spans):
         position = torch.arange(start * upscale, end * upscale, dtype=torch.float64) + 0.5
         weight = torch.ones_like(position)
@@ -161,6 +164,8 @@ def blending_weights(size: int, origins: list[int], tile: int, upscale: int) -> 
             weight = torch.minimum(weight, (position - start * upscale) / ((spans[index - 1][1] - start) * upscale))
         if index + 1 < len(spans):
             weight = torch.minimum(weight, (end * upscale - position) / ((end - spans[index + 1][0]) * upscale))
-        ramps[index, start * upscale : end * upscale] = weight
-    ramps /= ramps.sum(0)
-    return [ramps[index, start * upscale : end * upscale] for index, (start, end) in enumerate(spans)]
+        total[start * upscale : end * upscale] += weight
+        weights.append(weight)
+    for weight, (start, end) in zip(weights, spans, strict=True):
+        weight /= total[start * upscale : end * upscale]
+    return weights

@@ -20,9 +20,9 @@ _HEADER_AT, _HEADER_END = 16, 33  # behind signature, length and "IHDR"; its CRC
 
 
 def plain_png_shape(data: bytes | memoryview) -> tuple[int, int, int] | None:
-    """(H, W, C) of an 8-bit gray or RGB PNG without interlacing or any chunk but its pixels; else None.
+    """(H, W, C) of an 8-bit gray or RGB PNG without interlacing, any chunk but its pixels, or bytes behind; else None.
 
-    Other chunks may turn, recolor or mask the pixels: such files are Pillow's.
+    Other chunks may turn, recolor or mask the pixels, and of bytes behind a person is told: such files are Pillow's.
     """
     if data[:8] != SIGNATURE or data[12:16] != b"IHDR" or len(data) < _HEADER_END:
         return None
@@ -32,7 +32,7 @@ def plain_png_shape(data: bytes | memoryview) -> tuple[int, int, int] | None:
     at = _HEADER_END
     while data[at + 4 : at + 8] == b"IDAT":
         at += 12 + int.from_bytes(data[at : at + 4], "big")
-    if data[at + 4 : at + 8] != b"IEND":
+    if data[at + 4 : at + 8] != b"IEND" or len(data) > at + 12:
         return None
     return height, width, CHANNELS[color]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.images.levels import Piece
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_OF_16_BITS = 1_000_000  # pixels a side: libpng's PNG_USER_WIDTH_MAX and _HEIGHT_MAX, which imagecodecs leaves
 _FRAMES = "acTL"
 # Chunks about color, size, people and text; all others travel only where their name calls them safe to copy.
 _TRAVEL = frozenset(
@@ -21,7 +22,10 @@ _PIXELS = frozenset(("IHDR", "PLTE", "tRNS", "IDAT", "IEND"))
 
 @dataclass(frozen=True)
 class PngParts:
-    """picture: a PNG file of header, palette and pixels. transparent: the one color that means transparent, if any."""
+    """picture: a PNG file of header, palette and pixels. transparent: the one color that means transparent, if any.
+
+    rest: bytes after it.
+    """
 
     width: int
     height: int
@@ -32,6 +36,7 @@ class PngParts:
     pieces: tuple[Piece, ...]
     transparent: tuple[int, ...] | None
     left_out: tuple[str, ...]
+    rest: int
 
 
 def split_png(data: bytes) -> PngParts:
@@ -66,7 +71,9 @@ def split_png(data: bytes) -> PngParts:
         elif name not in ("fcTL", "fdAT"):
             left_out.append(name)
         at = end
-    return PngParts(width, height, depth, color, frames, b"".join(kept), tuple(pieces), transparent, tuple(left_out))
+    rest = len(data[at:].strip(b"\0"))
+    picture = b"".join(kept)
+    return PngParts(width, height, depth, color, frames, picture, tuple(pieces), transparent, tuple(left_out), rest)
 
 
 def join_png(encoded: bytes, pieces: tuple[Piece, ...], channels: int) -> bytes:

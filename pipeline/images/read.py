@@ -22,10 +22,11 @@ from pipeline.images import tiff
 from pipeline.images.ifd import orientation
 from pipeline.images.jpeg import exif_of, split_jpeg
 from pipeline.images.levels import Decoded, Piece, UnsupportedImageError, UnusableImageError, check_pixels
-from pipeline.images.png import SIGNATURE, split_png
+from pipeline.images.png import MOST_OF_16_BITS, SIGNATURE, split_png
 from pipeline.images.sniff import kind_of
 
 RESTORED_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+_WEBP_PIXELS = frozenset(("VP8 ", "VP8L", "VP8X", "ALPH", "ANIM", "ANMF"))
 _MAX_FILE_BYTES_PER_PIXEL = 16  # four channels of 16 bits, twice
 _FILE_BYTES_BESIDE = 256 << 20
 
@@ -98,7 +99,8 @@ def _decode(data: bytes, max_pixels: int, formats: Collection[str], accept_cmyk:
         return _decode_webp(data, max_pixels)
     for name, magic in (("BMP", b"BM"), ("PPM", b"P")):
         if name in formats and data.startswith(magic):
-            return Decoded(levels=_by_pillow(data, max_pixels, name, accept_cmyk), file_format=name)
+            levels = _by_pillow(data, max_pixels, name, accept_cmyk)
+            return Decoded(levels=levels, file_format=name, notes=_behind(_rest_of_rows(data, name)))
     raise ValueError("its first bytes are of no kind that is read")
 
 
@@ -108,6 +110,11 @@ def _decode_png(data: bytes, max_pixels: int) -> Decoded:
     if parts.frames > 1:
         raise UnsupportedImageError(f"it holds {parts.frames} pages or frames; split it into single images")
     if parts.depth == 16:
+        if max(parts.width, parts.height) > MOST_OF_16_BITS:
+            raise UnsupportedImageError(
+                f"{parts.width}x{parts.height}: PNG files of 16 bits are read up to {MOST_OF_16_BITS:,} pixels a side;"
+                " convert it to TIFF"
+            )
         import imagecodecs
 
         levels = imagecodecs.png_decode(parts.picture)
@@ -121,25 +128,29 @@ def _decode_png(data: bytes, max_pixels: int) -> Decoded:
         alpha = np.where((levels == key).all(axis=2), 0, np.iinfo(levels.dtype).max).astype(levels.dtype)
         levels = np.concatenate([levels, alpha[:, :, None]], axis=2)
     exif = next((piece.content for piece in parts.pieces if piece.name == "eXIf"), None)
-    notes = (f"chunks left out: {', '.join(sorted(set(parts.left_out)))[:100]}",) if parts.left_out else ()
+    notes = (*_chunks_left_out(parts.left_out), *_behind(parts.rest))
     return Decoded(levels=levels, file_format="PNG", orientation=orientation(exif), pieces=parts.pieces, notes=notes)
 
 
 def _decode_jpeg(data: bytes, max_pixels: int, accept_cmyk: bool) -> Decoded:
     parts = split_jpeg(data)
-    notes = []
-    if parts.has_other_pictures:
-        notes.append("further pictures inside (preview, depth or gain map) are left out")
-    elif parts.rest:
-        notes.append(f"{parts.rest:,} bytes behind the picture (a video, or a second picture) are left out")
+    others = "further pictures inside (preview, depth or gain map) are left out"
     return Decoded(
         levels=_by_pillow(parts.picture, max_pixels, "JPEG", accept_cmyk),
         file_format="JPEG",
         quantization=_quantization(parts.picture),
         orientation=orientation(exif_of(parts.pieces)),
         pieces=parts.pieces,
-        notes=tuple(notes),
+        notes=(others,) if parts.has_other_pictures else _behind(parts.rest),
     )
+
+
+def _behind(rest: int) -> tuple[str, ...]:
+    return (f"{rest:,} bytes behind the picture (a video, or a second picture) are left out",) if rest else ()
+
+
+def _chunks_left_out(names: Collection[str]) -> tuple[str, ...]:
+    return (f"chunks left out: {', '.join(sorted(set(names)))[:100]}",) if names else ()
 
 
 def _quantization(data: bytes) -> dict[int, list[int]]:
@@ -149,18 +160,27 @@ def _quantization(data: bytes) -> dict[int, list[int]]:
 
 
 def _decode_webp(data: bytes, max_pixels: int) -> Decoded:
-    pieces, frames, at = [], 0, 12
-    while at + 8 <= len(data):
+    pieces, left_out, frames, at = [], [], 0, 12
+    end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
+    while at + 8 <= end:
         name, length = data[at : at + 4].decode("latin-1"), int.from_bytes(data[at + 4 : at + 8], "little")
         if name in ("ICCP", "EXIF", "XMP "):
             pieces.append(Piece(name, data[at + 8 : at + 8 + length]))
+        elif name not in _WEBP_PIXELS:
+            left_out.append(name if name.isprintable() else repr(name))
         frames += name == "ANMF"
         at += 8 + length + length % 2
     if frames > 1:
         raise UnsupportedImageError(f"it holds {frames} pages or frames; split it into single images")
     exif = next((piece.content for piece in pieces if piece.name == "EXIF"), None)
     levels = _by_pillow(data, max_pixels, "WEBP", False)
-    return Decoded(levels=levels, file_format="WEBP", orientation=orientation(exif), pieces=tuple(pieces))
+    return Decoded(
+        levels=levels,
+        file_format="WEBP",
+        orientation=orientation(exif),
+        pieces=tuple(pieces),
+        notes=(*_chunks_left_out(left_out), *_behind(len(data[end:].strip(b"\0")))),
+    )
 
 
 def _by_pillow(data: bytes, max_pixels: int, name: str, accept_cmyk: bool) -> Any:
@@ -183,6 +203,22 @@ def _by_pillow(data: bytes, max_pixels: int, name: str, accept_cmyk: bool) -> An
             )
         levels = np.asarray(image)
         return levels.reshape(*levels.shape[:2], -1)
+
+
+def _rest_of_rows(data: bytes, name: str) -> int:
+    """How many bytes lie behind the rows of a BMP or PPM file; none where the rows are no plain bytes."""
+    with Image.open(io.BytesIO(data), formats=(name,)) as opened:
+        codec, _, offset, arguments = opened.tile[0]
+        width, height = opened.size
+    if name == "BMP":  # its header's length counts a profile behind the rows, but is not always right
+        stride = int(arguments[1]) if codec == "raw" and isinstance(arguments, tuple) else 0
+        stated = int.from_bytes(data[2:6], "little")
+        end = max(offset + stride * height, stated) if stride or stated > offset else len(data)
+    else:
+        mode = arguments if isinstance(arguments, str) else (arguments or ("",))[0]
+        bits = {"1;I": 1, "L": 8, "RGB": 24}.get(mode, 0) if codec in ("raw", "ppm") else 0
+        end = offset + (width * bits + 7) // 8 * height if bits else len(data)
+    return len(data[end:].strip(b"\0"))
 
 
 def _ppm_levels(image: ImageFile.ImageFile) -> int:

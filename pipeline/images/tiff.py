@@ -40,6 +40,8 @@ def read_tiff(file: BinaryIO, max_pixels: int) -> Decoded | None:
         page = tiff.pages.first
         assert isinstance(page, tifffile.TiffPage)
         check_pixels(page.imagewidth, page.imagelength, max_pixels)
+        # Of bytes behind the picture nothing is said: a TIFF file states no end, its parts lie in any order, and tags
+        # that only their makers can read (of cameras' notes, raw data) point anywhere into it.
         notes = _other_pages(tiff)
         color = page.photometric == tifffile.PHOTOMETRIC.RGB
         white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE

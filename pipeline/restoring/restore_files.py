@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import torch
-
 from pipeline.errors import UserError
+from pipeline.memory import as_memory_error
 from pipeline.restoring.files import Job
 from pipeline.restoring.fitness import misgivings
 from pipeline.restoring.picture import UnusableImageError
@@ -51,10 +50,12 @@ def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> 
         picture = read_picture(job.source, max_pixels)
         scale = restorer.config.upscale
         check_fits(picture, scale)
-        write_picture(job.target, restorer.restore(picture), overwrite)
+        with as_memory_error():
+            restored = restorer.restore(picture)
+        write_picture(job.target, restored, overwrite)
     except UnusableImageError as error:
         return Outcome(job, str(error))
-    except (MemoryError, torch.OutOfMemoryError):
+    except MemoryError:
         return Outcome(job, "not enough memory to restore it; give a smaller --tile")
     except OSError as error:
         return _not_written(job, error)

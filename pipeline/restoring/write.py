@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.images.ifd import EXIF, Directory, merge, patch_size, with_size
 from pipeline.images.jpeg import EXIF_PREFIX, exif_of, join_jpeg, with_exif
 from pipeline.images.levels import Piece, UnusableImageError
-from pipeline.images.png import join_png
+from pipeline.images.png import MOST_OF_16_BITS, join_png
 from pipeline.images.tiff import PLACE_TAGS, STORAGE_TAGS
 from pipeline.restoring.picture import Picture, to_levels
 
@@ -25,19 +25,20 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
     "WEBP": {"lossless": True, "exact": True},
 }
-# Of a side in pixels: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification.
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+# Of a side in pixels, by format and bits: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification.
+_LONGEST_SIDE = {("JPEG", 8): 65_500, ("WEBP", 8): 16_383, ("PNG", 16): MOST_OF_16_BITS}
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 def check_fits(picture: Picture, scale: int) -> None:
     """Before anything is computed: raises UnusableImageError where the result would not fit into its format."""
     height, width = picture.pixels.shape[0] * scale, picture.pixels.shape[1] * scale
-    limit = _LONGEST_SIDE.get(picture.file_format)
+    limit = _LONGEST_SIDE.get((picture.file_format, picture.bits))
     if limit is not None and max(height, width) > limit:
+        name, other = (picture.file_format, "PNG or TIFF") if picture.bits == 8 else ("a PNG file of 16 bits", "TIFF")
         raise UnusableImageError(
-            f"its result of {width}x{height} pixels does not fit into {picture.file_format}, which holds at most"
-            f" {limit:,} a side; convert it to PNG or TIFF"
+            f"its result of {width}x{height} pixels does not fit into {name}, which holds at most {limit:,} a side;"
+            f" convert it to {other}"
         )
 
 

@@ -15,6 +15,7 @@ import torch
 import semanir
 from pipeline.errors import UserError
 from pipeline.images.levels import UnusableImageError
+from pipeline.memory import as_memory_error
 from pipeline.registry import sealed
 from pipeline.restoring.files import Job
 from pipeline.restoring.fitness import misgivings
@@ -73,7 +74,7 @@ def _restore(restorer: Restorer, job: Job, settings: VideoSettings, progress: Pr
             return _in_workshop(workshop, restorer, job, settings, clip, encoding, progress)
     except (UserError, UnusableImageError) as error:
         return Outcome(job, str(error))
-    except (MemoryError, torch.OutOfMemoryError):
+    except MemoryError:
         return Outcome(job, "not enough memory to restore it; give a smaller --tile")
     except OSError as error:
         return Outcome(job, f"{job.target} cannot be written ({error.strerror or error})")
@@ -131,7 +132,8 @@ def _make_segments(
         picture = to_picture(frame, clip.color)
         if scene is not None:
             scene.look(picture.pixels)
-        restored = to_frame(restorer.restore(picture), encoding.pixel_format, clip.color)
+        with as_memory_error():
+            restored = to_frame(restorer.restore(picture), encoding.pixel_format, clip.color)
         done += 1
         progress(clip.path, done, max(done, clip.frames), before)
         return restored

@@ -60,6 +60,16 @@ def test_ramps_take_the_whole_overlap() -> None:
     assert tiling.blending_weights(20, [0, 8], 12, upscale=2)[1][:3].tolist() == [0.0625, 0.1875, 0.3125]
 
 
+@pytest.mark.parametrize("size", [(30_000, 1), (1, 30_000)])
+def test_weights_of_a_thin_image_take_memory_as_its_side_and_not_as_its_square(size: tuple[int, int]) -> None:
+    """A row per tile, each as long as the side, made 32 MB of 30 kB; of 80 megapixels it would be 200 TB."""
+    canvas = tiling.Canvas(tiling.ModelShape(16, 1, 1), (1, *size), 256, 32)
+    weights = [*canvas._rows.values(), *canvas._columns.values()]
+    storages = {weight.untyped_storage().data_ptr(): weight.untyped_storage().nbytes() for weight in weights}
+    assert len(canvas.origins) == 134
+    assert sum(storages.values()) < 2 * 8 * 30_000
+
+
 @pytest.mark.parametrize("name", ["ushape_tiny", "columnar_tiny"])
 def test_one_tile_is_the_whole_image(name: str) -> None:
     model, image = tiny(name), torch.rand(3, 30, 41)

@@ -14,7 +14,7 @@ from pipeline.data.packing.pack import OF_PREPARE, EncodeAll, Remedies, encode_h
 from pipeline.data.packing.sources import Source
 from pipeline.wording import counted, data_size
 
-SHOWN_SKIPS = 20
+SHOWN_SKIPS, SHOWN_NOTES = 20, 20
 
 
 def pack_with_progress(
@@ -56,8 +56,10 @@ def pack_with_progress(
             distinct=distinct,
         )
     summarize(manifest, console)
-    for note, count in seen.most_common():
+    for note, count in seen.most_common(SHOWN_NOTES):
         console.print(f"  of {counted(count, 'image')}: {note}", markup=False)
+    if len(seen) > SHOWN_NOTES:  # such as the length of what lies behind each picture
+        console.print(f"  … and {len(seen) - SHOWN_NOTES} notes of other words")
     return manifest
 
 

@@ -27,9 +27,11 @@ from pipeline.data.manifest import (
 from pipeline.data.packing.encode import Encoded, Skipped
 from pipeline.errors import UserError
 from pipeline.storage import Storage
+from pipeline.storage.ranged_file import RangedFile
 
 SHARD_PREFIX = "shard-"
 RECORDS = "unfinished/"
+PIECE_BYTES = 8 << 20  # of a shard that is read to compare its digest
 
 
 @contextmanager
@@ -122,14 +124,17 @@ class Draft:
     _recorded_skips: int = 0
 
     def restore(self) -> None:
-        """Take over the shards that an interrupted packing of the same sources left."""
+        """Take over the shards that an interrupted packing of the same sources left, up to the first altered since."""
         while True:
             name = self._shard_name()
             try:
                 record = load_manifest(self.storage.uri, self.storage, self._record_name(name))
                 mark, *counts = record.summary.fingerprint.split("/")
-                if mark != self.mark or [self.storage.size(name)] != [shard.size for shard in record.shards]:
+                if mark != self.mark or [shard.name for shard in record.shards] != [name]:
                     return
+                if not self._is_whole(record.shards[0]):
+                    return
+                record.rows(0)  # checked, as they are taken into the manifest
                 done, corrupt = map(int, counts)
             except (UserError, FileNotFoundError, ValueError):  # of nobody, damaged, or of an earlier program
                 return
@@ -137,6 +142,15 @@ class Draft:
             self._account(record.summary)
             self.sources_done, self.corrupt = done, corrupt
             self._recorded_skips = len(self.skipped)
+
+    def _is_whole(self, shard: Shard) -> bool:
+        """Whether the stored shard is what was written: the manifest is going to vouch for each of its bytes."""
+        if self.storage.size(shard.name) != shard.size:
+            return False
+        file, digest = RangedFile(self.storage, shard.name), hashlib.sha256()
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+        return digest.hexdigest() == shard.sha256
 
     def store(self, buffer: ShardBuffer, sources_done: int) -> None:
         """Write a filled shard, then its record."""

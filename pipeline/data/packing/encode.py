@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.data.images import MAX_PIXELS, decode_noted, encode_image
+from pipeline.data.manifest_footer import MAX_SIDE
 from pipeline.data.packing.sources import Source
 from pipeline.images.levels import UnsupportedImageError, UnusableImageError
 
@@ -87,6 +88,9 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
     if "degraded" in images and images["degraded"].shape[:2] != (height, width):
         other = images["degraded"].shape
         return Skipped(str(source.clean), f"{width}x{height}, but its degraded partner is {other[1]}x{other[0]}")
+    longest = max(_sample_shape(height, width, settings))
+    if longest > MAX_SIDE:  # here, since whoever reads the manifest would call it damaged
+        return Skipped(str(source.clean), f"side {longest:,} is more than {MAX_SIDE:,}; cut the image into pieces")
     if settings.codec == "original":
         locations = {"clean": source.clean, "degraded": source.degraded}
         members = {
@@ -116,12 +120,17 @@ def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Ski
         return Skipped(str(source.clean), str(error))
 
 
-def _windows(height: int, width: int, settings: PackSettings) -> Iterator[tuple[str, int, int, int, int]]:
+def _sample_shape(height: int, width: int, settings: PackSettings) -> tuple[int, int]:
+    """Of each sample of an image: its own, or a sub-image's."""
     side = settings.sub_image
-    if side is None or (height <= side and width <= side):
+    return (height, width) if side is None else (min(side, height), min(side, width))
+
+
+def _windows(height: int, width: int, settings: PackSettings) -> Iterator[tuple[str, int, int, int, int]]:
+    rows, columns = _sample_shape(height, width, settings)
+    if (rows, columns) == (height, width):
         yield "", 0, 0, height, width
         return
-    rows, columns = min(side, height), min(side, width)
     number = 0
     for top in corners(height, rows, settings.sub_image_step):
         for left in corners(width, columns, settings.sub_image_step):

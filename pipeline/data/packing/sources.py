@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.addresses import absolute, printable
 from pipeline.data.images import MAX_PIXELS, SUFFIXES
-from pipeline.data.packing.listing import Say, list_images
+from pipeline.data.packing.listing import Say, list_images, list_members
 from pipeline.errors import UserError
 from pipeline.images.read import read_file
 from pipeline.storage import open_storage
@@ -91,8 +91,15 @@ def folder_sources(uri: str, prefix: str = "", say: Say = lambda line: None) -> 
     ]
 
 
-def tar_sources(uri: str, prefix: str = "") -> list[Source]:
+def tar_sources(uri: str, prefix: str = "", say: Say = lambda line: None) -> list[Source]:
     """All images in an uncompressed tar, by ranged reads of its headers: nothing is unpacked.
+
+    What a folder leaves out, such as hidden names, is left out here as well; so are links.
+
+    Args:
+        uri: the tar's path or S3 address.
+        prefix: as in ``folder_sources``.
+        say: told in one line what was passed over.
 
     Raises:
         UserError: no such tar, not a plain tar, no image in it, or a member whose name leaves its folder.
@@ -104,16 +111,15 @@ def tar_sources(uri: str, prefix: str = "") -> list[Source]:
         version = str(file.seek(0, 2))
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as tar:
-            members = [member for member in tar if member.isreg() and member.name.lower().endswith(SUFFIXES)]
+            members, others = list_members(tar, uri, say)
     except FileNotFoundError as error:
         raise UserError(f"tar {uri!r} does not exist") from error
     except tarfile.TarError as error:
         raise UserError(f"{uri!r} is no plain tar ({error}); unpack compressed archives first") from error
     if not members:
-        raise UserError(f"{uri!r} holds no images; expected members named {', '.join(SUFFIXES)}")
-    for member in members:
-        if member.name.startswith("/") or ".." in member.name.split("/"):
-            raise UserError(f"{uri!r}: the member {member.name!r} leaves its folder; such archives are refused")
+        raise UserError(
+            f"{uri!r} holds no images ({others} other members); expected members named {', '.join(SUFFIXES)}"
+        )
     return [
         Source(
             prefix + sample_key(member.name.removeprefix("./")),
@@ -150,7 +156,7 @@ def all_sources(uris: Sequence[str], say: Say = lambda line: None) -> list[Sourc
     for uri in uris:
         name = os.path.basename(uri.rstrip("/"))
         prefix = f"{sample_key(name)}/" if len(uris) > 1 else ""
-        sources += tar_sources(uri, prefix) if name.endswith(".tar") else folder_sources(uri, prefix, say)
+        sources += tar_sources(uri, prefix, say) if name.endswith(".tar") else folder_sources(uri, prefix, say)
     check_unique(sources)
     return sources
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from pipeline.errors import first_line
 from pipeline.restoring.picture import UnusableImageError
 from pipeline.storage import StorageUnavailable
@@ -30,7 +28,6 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (StorageUnavailable, "storage silent"),
     (FileNotFoundError, "gone"),
     (PermissionError, "access refused"),
-    (torch.OutOfMemoryError, "out of memory"),
     (MemoryError, "out of memory"),
     (OSError, "not written"),
     (WorkersDiedError, "worker died"),

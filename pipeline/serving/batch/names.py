@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.addresses import printable
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
-from pipeline.entries import Kind, may_be_read
+from pipeline.entries import Kind, is_hidden, may_be_read
 from pipeline.errors import UserError
 from pipeline.images.folders import Found
 from pipeline.restoring.read import SUFFIXES
@@ -50,7 +50,9 @@ def list_names(storage: Storage, found: Found | None = None) -> Iterator[Name]:
             yield _named(closed.popleft())
         if entry.key.endswith("/"):
             continue  # the mark of an empty folder, as S3's consoles make it
-        if PurePosixPath(entry.key).suffix.lower() in SUFFIXES:
+        if is_hidden(entry.key):  # on S3; a folder's are not listed
+            found.leave_out(entry.key, Kind.HIDDEN, SUFFIXES)
+        elif PurePosixPath(entry.key).suffix.lower() in SUFFIXES:
             yield _named(entry.key)
         else:
             found.leave_out(entry.key, Kind.FILE, SUFFIXES)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 
 from pipeline.cluster import Board
+from pipeline.memory import as_memory_error
 from pipeline.registry import pull
 from pipeline.restoring.picture import Picture
 from pipeline.restoring.restorer import Prepared, Restorer
@@ -165,7 +166,8 @@ class Worker:
         for read in reads:
             assert read.picture is not None
             try:
-                prepared.append((read, self._restorer.prepare(read.picture)))
+                with as_memory_error():
+                    prepared.append((read, self._restorer.prepare(read.picture)))
             except CAUGHT as error:
                 yield self._failed(read, error)
         if not prepared:
@@ -173,24 +175,33 @@ class Worker:
         started = time.perf_counter()
         inputs = [one.network_input for _, one in prepared]
         try:
-            outputs = restore_images(
-                inputs,
-                self._forward,
-                self._shape,
-                tile=self._restorer.tile,
-                overlap=self._restorer.overlap,
-                batch=self._tiles,
-            )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            yield from (self._failed(read, error) for read, _ in prepared)
+            with as_memory_error():
+                outputs = self._outputs(inputs)
+        except MemoryError as error:
+            if len(prepared) == 1:
+                yield self._failed(prepared[0][0], error)
+                return
+            outputs = []
+        if not outputs:  # one of them is too much, or all are together: each by itself
+            for read, _ in prepared:
+                yield from self._run([read])
             return
         pixels = [one.shape[2] * one.shape[3] for one in inputs]
         per_pixel = (time.perf_counter() - started) / sum(pixels)
         for (read, one), output, count in zip(prepared, outputs, pixels, strict=True):
             try:
-                yield read, self._restorer.finish(one, output), per_pixel * count
+                with as_memory_error():
+                    picture = self._restorer.finish(one, output)
             except CAUGHT as error:
                 yield self._failed(read, error)
+            else:
+                yield read, picture, per_pixel * count
+
+    def _outputs(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        restorer = self._restorer
+        return restore_images(
+            inputs, self._forward, self._shape, tile=restorer.tile, overlap=restorer.overlap, batch=self._tiles
+        )
 
     def _forward(self, tiles: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

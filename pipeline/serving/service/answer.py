@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.images.levels import TooManyPixelsError
+from pipeline.memory import as_memory_error
 from pipeline.restoring.convert import as_format
 from pipeline.restoring.fitness import misgivings
 from pipeline.restoring.read import read_picture
@@ -55,8 +56,9 @@ def answer(restorer: Restorer, data: bytes, asked: Asked, limits: Limits, run: R
             )
         target = picture if asked.file_format is None else as_format(picture, asked.file_format)
         check_fits(target, scale)
-        prepared = own.prepare(target)
-        restored = own.finish(prepared, run(own, prepared.network_input))
+        with as_memory_error():
+            prepared = own.prepare(target)
+            restored = own.finish(prepared, run(own, prepared.network_input))
         content = encode(restored)
     except EXPECTED as error:
         return refused_for(error)

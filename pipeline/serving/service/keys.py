@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.evaluation.key_maps import key_maps
+from pipeline.memory import as_memory_error
 from pipeline.restoring.read import read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.serving.service.asked import AskedPixel
@@ -57,7 +58,8 @@ def keys_of_pixel(restorer: Restorer, data: bytes, asked: AskedPixel, limits: Li
             raise UserError(str(error)) from None
         network_input = restorer.prepare(read_picture(data, limits.max_pixels)).network_input
         image = network_input[0].numpy().transpose(1, 2, 0)
-        maps = key_maps(restorer.model, image, (asked.y, asked.x), [k])
+        with as_memory_error():
+            maps = key_maps(restorer.model, image, (asked.y, asked.x), [k])
     except EXPECTED as error:
         return refused_for(error)
     height, width = maps.image.shape[:2]

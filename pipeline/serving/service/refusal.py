@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import torch
-
 from pipeline.errors import UserError, first_line
 from pipeline.images.levels import TooManyPixelsError, UnsupportedImageError
 from pipeline.restoring.picture import UnusableImageError
@@ -49,7 +47,6 @@ EXPECTED: tuple[type[BaseException], ...] = (
     *(kind for kind, _ in _STATUS),
     RefusedError,
     MemoryError,
-    torch.OutOfMemoryError,
 )
 
 
@@ -57,7 +54,7 @@ def refused_for(error: BaseException) -> Refused:
     """The answer to one of the errors ``EXPECTED``."""
     if isinstance(error, RefusedError):
         return error.refused
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError):
         return Refused(413, "not enough memory for this picture; send a smaller one, or give a smaller tile")
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     return Refused(status, one_line(first_line(error).replace("raise --max-pixels if memory allows", "send fewer")))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.images.ifd import EXIF, Field, read_directory
 from pipeline.images.jpeg import split_jpeg
-from pipeline.images.levels import UnusableImageError
+from pipeline.images.levels import UnsupportedImageError, UnusableImageError
 from pipeline.images.png import split_png
 from pipeline.images.read import decode
 from pipeline.images.sniff import kind_of
@@ -213,7 +213,17 @@ def test_a_result_that_its_format_cannot_hold_is_known_before() -> None:
         check_fits(wide, 2)
     with pytest.raises(UnusableImageError, match="JPEG"):
         check_fits(replace(wide, file_format="JPEG"), 8)
-    check_fits(replace(wide, file_format="PNG"), 8)
+    check_fits(replace(wide, file_format="PNG"), 200)
+    deep = replace(wide, file_format="PNG", bits=16)
+    check_fits(deep, 121)
+    with pytest.raises(UnusableImageError, match=r"1000400x488 .* PNG file of 16 bits.*1,000,000 a side; convert it"):
+        check_fits(deep, 122)
+    check_fits(replace(deep, file_format="TIFF"), 122)
+    header = chunk(b"IHDR", (1).to_bytes(4, "big") + (1_000_001).to_bytes(4, "big") + b"\x10\0\0\0\0")
+    lines = bytes(3 * 1_000_001)
+    tall = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    with pytest.raises(UnsupportedImageError, match=r"1x1000001: PNG files of 16 bits .* 1,000,000 pixels a side"):
+        decode(tall, 10**7)
 
 
 def test_the_callers_limit_decides_beyond_the_librarys() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.data.packing.sources import folder_sources
@@ -81,3 +82,24 @@ def test_a_folder_that_may_not_be_read_is_a_failure(mode: int, model_folder: Cal
         assert (good.job.source.name, good.problem) == ("a.png", "")
         assert bad.job.source == folder / "in/locked"
         assert "its images are not restored" in bad.problem
+
+
+def test_a_picture_that_memory_does_not_hold_is_named_and_the_others_go_on(
+    model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU PyTorch says it by a plain RuntimeError, as it says much else: that stays a failure of the run."""
+    (tmp_path / "in").mkdir()
+    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
+        Image.new("RGB", (width, 8)).save(tmp_path / "in" / name)
+    restorer = Restorer(model_folder(), device="cpu")
+    forward, fail = restorer.model.forward, [lambda: torch.empty(1 << 50), lambda: torch.zeros(3) + torch.zeros(2)]
+
+    def forward_or_fail(x: torch.Tensor, **options: object) -> torch.Tensor:
+        return fail.pop(0)() if x.shape[3] == 9 else forward(x, **options)
+
+    monkeypatch.setattr(restorer.model, "forward", forward_or_fail)
+    jobs = find_jobs([str(tmp_path / "in")], tmp_path / "out")
+    problems = [outcome.problem for outcome in restore_files(restorer, jobs)]
+    assert problems == ["", "not enough memory to restore it; give a smaller --tile", ""]
+    with pytest.raises(RuntimeError, match="must match"):
+        list(restore_files(restorer, jobs))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import webdataset as wds
+from PIL import Image
 
 from pipeline.data.images import SUFFIXES, decode_image, encode_image
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
@@ -84,6 +85,55 @@ def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_
     assert encoded == ["img005"], "what was stored is not encoded again"
     assert continued.digest == pack_dataset(sources, str(tmp_path / "at once"), PackSettings(shard_bytes=1)).digest
     assert not list(open_storage(output).list("unfinished/"))
+
+
+@pytest.mark.parametrize("harm", ["a byte", "its end", "its record"])
+def test_a_shard_that_was_altered_since_the_kill_is_packed_anew(images, tmp_path, harm):
+    output, settings = tmp_path / "out", PackSettings(shard_bytes=1)
+    sources = folder_sources(str(images(6)))
+
+    def stop_late(source):
+        if source is sources[4]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_dataset(sources, str(output), settings, progress=stop_late)
+    path = output / ("unfinished/shard-000002.tar.parquet" if harm == "its record" else "shard-000002.tar")
+    stored = bytearray(path.read_bytes())
+    if harm == "its record":
+        stored[40] ^= 1  # in a page of its rows, which has a checksum
+    elif harm == "a byte":
+        stored[600] ^= 1
+    path.write_bytes(stored[:-512] if harm == "its end" else stored)
+    encoded: list[str] = []
+
+    def encode_the_rest(left, settings):
+        encoded.extend(source.key for source in left)
+        return encode_here(left, settings)
+
+    continued = pack_dataset(sources, str(output), settings, encode_all=encode_the_rest)
+    assert encoded == ["img002", "img003", "img004", "img005"], "the shards before it are taken over"
+    assert continued.digest == pack_dataset(sources, str(tmp_path / "at once"), settings).digest
+    for shard in continued.shards:
+        assert hashlib.sha256((output / shard.name).read_bytes()).hexdigest() == shard.sha256
+
+
+@pytest.mark.parametrize("codec", ["png", "original"])
+def test_an_image_longer_than_a_manifest_may_say_is_skipped(images, tmp_path, codec):
+    """It was packed, and every later run found the record of its shard damaged."""
+    folder = images(3)
+    for name, size in (("long", (1_000_001, 1)), ("tall", (1, 1_000_001)), ("most", (1, 1_000_000))):
+        Image.new("L", size).save(folder / f"{name}.png")
+    sources = folder_sources(str(folder))
+    settings = PackSettings(codec=codec, max_skipped_share=0.5)
+    manifest = pack_dataset(sources, str(tmp_path / "out"), settings)
+    assert [row.key for row in manifest.rows(0)] == ["img000", "img001", "img002", "most"]
+    reasons = {source.rpartition("/")[2]: reason for source, reason in manifest.summary.skipped}
+    said = "side 1,000,001 is more than 1,000,000; cut the image into pieces"
+    assert reasons == {"long.png": said, "tall.png": said}
+    if codec == "png":
+        cut = PackSettings(sub_image=500_001, sub_image_step=500_000)
+        assert pack_dataset(sources[3:4], str(tmp_path / "cut"), cut).num_samples == 2
 
 
 def test_an_attempt_with_other_settings_is_not_continued_and_leaves_nothing(images, tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import tarfile
 
 import pytest
@@ -77,6 +78,47 @@ def test_the_images_of_a_tar_are_read_where_they_lie(images, tmp_path):
     assert str(sources[1].clean).endswith("set.tar#photos/img001.png")
 
 
+def test_a_tar_says_what_it_leaves_out_as_a_folder_does(images, tmp_path):
+    """Two hundred members of a tar could be missing from a data set, and no line said so."""
+    image, said = (images(1) / "img000.png").read_bytes(), []
+    members = [("./a.png", image), ("note.txt", b"x"), ("b.GIF", b"x"), (".c.png", image), ("noext", image)]
+    members += [("deep/.hidden/d.png", image), ("deep/._a.png", b"x"), (".png", image), (".git/config", b"x")]
+    kinds = {"e.png": tarfile.SYMTYPE, "f.png": tarfile.LNKTYPE, "g.png": tarfile.FIFOTYPE, "deep.png": tarfile.DIRTYPE}
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        for name, kind in kinds.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "../../a.png" if kind == tarfile.SYMTYPE else "./a.png"
+            tar.addfile(member)
+    sources = all_sources([str(tmp_path / "set.tar")], said.append)
+    assert [source.key for source in sources] == ["a"]
+    assert said == [
+        f"left out of {tmp_path}/set.tar: 3 hidden images, 2 links, 1 .txt, 1 .gif, 1 files without suffix, "
+        "1 no regular files"
+    ]
+
+
+def test_a_sparse_member_is_left_out_since_its_bytes_lie_apart(images, tmp_path):
+    image, said = (images(1) / "img000.png").read_bytes(), []
+    with tarfile.open(tmp_path / "set.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, headers in (("a.png", {}), ("b.png", {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9999"})):
+            member = tarfile.TarInfo(name)
+            member.size, member.pax_headers = len(image), headers
+            tar.addfile(member, io.BytesIO(image))
+    assert [source.key for source in all_sources([str(tmp_path / "set.tar")], said.append)] == ["a"]
+    assert said == [f"left out of {tmp_path}/set.tar: 1 sparse members"]
+
+
+def test_a_tar_without_images_says_what_was_found(tmp_path):
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("notes.txt"))
+    with pytest.raises(UserError, match=r"holds no images \(1 other members\); expected members named \.png"):
+        all_sources([str(tmp_path / "set.tar")])
+
+
 def test_tars_that_cannot_be_trusted_or_read_are_refused(images, tmp_path):
     image = images(1) / "img000.png"
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
@@ -90,11 +132,15 @@ def test_tars_that_cannot_be_trusted_or_read_are_refused(images, tmp_path):
         all_sources([str(tmp_path / "missing.tar")])
 
 
+KEYS = ("a.png", "b//c.png", "../d.png", "e\\f.png", "notes.txt", ".h.png", "x/.trash/i.png", ".DS_Store",
+        "x.png/")  # fmt: skip
+
+
 class Listed:
     """What AWS may list, and the embedded server refuses to store: any text is a key of S3."""
 
     def list(self):
-        return [Entry(key, 1, "") for key in ("a.png", "b//c.png", "../d.png", "e\\f.png", "notes.txt")]
+        return [Entry(key, 1, "") for key in KEYS]
 
 
 def test_s3_names_that_are_no_paths_are_counted_and_the_others_packed(monkeypatch):
@@ -103,3 +149,5 @@ def test_s3_names_that_are_no_paths_are_counted_and_the_others_packed(monkeypatc
     assert [source.key for source in folder_sources("s3://tests/odd", say=said.append)] == ["a"]
     assert len(said) == 1
     assert "3 names that are no paths" in said[0]
+    assert "2 hidden images" in said[0]
+    assert "1 .txt" in said[0]

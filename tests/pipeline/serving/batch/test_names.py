@@ -18,6 +18,7 @@ from pipeline.images.folders import Found, find_images
 from pipeline.restoring.read import SUFFIXES
 from pipeline.serving.batch.names import check_places, list_names, stands_for_none
 from pipeline.storage import open_storage
+from pipeline.storage.base import Entry
 
 
 def names(folder: Path) -> list[str]:
@@ -50,6 +51,22 @@ def test_what_is_passed_over_is_counted_as_a_run_on_this_machine_counts_it(tmp_p
     (tmp_path / "in/album").symlink_to(tmp_path)
     list(list_names(open_storage(str(tmp_path / "in")), on_ray))
     assert on_ray.left_out["linked folders"] == 1
+
+
+class Bucket:
+    """S3 knows no hidden names, and lists all."""
+
+    def exists(self, key: str) -> bool:
+        return False
+
+    def list(self, **_: object) -> list[Entry]:
+        return [Entry(key, 1, "") for key in (".DS_Store", ".trash/a.png", "a.png", "b/._a.png", "b/c.txt", "d/")]
+
+
+def test_hidden_names_of_s3_are_passed_over_as_those_of_a_folder() -> None:
+    found = Found()
+    assert [name.source for name in list_names(Bucket(), found)] == ["a.png"]  # type: ignore[arg-type]
+    assert found.left_out == {"hidden images": 2, ".txt": 1}
 
 
 ODD = st.lists(st.sampled_from([b"a", b"\x80", b"\xe9", b"\xff", "é".encode(), b".png", "😀".encode()]), min_size=1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.data.packing.encode import PackSettings
@@ -96,6 +97,28 @@ def test_a_folder_that_could_not_be_listed_is_a_failure_beside_the_others(
     assert "its images are not restored" in rows["zz locked/"].why
     assert (rows["zz\ud7ff%DF.png"].kind, rows["zz\ud7ff%DF.png"].outcome) == ("odd name", "failed")
     assert "not UTF-8" in rows["zz\ud7ff%DF.png"].why
+
+
+def test_a_picture_that_memory_does_not_hold_takes_no_other_of_its_batch_with_it(
+    tiny_model: Path, tmp_path: Path, lease: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    names = make_images(source, 3)
+    Image.new("RGB", (24, 16)).save(source / "wide.png")
+    parts = plan(source, output, per_part=4)
+    at_work = worker(source, output, tiny_model, lease)
+    at_work._tiles, at_work._pixels = 8, 10**6  # as on a GPU: all four in one batch
+    model = at_work._restorer.model
+    forward = model.forward
+
+    def forward_or_fail(x: torch.Tensor, **options: Any) -> torch.Tensor:
+        return torch.empty(1 << 50) if x.shape[3] == 24 else forward(x, **options)
+
+    monkeypatch.setattr(model, "forward", forward_or_fail)
+    at_work(pa.table({"part": list(range(parts))}))
+    rows = rows_of(output)
+    assert {name for name, row in rows.items() if row.outcome == "restored"} == set(names)
+    assert (rows["wide.png"].kind, rows["wide.png"].outcome) == ("out of memory", "failed")
 
 
 def test_a_worker_keeps_its_threads(

@@ -8,6 +8,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipeline.restoring.read import read_picture
@@ -153,6 +154,16 @@ def test_a_bad_request_is_one_line(make, why: str) -> None:
     assert len(reply.error) <= 400
     assert reply.taken <= LIMITS.max_bytes // 9_000 + 1  # no more was read than may come
     assert call(app, "POST", GOOD, picture()).status == 200  # and the next one is none the worse
+
+
+@pytest.mark.parametrize("target", [GOOD, "/v1/keys/tiny?y=5&x=7"])
+def test_a_picture_that_memory_does_not_hold_is_one_line(make, restorer: Restorer, monkeypatch, target: str) -> None:
+    app, _ = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(restorer.model, "forward", lambda *inputs, **options: torch.empty(1 << 50))
+        reply = call(app, "POST", target, picture())
+    assert (reply.status, reply.error.startswith("not enough memory for this picture")) == (413, True)
+    assert call(app, "POST", target, picture()).status == 200
 
 
 def test_methods_and_their_neighbors(make) -> None:
