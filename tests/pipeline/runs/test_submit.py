@@ -178,10 +178,10 @@ def test_a_server_that_asks_for_a_token_is_one_line(
 def test_who_is_interrupted_is_told_of_the_job_at_any_moment(
     where: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*given: object, **more: object) -> None:
-        if more.get("file") is not sys.stderr:
+    def interrupted(*given: object, file: Any = None, **_: object) -> None:
+        if file is None:
             raise KeyboardInterrupt
-        sys.stderr.write(f"{given[0]}\n")
+        file.write(f"{given[0]}\n")
 
     monkeypatch.setattr(submitting, "submit", lambda *given: None)
     if where == "print":
