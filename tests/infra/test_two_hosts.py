@@ -142,6 +142,11 @@ def moved(nodes: RayNodes, lost: Host, before: set[str]) -> set[str]:
     return now if len(now) == 2 and now != before else set()
 
 
+def test_a_worker_on_another_host_joins(nodes: RayNodes) -> None:
+    """Comes first: the next test may lose this very host."""
+    assert {nodes.head.address, nodes.workers[0].address} <= nodes.living()
+
+
 @pytest.mark.slow
 def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop: Path, tmp_path: Path) -> None:
     for host in nodes.workers[1:]:
@@ -167,10 +172,6 @@ def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop
 
     until("the lost node's own end", lambda: not processes.find(nodes.folder, lost.name))
     until("the end of all training workers", lambda: not nodes.hosts_of_workers())
-
-
-def test_a_worker_on_another_host_joins(nodes: RayNodes) -> None:
-    assert {nodes.head.address, nodes.workers[0].address} <= nodes.living()
 
 
 def test_a_client_without_the_token_is_refused_over_the_network(nodes: RayNodes) -> None:
