@@ -12,6 +12,7 @@ from torch import Tensor
 import semanir
 from pipeline.benchmarks.clock import median_milliseconds
 from pipeline.benchmarks.memory import peak_extra_bytes
+from pipeline.benchmarks.model_parity import training_fault
 from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE, use_ieee_float32
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
@@ -28,7 +29,7 @@ COLUMNS = {
 
 
 def run_model(options: argparse.Namespace) -> int:
-    """Returns 0, or 1 when a backend's output was wrong."""
+    """Returns 0, or 1 when a backend's output or gradients were wrong."""
     device = options.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
@@ -87,6 +88,8 @@ def measure(name: str, backends: list[str], options: argparse.Namespace) -> list
                 "status": "ok" if error <= limit else f"wrong: limit {limit:.1e}",
             }
         )  # fmt: skip
+        if rows[-1]["status"] == "ok" and (fault := training_fault(models[backend], x, low=low)):
+            rows[-1]["status"] = f"wrong: {fault}"
     right = {row["backend"]: row for row in rows if row["status"] == "ok"}
     for kind, work in (("forward", _infer), ("train", _train)):
         calls: dict[str, Callable[[], None]] = {}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from jobs import benchmark
 from pipeline.benchmarks import neighbors_run
 from pipeline.benchmarks.table import format_table
+from semanir.ops.attention import backends
 
 
 def read(path: Path) -> list[dict]:
@@ -30,6 +33,21 @@ def test_model_rows(tmp_path: Path) -> None:
     assert rows[0]["error"] == 0
     assert 0 < rows[1]["error"] < 1e-4
     assert all(row["train_ms"] > 0 and row["forward_mib"] > 0 for row in rows)
+
+
+def test_a_backend_whose_gradient_alone_is_wrong_has_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, output = backends.BACKENDS["dense"], tmp_path / "rows.jsonl"
+
+    def wrong(query: Tensor, key: Tensor, value: Tensor, *others: Tensor) -> Tensor:
+        return right.attend(query, key, 1.01 * value - 0.01 * value.detach(), *others)
+
+    monkeypatch.setitem(backends.BACKENDS, "dense", replace(right, attend=wrong))
+    arguments = ["--models", "ushape_tiny", "--size", "16", "--rounds", "1", "--output", str(output)]
+    assert benchmark.main(["model", *arguments]) == 1
+    exact, spoiled = read(output)
+    assert exact["status"] == "ok"
+    assert spoiled["status"].startswith("wrong: gradient of ")
+    assert not {"forward_ms", "train_ms"} & set(spoiled)
 
 
 def test_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
