@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jobs import benchmark
-from pipeline.benchmarks import neighbors_run
+from pipeline.benchmarks import model_run, neighbors_run
 from pipeline.benchmarks.table import format_table
 from semanir.ops.attention import backends
 
@@ -50,9 +50,14 @@ def test_a_backend_whose_gradient_alone_is_wrong_has_no_figure(tmp_path: Path, m
     assert not {"forward_ms", "train_ms"} & set(spoiled)
 
 
-def test_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark.main(["model", "--models", "swinir"]) == 2
+def test_what_is_no_model_is_one_line_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(model_run, "measure", lambda *_: pytest.fail("measured"))
+    assert benchmark.main(["model", "--models", "ushape_tiny", "swinir"]) == 2
     assert capsys.readouterr().err.startswith("error: unknown model 'swinir'; known models: columnar_base")
+    assert benchmark.main(["model", "--models", "ushape_base", "ushape_tiny", "--k", "900"]) == 2
+    assert "900" in capsys.readouterr().err
 
 
 def test_neighbors_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
