@@ -99,7 +99,7 @@ def restoring_section(sizes: Sizes, device: str) -> Section:
         row: Row = {"model": sizes.restoring_model, "megapixels": megapixels, "tile": sizes.tile}
         # Two by two tiles, restored as the whole will be.
         part = image[:, : 2 * sizes.tile - OVERLAP, : 2 * sizes.tile - OVERLAP]
-        fault = output_fault(model, lambda one, x=part: semanir.restore_tiled(one, x, sizes.tile, OVERLAP), low=False)
+        fault = output_fault(model, partial(_in_tiles, part, sizes.tile), low=False)
         if fault:
             rows.append({**row, "status": f"wrong: {fault}"})
             continue
@@ -129,7 +129,7 @@ def super_resolution_section(sizes: Sizes, device: str) -> Section:
                 return model(image)
 
         try:
-            fault = output_fault(model, lambda one, x=part: one(x), low=device == "cuda")
+            fault = output_fault(model, partial(_whole, part), low=device == "cuda")
             if fault:
                 rows.append({**row, "status": f"wrong: {fault}"})
                 continue
@@ -144,6 +144,15 @@ def super_resolution_section(sizes: Sizes, device: str) -> Section:
     }  # fmt: skip
     kind = "bf16 autocast" if device == "cuda" else "float32"
     return Section(f"Super-resolution x2 of one whole image, {kind}", columns, rows)
+
+
+def _in_tiles(image: Tensor, tile: int, model: semanir.SemanIR) -> Tensor:
+    return semanir.restore_tiled(model, image, tile, OVERLAP)
+
+
+def _whole(image: Tensor, model: semanir.SemanIR) -> Tensor:
+    restored: Tensor = model(image)
+    return restored
 
 
 def _once(work: Callable[[], object], device: str) -> tuple[float, float]:
