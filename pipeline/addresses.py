@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from pipeline.errors import UserError
 
@@ -40,6 +42,28 @@ def check_local_output(text: str, remedy: str) -> str:
     if check_output(text).startswith("s3://"):
         raise UserError(f"--output {text}: this writes to a local folder only; {remedy}")
     return text.removeprefix("file://")
+
+
+def check_file(option: str, path: Path, *, replaced: bool = False) -> None:
+    """A file of this machine that will be written. replaced: anew beside it, then moved into its place.
+
+    Raises UserError where it is a folder, lies in none, or could not be written; nothing is left there.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder; give a file in it, such as {path / 'NAME'}")
+    if not path.parent.is_dir():
+        raise UserError(f"{option} {path}: the folder {path.parent} does not exist; make it first")
+    if replaced and path.exists() and not path.is_file():
+        raise UserError(f"{option} {path} is no file that could be replaced; choose another place")
+    try:
+        if path.exists() and not replaced:
+            with path.open("ab"):
+                pass
+        else:
+            with TemporaryFile(dir=path.parent):
+                pass
+    except OSError as error:
+        raise UserError(f"{option} {path} cannot be written ({error.strerror}); choose another place") from None
 
 
 def absolute(uri: str) -> str:

@@ -31,6 +31,7 @@ from pipeline.serving.batch.on_ray import Request, restore_on_ray
 
 # Of the results in the order of their times: before, workers start; after, some have nothing left to do.
 MIDDLE = (0.3, 0.9)
+PACES = ("images_per_second", "whole_per_second", "seconds")
 CHECKED = 8  # results that are compared with those of this process alone
 COLUMNS = {
     "workers": "workers", "images_per_second": "images / s", "ratio": "ratio",
@@ -54,6 +55,8 @@ def run_batch(options: argparse.Namespace) -> int:
                     found = digests(output)
                     expected = {**found, **expected}  # beyond what this process restored, the first run's
                     right = found == expected and len(found) == options.images
+                    if not right:  # what is wrong has no figure
+                        row |= dict.fromkeys(PACES)
                     file.add(round=number, size=options.size, **row, status="ok" if right else "wrong: other bytes")
     print(format_table(COLUMNS, summary(file.rows, workers)))
     return 1 if any(row["status"] != "ok" for row in file.rows) else 0
@@ -113,13 +116,18 @@ def pace(times: Sequence[float]) -> float:
 
 
 def summary(rows: Sequence[Row], workers: Sequence[int]) -> list[Row]:
-    """A row per number of workers, with medians over the rounds; ratio: to the first number, round by round."""
+    """A row per number of workers, with medians over the rounds; ratio: to the first number, round by round.
+
+    None stands for figures of a number that gave other bytes in any round, and for ratios of it and to it.
+    """
     found: list[Row] = []
     for count in workers:
         own, first = ([row for row in rows if row["workers"] == one] for one in (count, workers[0]))
         line: Row = {"workers": count, "status": next((r["status"] for r in own if r["status"] != "ok"), "ok")}
         for figure, ratio in (("images_per_second", "ratio"), ("whole_per_second", "whole_ratio")):
-            line[figure] = statistics.median(row[figure] for row in own)
-            line[ratio] = median_ratio([row[figure] for row in own], [row[figure] for row in first])
+            ours, theirs = ([row[figure] for row in rows if row["status"] == "ok"] for rows in (own, first))
+            line[figure] = statistics.median(ours) if len(ours) == len(own) else None
+            whole = len(ours) + len(theirs) == len(own) + len(first)
+            line[ratio] = median_ratio(ours, theirs) if whole else None
         found.append(line)
     return found

@@ -9,6 +9,10 @@ from typing import Any
 
 from pipeline.benchmarks.rows import Row
 from pipeline.benchmarks.table import cell
+from pipeline.errors import UserError
+
+# What follows it in a page stays there when the page is written anew.
+BY_HAND = "<!-- below: written by hand -->"
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,29 @@ class Section:
         return any(str(row.get("status", "")).startswith("wrong") for row in self.rows)
 
 
+def read_by_hand(page: Path) -> str:
+    """What stands below the mark in a page; "" without a mark, or without a page.
+
+    Raises UserError for a file that is no text.
+    """
+    try:
+        return page.read_text(encoding="utf-8").partition(f"{BY_HAND}\n")[2] if page.is_file() else ""
+    except UnicodeDecodeError:
+        raise UserError(f"--page {page} is no text of UTF-8; give a page of Markdown, or a new file") from None
+
+
 def write_page(path: Path, provenance: Mapping[str, Any], sections: Sequence[Section], *, small: bool) -> None:
+    """Write the page, but for what was written by hand."""
+    by_hand = read_by_hand(path)
     versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items() if version)
     lines = [
         "# What a GPU gives",
         "",
         f"{provenance['device']}, {versions}, Python {provenance['python']}, commit {provenance['commit']}, "
-        f"{provenance['time']}. Written by `make gpu-report`; medians of alternating rounds. A result that "
-        "differs from its float32 reference has no figure.",
+        f"{provenance['time']}. Written by `make gpu-report`"
+        + (", but for what stands below the line: that was written by hand. " if by_hand else ". ")
+        + "Attention and dictionaries: medians of alternating rounds; training: the mean of steps in a row; pictures: "
+        "the second of two calls. A result that differs from its float32 reference has no figure.",
     ]
     if small:
         lines += ["", "**Tiny sizes: this page shows that every path runs. Its times mean nothing.**"]
@@ -43,6 +62,8 @@ def write_page(path: Path, provenance: Mapping[str, Any], sections: Sequence[Sec
             lines += [_line(cell(row.get(key)) for key in section.columns) for row in section.rows]
         if section.fault:
             lines += ["" if section.rows else "No figures.", f"Fault: {section.fault}"]
+    if by_hand:
+        lines += ["", "---", "", BY_HAND, by_hand.rstrip("\n")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

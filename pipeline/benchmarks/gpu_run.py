@@ -6,9 +6,11 @@ import argparse
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+from pipeline.addresses import check_file
 from pipeline.benchmarks.gpu_attention import attention_section, dictionary_section
 from pipeline.benchmarks.gpu_models import (
     compiled_section,
@@ -16,13 +18,14 @@ from pipeline.benchmarks.gpu_models import (
     super_resolution_section,
     training_section,
 )
-from pipeline.benchmarks.gpu_page import Section, write_page
+from pipeline.benchmarks.gpu_page import Section, read_by_hand, write_page
 from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
 from pipeline.benchmarks.parity import use_ieee_float32
 from pipeline.benchmarks.rows import RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError, first_line
 
+PAGE = Path(__file__).resolve().parent / "gpu.md"
 SECTIONS: tuple[Callable[[Sizes, str], Section], ...] = (
     attention_section,
     dictionary_section,
@@ -35,11 +38,7 @@ SECTIONS: tuple[Callable[[Sizes, str], Section], ...] = (
 
 def run_report(options: argparse.Namespace) -> int:
     """Returns 0, or 1 when a result was wrong or a section could not run."""
-    device = options.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("torch sees no CUDA device here; --device cpu --small runs the same paths without figures")
-    if not options.page.parent.is_dir():
-        raise UserError(f"--page {options.page}: the folder {options.page.parent} does not exist; make it first")
+    device, page = options.device, _page(options)
     use_ieee_float32()
     provenance = machine(device, ("torch", "triton"))
     file = RowFile("gpu_report", options.output, provenance)
@@ -60,6 +59,22 @@ def run_report(options: argparse.Namespace) -> int:
         for row in section.rows:
             file.add(section=section.title, **row)
         # After every section, so that an interrupted run leaves what it measured.
-        write_page(options.page, provenance, sections, small=options.small)
-    print(f"wrote {options.page}")
+        write_page(page, provenance, sections, small=options.small)
+    print(f"wrote {page}")
     return 1 if any(section.fault or section.wrong for section in sections) else 0
+
+
+def _page(options: argparse.Namespace) -> Path:
+    """Where the report goes. Raises UserError for what gives no report, before anything is measured."""
+    if options.device == "cpu" and not options.small:
+        raise UserError("--device cpu runs tiny sizes only, since the full ones are a GPU's; add --small --page FILE")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "torch sees no CUDA device here; --device cpu --small --page FILE runs the same paths without figures"
+        )
+    if options.small and options.page is None:
+        raise UserError(f"--small gives no figures for {PAGE.name}, the measured page; give --page FILE")
+    page: Path = PAGE if options.page is None else options.page
+    check_file("--page", page)
+    read_by_hand(page)
+    return page

@@ -48,7 +48,7 @@ SMALL = Sizes(
     ),
     models=(("ushape_tiny", 16, {}), ("columnar_tiny", 16, {})),
     batch=2,
-    restoring=(0.002,),
+    restoring=(0.0064,),  # two by two tiles
     restoring_model="ushape_tiny",
     tile=48,
     large=(24, 16),

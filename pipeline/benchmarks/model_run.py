@@ -12,6 +12,7 @@ from torch import Tensor
 import semanir
 from pipeline.benchmarks.clock import median_milliseconds
 from pipeline.benchmarks.memory import peak_extra_bytes
+from pipeline.benchmarks.model_parity import training_fault
 from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE, use_ieee_float32
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
@@ -28,11 +29,13 @@ COLUMNS = {
 
 
 def run_model(options: argparse.Namespace) -> int:
-    """Returns 0, or 1 when a backend's output was wrong."""
+    """Returns 0, or 1 when a backend's output or gradients were wrong."""
     device = options.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no CUDA device here; use --device cpu")
     use_ieee_float32()
+    for name in options.models:
+        semanir.model_config(name, **_overrides(options))  # what is no model is refused before anything is measured
     names = options.backends or default_backends(device)
     file = RowFile("model", options.output, machine(device))
     for name in options.models:
@@ -41,6 +44,11 @@ def run_model(options: argparse.Namespace) -> int:
             print(format_table(COLUMNS, [row]), flush=True)
     print(f"\n{format_table(COLUMNS, file.rows)}")
     return 1 if any(row["status"] != "ok" for row in file.rows) else 0
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, int]:
+    given = {"window_size": options.window, "k": options.k}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def default_backends(device: str) -> list[str]:
@@ -52,8 +60,7 @@ def default_backends(device: str) -> list[str]:
 
 def measure(name: str, backends: list[str], options: argparse.Namespace) -> list[Row]:
     """One row per backend. Float32 on a CPU, bf16 autocast on a GPU."""
-    device, overrides = options.device, {"window_size": options.window, "k": options.k}
-    overrides = {key: value for key, value in overrides.items() if value is not None}
+    device, overrides = options.device, _overrides(options)
     models: dict[str, semanir.SemanIR] = {}
     for backend in dict.fromkeys(["mask", *backends]):
         torch.manual_seed(0)
@@ -87,6 +94,8 @@ def measure(name: str, backends: list[str], options: argparse.Namespace) -> list
                 "status": "ok" if error <= limit else f"wrong: limit {limit:.1e}",
             }
         )  # fmt: skip
+        if rows[-1]["status"] == "ok" and (fault := training_fault(models[backend], x, low=low)):
+            rows[-1]["status"] = f"wrong: {fault}"
     right = {row["backend"]: row for row in rows if row["status"] == "ok"}
     for kind, work in (("forward", _infer), ("train", _train)):
         calls: dict[str, Callable[[], None]] = {}

@@ -35,6 +35,8 @@ def run_restoring(options: argparse.Namespace) -> int:
     """Returns 0, or 1 when a way's output was wrong."""
     if unknown := [name for name in options.runtimes if name not in RUNTIMES]:
         raise UserError(f"--runtimes: unknown {unknown[0]!r}; known: {', '.join(RUNTIMES)}")
+    for name in options.models:
+        semanir.model_config(name)  # unknown ones are refused before anything is measured
     file = RowFile("restore", options.output, machine("cpu", ("torch", "onnxruntime", "openvino")))
     limits = limit(options.rounds)
     print(", ".join(f"{name}: {speed:.1f} GMAC/s" for name, speed in limits.items()), flush=True)
@@ -79,20 +81,20 @@ def measure(name: str, image: Tensor, options: argparse.Namespace, best: float) 
             ways[runtime] = lambda opened=opened: in_turn(opened, model, image, tile)  # type: ignore[misc]
         exact = ways["tiles in turn"]()
         close = {way: psnr(restore(), exact) for way, restore in ways.items()}
-        times = each_milliseconds(ways, options.rounds, "cpu")
+        right = {way: restore for way, restore in ways.items() if close[way] >= LEAST_PSNR}
+        times = each_milliseconds(right, options.rounds, "cpu")
     rows: list[Row] = []
-    for way, taken in times.items():
-        seconds = statistics.median(taken) / 1000
-        right = close[way] >= LEAST_PSNR
-        rows.append(
-            {
-                "model": name, "image": f"{image.shape[2]} x {image.shape[3]}", "way": way, "tile": tile,
-                "seconds_per_megapixel": seconds / (pixels / 1e6),
-                "ratio": median_ratio(taken, times["tiles in turn"]),
-                "share_of_limit": gmacs / seconds / best, "psnr": close[way],
-                "status": "ok" if right else f"wrong: at least {LEAST_PSNR:g} dB is asked",
-            }
-        )  # fmt: skip
+    for way in ways:
+        row: Row = {"model": name, "image": f"{image.shape[2]} x {image.shape[3]}", "way": way, "tile": tile}
+        row["psnr"] = close[way]
+        if way in times:
+            seconds = statistics.median(times[way]) / 1000
+            row["seconds_per_megapixel"] = seconds / (pixels / 1e6)
+            row["ratio"] = median_ratio(times[way], times["tiles in turn"])
+            row["share_of_limit"] = gmacs / seconds / best
+        else:  # what is wrong has no figure
+            row |= dict.fromkeys(("seconds_per_megapixel", "ratio", "share_of_limit"))
+        rows.append({**row, "status": "ok" if way in times else f"wrong: at least {LEAST_PSNR:g} dB is asked"})
     return rows
 
 

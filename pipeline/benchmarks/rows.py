@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.addresses import check_file
 from pipeline.runs.commit import git_commit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,14 +37,17 @@ def machine(device: str, packages: tuple[str, ...] = ("torch", "triton")) -> Row
 
 
 class RowFile:
-    """Appends rows to a JSON-lines file; without a path it only keeps them."""
+    """Appends rows to a JSON-lines file; without a path it only keeps them.
+
+    Raises UserError for a path that cannot be written: make it before anything is measured.
+    """
 
     def __init__(self, benchmark: str, path: str | None, provenance: Mapping[str, Any]) -> None:
         self.rows: list[Row] = []
         self._common = {"benchmark": benchmark, **provenance}
         self._path = Path(path) if path else None
-        if self._path and not self._path.parent.is_dir():
-            raise UserError(f"--output {path}: the folder {self._path.parent} does not exist; make it first")
+        if self._path:
+            check_file("--output", self._path)
 
     def add(self, **values: Any) -> Row:
         """Write one row at once, so that an interrupted run keeps what it measured."""

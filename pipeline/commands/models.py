@@ -1,4 +1,4 @@
-"""List, read, sign, fetch, publish, export and roll back registered models.
+"""List, read, sign, fetch, publish, export and roll back registered models, and check exported files.
 
     semanir models list
     semanir models card models:/semanir-denoising-color@champion
@@ -7,6 +7,7 @@
     semanir models pull models:/semanir-denoising-color/3 --verify team.pub
     semanir models publish
     semanir models export models:/semanir-denoising-color@champion --output denoising.onnx
+    semanir models check denoising.onnx
     semanir models rollback semanir-denoising-color 2
 
 The server is the one of MLFLOW_TRACKING_URI. Exit status: 0 done, 2 bad input.
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from pipeline.options import at_least
 
-MODEL = "models:/name@alias, models:/name/version, runs:/run_id, or a folder"
+SIGNED = "models:/name@alias, models:/name/version, runs:/run_id, or a folder"
+MODEL = f"shipped:task, {SIGNED}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pull.set_defaults(act=_pull)
 
     sign = actions.add_parser("sign", help="sign the digests of a model with a key of your own")
-    sign.add_argument("model", help=MODEL)
+    sign.add_argument("model", help=SIGNED)
     sign.add_argument("--key", type=Path, required=True, help="private key: a PEM file that only you can read")
     sign.set_defaults(act=_sign)
 
@@ -55,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--output", type=Path, required=True, help="the file to write")
     export.add_argument("--overwrite", action="store_true", help="replace the file when it exists")
     export.set_defaults(act=_export)
+
+    check = actions.add_parser(
+        "check", help="whether an exported file is as it was written, and what it says of itself"
+    )
+    check.add_argument("file", type=Path, help="a file that `models export` wrote, of any format")
+    check.set_defaults(act=_check)
 
     rollback = actions.add_parser("rollback", help="make an older version champion, and withdraw what would beat it")
     rollback.add_argument("name", help="name of the model, e.g. semanir-denoising-color")
@@ -123,11 +132,31 @@ def _publish(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from pipeline.registry import pull
-    from pipeline.registry.export import export, find_format
+    from pipeline.registry.export import check_target, export, find_format
 
     find_format(options.format)  # before anything is fetched
-    done = export(pull(options.model), options.output, options.format, overwrite=options.overwrite)
+    check_target(options.output, overwrite=options.overwrite)
+    say = partial(print, file=sys.stderr, flush=True)
+    done = export(pull(options.model), options.output, options.format, overwrite=options.overwrite, say=say)
     print(f"{done.path}: {done.size / 2**20:.1f} MiB, {done.checked}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from pipeline.registry.export import check_file
+    from pipeline.registry.formats import form_of
+
+    texts = check_file(options.file)
+    lines = {
+        "format": form_of(options.file),
+        "task": texts.get("task", "not stated"),
+        "card": texts.get("model_card", "").partition("\n")[0].lstrip("# ") or "none",
+        "license": texts.get("license", "not stated"),
+        "weights": f"sha256 {texts.get('weights_sha256', 'not stated')}",
+    }
+    print(f"{options.file}: as it was written")
+    for name, text in lines.items():
+        # What a stranger wrote must not steer the terminal.
+        print(f"  {name}: {''.join(c if c.isprintable() else '?' for c in text)}")
 
 
 def _rollback(options: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--k",
         type=at_least(1),
-        help="keys per token, a knob of quality, in large windows of time (default: the model's)",
+        help="keys per token, a knob of quality; of time in large windows on a CPU (default: the model's)",
     )
     add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: about 256)")
     add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
@@ -132,7 +132,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     failed = 0
     if pictures:
         outcomes = restore_files(restorer, pictures, overwrite=options.overwrite, max_pixels=options.max_pixels)
-        failed += report(outcomes, total=len(pictures), restorer=restorer)
+        failed += report(outcomes, pictures, restorer=restorer)
     if videos:
         failed += _restore_videos(options, restorer, videos)
     return 1 if failed else 0

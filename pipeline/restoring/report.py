@@ -2,32 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.restoring.files import Job
 from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
+from pipeline.wording import LINE_EVERY_S, counted, duration
+from semanir.parallel import threads_for
+
+# Between two lines of one picture, where a tenth of it takes longer.
+LONGEST_SILENCE_S = 30.0
+
+
+class TileLines:
+    """Where there is no terminal: a line now and then while a picture of many tiles is at work.
+
+    first: how many tiles are computed at once, which end together; before, there is nothing to guess the time from.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float], first: int) -> None:
+        self._console, self._clock, self._first = console, clock, first
+        self.begin()
+
+    def begin(self) -> None:
+        """The next picture is at work."""
+        self._began, self._told_at, self._told_done = self._clock(), 0.0, 0
+
+    def tell(self, source: Path, done: int, among: int) -> None:
+        now = self._clock()
+        each = (now - self._began) / done
+        if not self._told_done:
+            if done >= self._first and each * among >= LINE_EVERY_S:
+                self._say(f"{source}: {counted(among, 'tile')}, about {duration(each * among)}", now, done)
+            return
+        silence = now - self._told_at
+        tenth = 10 * (done - self._told_done) >= among and silence >= LINE_EVERY_S
+        if done < among and (tenth or silence >= LONGEST_SILENCE_S):
+            left = duration(each * (among - done))
+            self._say(f"{source}: {done} of {counted(among, 'tile')}, {left} left", now, done)
+
+    def _say(self, line: str, now: float, done: int) -> None:
+        self._told_at, self._told_done = now, done
+        self._console.print(line, markup=False)
 
 
 def report(
-    outcomes: Iterable[Outcome], total: int, console: Console | None = None, restorer: Restorer | None = None
+    outcomes: Iterable[Outcome],
+    jobs: Sequence[Job],
+    console: Console | None = None,
+    restorer: Restorer | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Show each outcome as it comes, then the counts; returns how many files were not restored.
+    """Show each outcome as it comes, in the order of the jobs, then the counts; returns how many were not restored.
 
-    restorer: who restores them; its tiles get a bar of their own while one large image is at work.
+    restorer: who restores them; the tiles of one large image at work get a bar of their own, or lines.
     """
-    console = console or Console(soft_wrap=True, highlight=False)
+    console, total = console or Console(soft_wrap=True, highlight=False), len(jobs)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     failed = done = there = 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("restoring", total=total)
         tiles = progress.add_task("tiles of this image", visible=False)
         if restorer is not None:
-            restorer.progress = lambda tile, among: progress.update(
-                tiles, completed=tile, total=among, visible=True, refresh=True
-            )
+            lines = TileLines(console, clock, threads_for(next(restorer.model.parameters()).device, 1 << 20))
+
+            def show(tile: int, among: int) -> None:
+                if console.is_terminal:
+                    progress.update(tiles, completed=tile, total=among, visible=True, refresh=True)
+                else:
+                    lines.tell(jobs[done].source, tile, among)
+
+            restorer.progress = show
         for outcome in outcomes:
             done += 1
             job = outcome.job
@@ -43,6 +93,8 @@ def report(
                 console.print(f"  {job.source}: {note}", markup=False)
             progress.update(bar, advance=1)
             progress.reset(tiles, visible=False)
+            if restorer is not None:
+                lines.begin()
     already = f", {there} were there already" if there else ""
     console.print(f"{done - failed - there} restored{already}, {failed} skipped")
     return failed

@@ -31,19 +31,25 @@ CONFIG_TENSOR = "semanir_config"
 
 
 def to_spandrel(model: SemanIR, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write ``model`` as one file. metadata: names and texts, kept in the header of the file beside a seal."""
+    """Write ``model`` as one file. metadata: names and texts, kept in the header of the file beside a seal over all.
+
+    Raises ValueError for metadata under the seal's name.
+    """
     from safetensors.torch import save
 
     text = json.dumps(model.config.to_dict(), sort_keys=True).encode()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     state[CONFIG_TENSOR] = torch.tensor(list(text), dtype=torch.uint8)
-    Path(path).write_bytes(save(state, {**(metadata or {}), SEAL: _digest(state)}))
+    texts = dict(metadata or {})
+    if SEAL in texts:
+        raise ValueError(f"metadata {SEAL!r}: {texts[SEAL]!r}: the name is the seal's; choose another")
+    Path(path).write_bytes(save(state, {**texts, SEAL: _digest(state, texts)}))
 
 
 def read_spandrel(path: str | Path) -> tuple[SemanIR, dict[str, str]]:
     """The model in a file of :func:`to_spandrel`, as :func:`from_state` gives it, and the file's texts.
 
-    Raises ValueError, in one line, for another file, or one whose tensors were altered since.
+    Raises ValueError, in one line, for another file, or one whose tensors or texts were altered since.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -53,8 +59,8 @@ def read_spandrel(path: str | Path) -> tuple[SemanIR, dict[str, str]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no __iter__)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {' '.join(str(error).split())[:200]}") from None
-    if texts.pop(SEAL, None) != _digest(state):
-        raise ValueError(f"{path} was altered, or was not written by semanir: its tensors do not match its {SEAL}")
+    if texts.pop(SEAL, None) != _digest(state, texts):
+        raise ValueError(f"{path} was altered, or was not written by semanir: its content does not match its {SEAL}")
     return from_state(state), texts
 
 
@@ -116,10 +122,11 @@ def install(registry: Any = None) -> None:
     target.add(spandrel.ArchSupport.from_architecture(SemanIRArch()), ignore_duplicates=True)
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """Of names, types, shapes and bytes, in the order of the names."""
+def _digest(state: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """Of all tensors' names, types, shapes and bytes, then of all texts with theirs, each in the order of the names."""
     seal = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         seal.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         seal.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    seal.update(json.dumps(sorted(texts.items())).encode())
     return seal.hexdigest()

@@ -12,6 +12,7 @@ import pytest
 
 from jobs import benchmark
 from pipeline.benchmarks.batch_run import digests, make_pieces, pace, summary
+from pipeline.benchmarks.rows import Row
 from tests.tree import ROOT
 
 
@@ -46,15 +47,31 @@ def test_the_pace_is_that_of_the_middle() -> None:
     assert pace(late[::-1]) == pytest.approx(2.0)
 
 
-def test_ratios_are_to_the_first_number_and_a_wrong_round_shows() -> None:
-    rows = [
-        {"workers": workers, "images_per_second": pace, "whole_per_second": pace / 2, "status": status}
-        for workers, pace, status in [(1, 10.0, "ok"), (2, 19.0, "ok"), (1, 5.0, "ok"), (2, 9.0, "wrong")]
+def rounds(*cases: tuple[int, float | None, str]) -> list[Row]:
+    return [
+        {"workers": workers, "images_per_second": pace, "whole_per_second": pace and pace / 2, "status": status}
+        for workers, pace, status in cases
     ]
-    one, two = summary(rows, [1, 2])
+
+
+def test_ratios_are_to_the_first_number() -> None:
+    one, two = summary(rounds((1, 10.0, "ok"), (2, 19.0, "ok"), (1, 5.0, "ok"), (2, 9.0, "ok")), [1, 2])
     assert (one["ratio"], one["images_per_second"], one["status"]) == (1.0, 7.5, "ok")
     assert two["ratio"] == pytest.approx((1.9 + 1.8) / 2)
-    assert (two["whole_ratio"], two["status"]) == (two["ratio"], "wrong")
+    assert (two["whole_ratio"], two["status"]) == (two["ratio"], "ok")
+
+
+def test_a_wrong_round_leaves_no_figure() -> None:
+    one, two = summary(rounds((1, 10.0, "ok"), (2, 19.0, "ok"), (1, 5.0, "ok"), (2, None, "wrong")), [1, 2])
+    assert (one["images_per_second"], one["ratio"]) == (7.5, 1.0)
+    assert two == {
+        "workers": 2,
+        "status": "wrong",
+        **dict.fromkeys(("images_per_second", "ratio", "whole_per_second", "whole_ratio")),
+    }
+    one, two = summary(rounds((1, None, "wrong"), (2, 19.0, "ok")), [1, 2])
+    assert one["images_per_second"] is one["ratio"] is two["ratio"] is None
+    assert two["images_per_second"] == 19.0
 
 
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from pipeline.benchmarks import attention_case, gpu_attention, gpu_report, gpu_run
 from pipeline.benchmarks.attention_case import Case, Inputs, backends, forward, make_inputs
-from pipeline.benchmarks.gpu_page import Section
+from pipeline.benchmarks.gpu_page import BY_HAND, Section, read_by_hand, write_page
 from pipeline.benchmarks.gpu_sizes import SMALL, Sizes
+from pipeline.commands.main import main
 
 ROOT = Path(__file__).resolve().parents[3]
 _REFUSE = """
@@ -82,12 +83,74 @@ def test_what_fails_or_comes_too_late_is_said(tmp_path: Path, monkeypatch: pytes
     assert "Fault: not reached in the given time" in page.read_text()
 
 
-def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if not torch.cuda.is_available():
-        assert gpu_report.main(["--page", str(tmp_path / "gpu.md")]) == 2
-        assert "torch sees no CUDA device here; --device cpu --small" in capsys.readouterr().err
-    assert gpu_report.main(["--device", "cpu", "--page", str(tmp_path / "no" / "gpu.md")]) == 2
-    assert "does not exist; make it first" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--device", "cpu"], "--device cpu runs tiny sizes only"),
+        (["--device", "cpu", "--page", "page.md"], "add --small --page FILE"),
+        (["--device", "cpu", "--small"], "--small gives no figures for gpu.md, the measured page; give --page FILE"),
+        (["--device", "cpu", "--small", "--page", "no/gpu.md"], "the folder no does not exist; make it first"),
+        (["--device", "cpu", "--small", "--page", "folder"], "--page folder is a folder; give a file in it"),
+        (["--device", "cpu", "--small", "--page", "picture.md"], "--page picture.md is no text"),
+        (["--device", "cpu", "--small", "--page", "page.md", "--output", "folder"], "--output folder is a folder"),
+        (["--device", "cpu", "--small", "--page", "page.md", "--output", "no/rows"], "the folder no does not exist"),
+    ],
+)
+@pytest.mark.parametrize("door", ["module", "command"])
+def test_what_gives_no_page_is_refused_before_anything_is_measured(
+    door: str,
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(gpu_run, "SECTIONS", (lambda *_: pytest.fail("measured"),))
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("picture.md").write_bytes(b"\xff")
+    status = gpu_report.main(arguments) if door == "module" else main(["benchmark", "gpu", *arguments])
+    assert status == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not Path("page.md").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--small"]])
+def test_without_a_gpu_the_remedy_harms_no_measured_page(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = gpu_run.PAGE.read_bytes()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu_report.main(arguments) == 2
+    assert "torch sees no CUDA device here; --device cpu --small --page FILE" in capsys.readouterr().err
+    assert gpu_run.PAGE.read_bytes() == before
+
+
+def test_what_was_written_by_hand_stays(tmp_path: Path) -> None:
+    provenance = {"device": "a GPU", "versions": {}, "python": "3", "commit": "c", "time": "t"}
+    page = tmp_path / "gpu.md"
+    page.write_text(f"# Old\n\n## Measured\n\n{BY_HAND}\n\n## By hand\n\n7.4 ms | at night\n")
+    for title in ("First", "Second"):
+        write_page(page, provenance, [Section(title, fault="none")], small=False)
+        text = page.read_text()
+        assert text.endswith(f"\n\n---\n\n{BY_HAND}\n\n## By hand\n\n7.4 ms | at night\n")
+        assert text.count("## ") == 2
+        assert f"## {title}\n" in text
+        assert "but for what stands below the line: that was written by hand" in text
+    bare = tmp_path / "bare.md"
+    write_page(bare, provenance, [], small=False)
+    assert "by hand" not in bare.read_text()
+
+
+def test_the_measured_page_keeps_its_hand_written_sections() -> None:
+    kept = read_by_hand(gpu_run.PAGE)
+    assert [line for line in kept.splitlines() if line.startswith("## ")] == [
+        "## A training step: batch 8, bf16 autocast, AdamW, one process",
+        "## Restoring pictures in tiles, float32",
+        "## Super-resolution x2 of one whole image, bf16",
+    ]
 
 
 @torch.no_grad()

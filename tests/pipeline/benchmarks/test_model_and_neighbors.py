@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from jobs import benchmark
-from pipeline.benchmarks import neighbors_run
+from pipeline.benchmarks import model_run, neighbors_run
 from pipeline.benchmarks.table import format_table
+from semanir.ops.attention import backends
 
 
 def read(path: Path) -> list[dict]:
@@ -32,9 +35,29 @@ def test_model_rows(tmp_path: Path) -> None:
     assert all(row["train_ms"] > 0 and row["forward_mib"] > 0 for row in rows)
 
 
-def test_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark.main(["model", "--models", "swinir"]) == 2
+def test_a_backend_whose_gradient_alone_is_wrong_has_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, output = backends.BACKENDS["dense"], tmp_path / "rows.jsonl"
+
+    def wrong(query: Tensor, key: Tensor, value: Tensor, *others: Tensor) -> Tensor:
+        return right.attend(query, key, 1.01 * value - 0.01 * value.detach(), *others)
+
+    monkeypatch.setitem(backends.BACKENDS, "dense", replace(right, attend=wrong))
+    arguments = ["--models", "ushape_tiny", "--size", "16", "--rounds", "1", "--output", str(output)]
+    assert benchmark.main(["model", *arguments]) == 1
+    exact, spoiled = read(output)
+    assert exact["status"] == "ok"
+    assert spoiled["status"].startswith("wrong: gradient of ")
+    assert not {"forward_ms", "train_ms"} & set(spoiled)
+
+
+def test_what_is_no_model_is_one_line_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(model_run, "measure", lambda *_: pytest.fail("measured"))
+    assert benchmark.main(["model", "--models", "ushape_tiny", "swinir"]) == 2
     assert capsys.readouterr().err.startswith("error: unknown model 'swinir'; known models: columnar_base")
+    assert benchmark.main(["model", "--models", "ushape_base", "ushape_tiny", "--k", "900"]) == 2
+    assert "900" in capsys.readouterr().err
 
 
 def test_neighbors_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,10 +23,17 @@ def test_every_way_is_compared_and_timed(tmp_path: Path, capsys: pytest.CaptureF
     assert "convolution: " in capsys.readouterr().out
 
 
-def test_a_way_that_differs_ends_with_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = restoring_run.restore_tiled
-    monkeypatch.setattr(restoring_run, "restore_tiled", lambda *arguments: right(*arguments) + 0.01)
-    assert benchmark.main(["restore", "--models", "ushape_tiny", "--megapixels", "0.01", "--rounds", "1"]) == 1
+@pytest.mark.parametrize("error", [0.01, float("nan")])
+def test_a_way_that_differs_has_no_figure(error: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, output, calls = restoring_run.restore_tiled, tmp_path / "rows.jsonl", []
+    monkeypatch.setattr(restoring_run, "restore_tiled", lambda *given: calls.append(given) or right(*given) + error)
+    arguments = ["--models", "ushape_tiny", "--megapixels", "0.01", "--rounds", "1", "--output", str(output)]
+    assert benchmark.main(["restore", *arguments]) == 1
+    exact, spoiled = (json.loads(line) for line in output.read_text(encoding="utf-8").splitlines())
+    assert exact["status"] == "ok"
+    assert spoiled["status"] == "wrong: at least 60 dB is asked"
+    assert [spoiled[name] for name in ("seconds_per_megapixel", "ratio", "share_of_limit")] == [None] * 3
+    assert len(calls) == 1  # compared, never timed
 
 
 @pytest.mark.parametrize(
@@ -35,10 +42,15 @@ def test_a_way_that_differs_ends_with_status_1(tmp_path: Path, monkeypatch: pyte
         (["--megapixels", "0"], "argument --megapixels: 0 is not above 0"),
         (["--megapixels", "nan"], "argument --megapixels: nan is no number"),
         (["--runtimes", "tvm"], "unknown 'tvm'; known: onnxruntime, openvino"),
-        (["--models", "swinir"], "unknown model 'swinir'"),
+        (["--models", "ushape_tiny", "swinir"], "unknown model 'swinir'"),
+        (["--output", "."], "--output . is a folder"),
+        (["--output", "no/rows.jsonl"], "the folder no does not exist"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line_before_anything_is_measured(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(restoring_run, "limit", lambda *_: pytest.fail("measured"))
     assert benchmark.main(["restore", "--rounds", "1", "--megapixels", "0.01", *arguments]) == 2
     assert said in capsys.readouterr().err
 

@@ -81,3 +81,13 @@ def test_a_help_text_says_the_options_own_default(command: str) -> None:
         if said and action.default is not None and not isinstance(action.default, str):
             number = float(said[1].replace(",", ""))
             assert action.default in (number, number * 2**20 if said[2] else number), action.dest
+
+
+def test_a_model_is_asked_for_in_all_forms_that_are_taken() -> None:
+    parsers = next(a for a in command_parser("models")._actions if isinstance(a, argparse._SubParsersAction)).choices
+    said = {
+        name: next((a.help or "" for a in parser._actions if a.dest == "model"), "") for name, parser in parsers.items()
+    }
+    shipped = {name for name, text in said.items() if text.startswith("shipped:task, models:/")}
+    assert shipped == {"card", "pull", "export"}
+    assert said["sign"].startswith("models:/")  # what came with the package is copied before it is signed

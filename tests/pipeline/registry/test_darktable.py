@@ -101,11 +101,38 @@ def test_an_altered_or_foreign_package_is_refused(tmp_path: Path) -> None:
     path = export.export(save(tmp_path, "ushape_tiny", depths=(1, 1, 1)), tmp_path / "a.dtmodel", "darktable").path
     config, folder = open_package(path, tmp_path / "there")
     graph = (folder / "model.onnx").read_bytes()
-    altered = tmp_path / "altered.dtmodel"
-    with zipfile.ZipFile(altered, "w") as package:
-        package.writestr(f"{config['id']}/model.onnx", graph[:-40] + bytes([graph[-40] ^ 1]) + graph[-39:])
-    with pytest.raises(UserError, match="altered"):
-        export.check_file(altered)
+    right = {
+        f"{config['id']}/config.json": (folder / "config.json").read_bytes(),
+        f"{config['id']}/model.onnx": graph,
+    }
+
+    def check(members: dict[str, bytes]) -> dict[str, str]:
+        altered = tmp_path / "altered.dtmodel"
+        with zipfile.ZipFile(altered, "w") as package:
+            for name, content in members.items():
+                package.writestr(name, content)
+        return export.check_file(altered)
+
+    assert set(check(right)) == {"weights_sha256", "semanir_config"}
+    mine = json.dumps({**config, "model_card": {"license": "mine"}}).encode()
+    for name, members in {
+        "a bit of the model": {
+            **right,
+            f"{config['id']}/model.onnx": graph[:-40] + bytes([graph[-40] ^ 1]) + graph[-39:],
+        },
+        "the license": {**right, f"{config['id']}/config.json": mine},
+        "no configuration": {f"{config['id']}/model.onnx": graph},
+        "the folder": {name.replace(config["id"], "other"): content for name, content in right.items()},
+        "two folders": {f"{config['id']}/config.json": right[f"{config['id']}/config.json"], "other/model.onnx": graph},
+        "one more file": {**right, f"{config['id']}/run.lua": b"os.exit()"},
+    }.items():
+        with pytest.raises(UserError, match=r"altered\.dtmodel was altered: "):
+            pytest.fail(f"{name}: {check(members)}")
+    cut = tmp_path / "cut.dtmodel"
+    content = path.read_bytes()
+    cut.write_bytes(content[:200] + bytes(60) + content[260:])
+    with pytest.raises(UserError, match="is no package for darktable: "):
+        export.check_file(cut)
     foreign = tmp_path / "foreign.dtmodel"
     with zipfile.ZipFile(foreign, "w") as package:
         package.writestr("readme.txt", "nothing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import semanir
+from pipeline import registry
 from pipeline.commands.main import main
 from pipeline.errors import UserError
 from pipeline.registry import AlteredModelError, ModelCard, export, pull, register
@@ -58,6 +60,112 @@ def test_the_license_is_found_under_the_heading_of_older_cards_too() -> None:
     assert export._license("# A\n\n## Licence\n\nMIT\n\n## Use\n") == "MIT"  # codespell:ignore
     assert export._license("# A\n\n## License\nApache-2.0. All allow it.") == "Apache-2.0. All allow it."
     assert export._license("# A\n") == "not stated"
+
+
+def test_a_license_stands_alone_where_the_card_has_a_table() -> None:
+    table = "## Photographs\n| file | author | license | source |\n|---|---|---|---|\n"
+    told = "## License\nApache-2.0. Free; the credit is the table above.\n"
+    rows = "| china | danielbuechele | CC-BY-2.0 | scikit-learn |\n| retina | M. H. | CC0-1.0 | scikit-image |\n"
+    assert export._license(f"# A\n{table}{rows}{told}") == (
+        "Apache-2.0. Free; the credit is china by danielbuechele, CC-BY-2.0, scikit-learn; "
+        "retina by M. H., CC0-1.0, scikit-image."
+    )
+    assert export._license(f"# A\n{told}").endswith("the credit is the table in the model's card.")
+    shipped = export.describe_folder(pull("shipped:unified_color"))["license"]
+    assert "the table" not in shipped
+    assert shipped.count(" by ") >= 13
+    assert "Aitzol Berasategi, CC-BY-4.0" in shipped
+
+
+@pytest.mark.parametrize("upscale", [1, 2])
+def test_the_smallest_window_is_exported(upscale: int, tmp_path: Path) -> None:
+    sizes = {"embed_dim": 4, "depths": (1,), "num_heads": 2, "window_size": 1, "k": 1, "upscale": upscale}
+    model = semanir.create_model("columnar_tiny", **sizes)
+    assert export.export(semanir.save(model, tmp_path / "model"), tmp_path / "model.onnx").size > 0
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, OSError])
+def test_what_fails_on_the_way_is_one_line_with_the_name_given(
+    error: type[Exception], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(model: semanir.SemanIR, path: Path, metadata: dict[str, str]) -> None:
+        path.write_bytes(b"half")
+        raise error(f"{path.name} is no good\nfor details see the manual")
+
+    monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], write=write))
+    with pytest.raises(UserError, match=r"model\.onnx (was not written as onnx: |cannot be written)") as caught:
+        export.export(folder, tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(registry, "pull", lambda *_: pytest.fail("fetched"))
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    for place, said in {
+        ".": "--output . is a folder",
+        "..": "--output .. is a folder",
+        "/": "--output / is a folder",
+        "pipe": "--output pipe is no file that could be replaced",
+        "no/model.onnx": "--output no/model.onnx: the folder no does not exist; make it first",
+        "/proc/model.onnx": "--output /proc/model.onnx cannot be written",
+    }.items():
+        assert main(["models", "export", "shipped:photo", "--output", place, "--overwrite"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {said}")
+        assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_an_export_says_what_it_does(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "export", str(folder), "--output", str(tmp_path / "model.onnx")]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "writing model.onnx",
+        "checking against the model: 19x14 pixels, k 1, 16, 64",
+        "checking against the model: 3x1 pixels, k 1, 16, 64",
+    ]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_person_checks_a_file(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped, file = pull("shipped:unified_color"), tmp_path / "model"
+    model, texts = semanir.create_model("ushape_tiny", depths=(1, 1, 1)), export.describe_folder(shipped)
+    FORMATS[form].write(model, file, {**texts, "license": texts["license"] + "\x1b[2J"})
+    assert main(["models", "check", str(file)]) == 0
+    first, *told = capsys.readouterr().out.splitlines()
+    assert first == f"{file}: as it was written"
+    assert told[:3] == [
+        f"  format: {form.removesuffix('-float16')}",
+        "  task: unified_color",
+        "  card: SemanIR, unified_color, as shipped",
+    ]
+    assert told[3].startswith("  license: Apache-2.0. ")
+    assert told[3].endswith(".?[2J")
+    assert told[4:] == [f"  weights: sha256 {hashlib.sha256((shipped / 'model.safetensors').read_bytes()).hexdigest()}"]
+
+    content = file.read_bytes()
+    place = len(content) // 2
+    file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    assert main(["models", "check", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file} ")
+    assert error.count("\n") == 1
+
+
+def test_what_is_no_exported_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").touch()
+    for path, said in {
+        tmp_path / "none": "cannot be read (No such",
+        tmp_path: "cannot be read (Is a",
+        tmp_path / "empty": "",
+    }.items():
+        assert main(["models", "check", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {path} {said}")
+        assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -118,7 +226,6 @@ def test_bad_input_is_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
     assert refused(str(folder), "--output", target, "--format", "coreml") == (
         f"error: unknown format 'coreml'; known formats: {known}\n"
     )
-    assert "is no folder; make it first" in refused(str(folder), "--output", str(tmp_path / "no" / "model.onnx"))
     (tmp_path / "empty").mkdir()
     assert "error: " in refused(str(tmp_path / "empty"), "--output", target)
     spoiled = tmp_path / "spoiled.onnx"

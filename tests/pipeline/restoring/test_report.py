@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
 import semanir
+from pipeline.restoring import report as report_module
 from pipeline.restoring.files import Job
 from pipeline.restoring.report import report
 from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
+from pipeline.wording import duration
+
+JOBS = [Job(Path(name), Path("restored") / name) for name in ("big.png", "small.png", "slow.png")]
 
 
 def test_one_large_image_shows_its_tiles(tmp_path: Path) -> None:
@@ -30,10 +35,42 @@ def test_one_large_image_shows_its_tiles(tmp_path: Path) -> None:
 
         restorer.progress = watch
         restorer.run(torch.rand(1, 3, 80, 40))
-        yield Outcome(Job(Path("photo.png"), Path("restored/photo.png")))
+        yield Outcome(JOBS[0])
 
     screen = StringIO()
-    assert report(outcomes(), 1, Console(file=screen, force_terminal=True, width=100), restorer) == 0
+    assert report(outcomes(), JOBS, Console(file=screen, force_terminal=True, width=100), restorer) == 0
     assert seen == [(1, 2), (2, 2)]
     assert "tiles of this image" in screen.getvalue()
     assert "skipped" in screen.getvalue()
+
+
+def test_without_a_terminal_a_large_image_says_a_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_module, "threads_for", lambda *_: 2)
+    restorer = Restorer(semanir.save(semanir.create_model("ushape_tiny"), tmp_path / "model"))
+    now = [0.0]
+
+    def work(tiles: int, seconds: float) -> None:
+        assert restorer.progress is not None
+        for done in range(1, tiles + 1):
+            now[0] += seconds
+            restorer.progress(done, tiles)
+
+    def outcomes() -> Iterator[Outcome]:
+        for job, tiles, seconds in zip(JOBS, (60, 9, 4), (2.0, 0.5, 40.0), strict=True):
+            work(tiles, seconds)
+            yield Outcome(job)
+
+    screen = StringIO()
+    assert report(outcomes(), JOBS, Console(file=screen, width=100), restorer, lambda: now[0]) == 0
+    assert screen.getvalue().splitlines() == [
+        "big.png: 60 tiles, about 2 min 00 s",
+        *(f"big.png: {done} of 60 tiles, {duration(2 * (60 - done))} left" for done in range(8, 60, 6)),  # every tenth
+        "[1/3] big.png -> restored/big.png",
+        "[2/3] small.png -> restored/small.png",  # done before a line is worth it
+        "slow.png: 4 tiles, about 2 min 40 s",  # two at once: one alone says nothing of the time
+        "slow.png: 3 of 4 tiles, 40 s left",
+        "[3/3] slow.png -> restored/slow.png",
+        "3 restored, 0 skipped",
+    ]

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import semanir
+from semanir.export.file import SEAL
 from semanir.export.spandrel import CONFIG_TENSOR, from_state, install, read_spandrel, to_spandrel
 
 
@@ -78,6 +80,25 @@ def test_what_was_written_is_read_and_what_was_altered_is_refused(tmp_path: Path
     save_file(model.state_dict(), path)
     with pytest.raises(ValueError, match="was not written by semanir"):
         read_spandrel(path)
+
+
+@pytest.mark.parametrize("texts", [{"license": "mine"}, {}, {"license": "Apache-2.0", "author": "me"}])
+def test_altered_texts_are_refused(texts: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    to_spandrel(make("ushape_tiny", depths=(1, 1, 1)), path, {"license": "Apache-2.0"})
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no __iter__)
+        seal = file.metadata()[SEAL]
+    save_file(state, path, {"license": "Apache-2.0", SEAL: seal})
+    read_spandrel(path)
+    save_file(state, path, {**texts, SEAL: seal})
+    with pytest.raises(ValueError, match="was altered"):
+        read_spandrel(path)
+
+
+def test_the_name_of_the_seal_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the name is the seal's"):
+        to_spandrel(make("ushape_tiny", depths=(1, 1, 1)), tmp_path / "m", {SEAL: "0"})
 
 
 @pytest.mark.parametrize(
