@@ -105,7 +105,7 @@ def describe_folder(folder: Path) -> dict[str, str]:
     if not weights.is_file():
         raise UserError(f"{folder} holds no {sealed.WEIGHTS_FILE}: give a pulled model, or a folder of semanir.save")
     described = {"weights_sha256": sealed.file_digest(weights)}
-    if not (folder / sealed.DIGESTS_FILE).is_file():
+    if not sealed.is_sealed(folder):
         return described
     sealed.verify_digests(folder)
     task = sealed.read_task(folder)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.restoring.files import Job
 from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
-from pipeline.wording import LINE_EVERY_S, counted, duration
+from pipeline.wording import LINE_EVERY_S, counted, duration, one_line
 from semanir.parallel import threads_for
 
 # Between two lines of one picture, where a tenth of it takes longer.
@@ -48,7 +48,7 @@ class TileLines:
 
     def _say(self, line: str, now: float, done: int) -> None:
         self._told_at, self._told_done = now, done
-        self._console.print(line, markup=False)
+        self._console.print(one_line(line), markup=False)
 
 
 def report(
@@ -65,6 +65,10 @@ def report(
     console, total = console or Console(soft_wrap=True, highlight=False), len(jobs)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     failed = done = there = 0
+
+    def say(line: str) -> None:
+        console.print(one_line(line), markup=False)
+
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("restoring", total=total)
         tiles = progress.add_task("tiles of this image", visible=False)
@@ -83,14 +87,14 @@ def report(
             job = outcome.job
             if outcome.problem:
                 failed += 1
-                console.print(f"skipped {job.source}: {outcome.problem}", markup=False)
+                say(f"skipped {job.source}: {outcome.problem}")
             elif outcome.was_there:
                 there += 1
-                console.print(f"{job.target} exists; give --overwrite to replace it", markup=False)
+                say(f"{job.target} exists; give --overwrite to replace it")
             elif not console.is_terminal:
-                console.print(f"[{done}/{total}] {job.source} -> {job.target}", markup=False)
+                say(f"[{done}/{total}] {job.source} -> {job.target}")
             for note in outcome.notes:
-                console.print(f"  {job.source}: {note}", markup=False)
+                say(f"  {job.source}: {note}")
             progress.update(bar, advance=1)
             progress.reset(tiles, visible=False)
             if restorer is not None:

@@ -74,3 +74,12 @@ def test_without_a_terminal_a_large_image_says_a_line_now_and_then(
         "[3/3] slow.png -> restored/slow.png",
         "3 restored, 0 skipped",
     ]
+
+
+def test_a_name_colors_no_terminal_and_forges_no_line() -> None:
+    job = Job(Path("\x1b[31mred\n30 restored, 0 skipped.png"), Path("out/red.png"))
+    screen = StringIO()
+    assert report([Outcome(job, "no picture")], [job], Console(file=screen, width=100)) == 1
+    assert screen.getvalue().splitlines()[-1] == "0 restored, 1 skipped"
+    assert "skipped \\x1b[31mred\\n30 restored, 0 skipped.png: no picture" in screen.getvalue().replace("\n", "")
+    assert "\x1b" not in screen.getvalue()
