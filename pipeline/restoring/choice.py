@@ -12,7 +12,7 @@ from pipeline.registry import sealed
 from pipeline.registry.logged_model import ARTIFACT
 
 # Taken when nothing is named, the first that comes with the package. Not photo first, although it is made for ordinary
-# pictures: its card says that it still costs good ones more.
+# pictures: what keeps it from harming good ones leaves it little to mend, as its card says.
 DEFAULTS = ("unified_color", "photo")
 SCHEMES = ("models:", "runs:", shipped.SCHEME)
 
