@@ -143,7 +143,7 @@ def test_a_person_checks_a_file(form: str, tmp_path: Path, capsys: pytest.Captur
         "  card: SemanIR, unified_color, as shipped",
     ]
     assert told[3].startswith("  license: Apache-2.0. ")
-    assert told[3].endswith(".?[2J")
+    assert told[3].endswith(r".\x1b[2J")
     assert told[4:] == [f"  weights: sha256 {hashlib.sha256((shipped / 'model.safetensors').read_bytes()).hexdigest()}"]
 
     content = file.read_bytes()
