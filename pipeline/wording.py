@@ -35,6 +35,6 @@ def data_size(num_bytes: float) -> str:
     return f"{value:.1f} {unit}"
 
 
-def one_line(text: object) -> str:
+def escaped(text: object) -> str:
     """As it is, but for characters that no terminal should get from a file's name: ``\\n``, ``\\x1b``, ``\\udcff``."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import UserError
 from pipeline.options import Parser
-from pipeline.wording import one_line
+from pipeline.wording import escaped
 
 # The folder that holds jobs/ and its configurations, in a clone and in an editable install.
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,14 +67,14 @@ def run_parser(parser: Parser, arguments: Sequence[str] | None) -> int:
         options = parser.parse_args(arguments)
         return int(options.command_module.run(options))
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {escaped(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         if error.errno is None:
             raise
-        print(f"error: {one_line(of_the_system(error))}", file=sys.stderr)
+        print(f"error: {escaped(of_the_system(error))}", file=sys.stderr)
         return FAILED
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

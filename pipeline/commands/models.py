@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.options import at_least
-from pipeline.wording import one_line
+from pipeline.wording import escaped
 
 SIGNED = "models:/name@alias, models:/name/version, runs:/run_id, or a folder"
 MODEL = f"shipped:task, {SIGNED}"
@@ -156,7 +156,7 @@ def _check(options: argparse.Namespace) -> None:
     }
     print(f"{options.file}: as it was written")
     for name, text in lines.items():
-        print(one_line(f"  {name}: {text}"))  # a stranger may have written it
+        print(escaped(f"  {name}: {text}"))  # a stranger may have written it
 
 
 def _rollback(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.restoring.files import Job
 from pipeline.restoring.restore_files import Outcome
 from pipeline.restoring.restorer import Restorer
-from pipeline.wording import LINE_EVERY_S, counted, duration, one_line
+from pipeline.wording import LINE_EVERY_S, counted, duration, escaped
 from semanir.parallel import threads_for
 
 # Between two lines of one picture, where a tenth of it takes longer.
@@ -48,7 +48,7 @@ class TileLines:
 
     def _say(self, line: str, now: float, done: int) -> None:
         self._told_at, self._told_done = now, done
-        self._console.print(one_line(line), markup=False)
+        self._console.print(escaped(line), markup=False)
 
 
 def report(
@@ -67,7 +67,7 @@ def report(
     failed = done = there = 0
 
     def say(line: str) -> None:
-        console.print(one_line(line), markup=False)
+        console.print(escaped(line), markup=False)
 
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("restoring", total=total)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipeline.restoring.restore_files import Outcome
-from pipeline.wording import LINE_EVERY_S, counted, duration, one_line
+from pipeline.wording import LINE_EVERY_S, counted, duration, escaped
 
 
 class VideoReport:
@@ -37,14 +37,14 @@ class VideoReport:
             self._path, self._began, self._said = path, now, now
             if before:
                 there = f"{path}: goes on behind {counted(before, 'frame')} that are done"
-                self._console.print(one_line(there), markup=False)
+                self._console.print(escaped(there), markup=False)
         fresh = done - before - 1  # the clock began with the first frame's end
         rate = fresh / (now - self._began) if fresh > 0 and now > self._began else 0.0
         pace = f"{rate:.2f} frames/s, {duration((total - done) / rate)} left" if rate else ""
         self._bars.update(self._bar, description=path.name, completed=done, total=total, pace=pace, visible=True)
         if not self._console.is_terminal and now - self._said >= LINE_EVERY_S:
             self._said = now
-            self._console.print(one_line(f"{path}: {done} of {counted(total, 'frame')}, {pace}"), markup=False)
+            self._console.print(escaped(f"{path}: {done} of {counted(total, 'frame')}, {pace}"), markup=False)
 
     def show(self, outcomes: Iterable[Outcome]) -> int:
         """Show each outcome as it comes, then the counts; returns how many videos were not restored."""
@@ -56,13 +56,13 @@ class VideoReport:
                 there += outcome.was_there
                 done += not outcome.problem and not outcome.was_there
                 if outcome.problem:
-                    self._console.print(one_line(f"skipped {job.source}: {outcome.problem}"), markup=False)
+                    self._console.print(escaped(f"skipped {job.source}: {outcome.problem}"), markup=False)
                 elif outcome.was_there:
-                    self._console.print(one_line(f"{job.target} exists; give --overwrite to replace it"), markup=False)
+                    self._console.print(escaped(f"{job.target} exists; give --overwrite to replace it"), markup=False)
                 else:
-                    self._console.print(one_line(f"{job.source} -> {job.target}"), markup=False)
+                    self._console.print(escaped(f"{job.source} -> {job.target}"), markup=False)
                 for note in outcome.notes:
-                    self._console.print(one_line(f"  {job.source}: {note}"), markup=False)
+                    self._console.print(escaped(f"  {job.source}: {note}"), markup=False)
                 self._bars.update(self._bar, visible=False)
         already = f", {there} were there already" if there else ""
         self._console.print(f"{counted(done, 'video')} restored{already}, {failed} skipped")

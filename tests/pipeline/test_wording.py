@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.wording import counted, data_size, duration, one_line
+from pipeline.wording import counted, data_size, duration, escaped
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "days": 86_400}
 
@@ -57,13 +57,13 @@ def test_counts_and_sizes(said: str, expected: str) -> None:
 
 @given(st.text())
 def test_a_name_is_shown_on_one_line_without_what_a_terminal_obeys(name: str) -> None:
-    shown = one_line(name)
+    shown = escaped(name)
     assert shown.isprintable()
     assert all(one in shown for one in name if one.isprintable())
-    assert one_line(shown) == shown
+    assert escaped(shown) == shown
 
 
 def test_a_hostile_name_can_be_read() -> None:
-    assert one_line("\x1b[31mred\n30 restored, 0 skipped\udcff ü.png") == (
+    assert escaped("\x1b[31mred\n30 restored, 0 skipped\udcff ü.png") == (
         "\\x1b[31mred\\n30 restored, 0 skipped\\udcff ü.png"
     )

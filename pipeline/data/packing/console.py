@@ -12,7 +12,7 @@ from pipeline.data.manifest import Manifest
 from pipeline.data.packing.encode import PackSettings
 from pipeline.data.packing.pack import OF_PREPARE, EncodeAll, Remedies, encode_here, pack_dataset
 from pipeline.data.packing.sources import Source
-from pipeline.wording import counted, data_size, one_line
+from pipeline.wording import counted, data_size, escaped
 
 SHOWN_SKIPS, SHOWN_NOTES = 20, 20
 
@@ -57,7 +57,7 @@ def pack_with_progress(
         )
     summarize(manifest, console)
     for note, count in seen.most_common(SHOWN_NOTES):
-        console.print(one_line(f"  of {counted(count, 'image')}: {note}"), markup=False)
+        console.print(escaped(f"  of {counted(count, 'image')}: {note}"), markup=False)
     if len(seen) > SHOWN_NOTES:  # such as the length of what lies behind each picture
         console.print(f"  … and {len(seen) - SHOWN_NOTES} notes of other words")
     return manifest
@@ -72,9 +72,9 @@ def summarize(manifest: Manifest, console: Console) -> None:
         markup=False,
     )
     for key, credit in manifest.summary.credits:
-        console.print(one_line(f"  {key}: {credit}"), markup=False)
+        console.print(escaped(f"  {key}: {credit}"), markup=False)
     skipped = manifest.summary.skipped
     for source, reason in skipped[:SHOWN_SKIPS]:
-        console.print(one_line(f"  skipped {source}: {reason}"), markup=False)
+        console.print(escaped(f"  skipped {source}: {reason}"), markup=False)
     if len(skipped) > SHOWN_SKIPS:
         console.print(f"  … and {len(skipped) - SHOWN_SKIPS} more skipped, listed in the manifest")

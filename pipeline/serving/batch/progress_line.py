@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.serving.batch.outcomes import ENDS, Outcome, Row
-from pipeline.wording import LINE_EVERY_S, counted, duration, one_line
+from pipeline.wording import LINE_EVERY_S, counted, duration, escaped
 
 _OVER_S = 60.0  # the pace is that of the last minute
 
@@ -72,6 +72,6 @@ def report(rows: Iterable[Row], console: Console, names: int = 3) -> Counter[str
     if kinds:
         table = Table("failure", "images", "for example", title="Not restored", title_justify="left")
         for kind, count in kinds.most_common():
-            table.add_row(kind, str(count), escape("\n".join(map(one_line, examples[kind]))))
+            table.add_row(kind, str(count), escape("\n".join(map(escaped, examples[kind]))))
         console.print(table)
     return outcomes
