@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +18,6 @@ import semanir
 from pipeline.config import RunConfig, TrainingSettings
 from pipeline.data.batches import Phase
 from pipeline.training import loop
-from pipeline.training.allocator import keep_freed_memory
 from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine, import_deepspeed
@@ -242,13 +240,6 @@ def run_loop(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     }
 
 
-def run_memory(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
-    """The most bytes that this process held in the real loop."""
-    keep_freed_memory()  # as a worker under Ray does
-    train(RunConfig.model_validate_json(job["config"]), context)
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-
-
 def run_matrix(job: dict[str, Any], context: PlainContext) -> dict[str, Any]:
     """A whole run, then for each of the job's ``cells`` what a run interrupted in its fifth step does with the harm."""
     from tests.pipeline.training.checkpoint_harm import harm
@@ -279,7 +270,6 @@ def run_rank(path: Path, rank: int) -> None:
     kinds = {
         "engines": run_engines, "phases": run_phases, "averages": run_averages, "loop": run_loop, "matrix": run_matrix,
         "reads": run_reads,
-        "memory": run_memory,
     }  # fmt: skip
     result = kinds[job["kind"]](job, context)
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
