@@ -139,7 +139,7 @@ def test_commands_answer_help_without_heavy_imports(file: str) -> None:
 # The rooms of the pipeline from the ground up: a room imports only rooms that stand in an earlier row.
 FLOORS = (
     ("entries", "errors", "gauges", "native_stderr", "ray_internals", "wording", "workers"),
-    ("addresses", "cluster", "images", "memory", "options", "own_cluster", "settings", "storage"),
+    ("addresses", "allocator", "cluster", "images", "memory", "options", "own_cluster", "settings", "storage"),
     ("degradations",),
     ("estimation", "filters", "metrics", "shipped"),
     ("tasks",),

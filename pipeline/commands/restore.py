@@ -89,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _run_here(options: argparse.Namespace, choice: Choice) -> int:
     from pipeline.addresses import check_local_output
+    from pipeline.allocator import TILE_BYTES, keep_freed_memory
     from pipeline.errors import UserError
     from pipeline.registry import AlteredModelError, pull
     from pipeline.restoring.files import VIDEO_SUFFIXES, find_jobs
@@ -114,6 +115,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
             if value is not None:
                 raise UserError(f"{option} {value} is for videos, and no input is one; leave it out")
     check_writable(output)
+    keep_freed_memory(TILE_BYTES)
     try:
         folder = pull(choice.model, verify=options.verify)
         restorer = Restorer(

@@ -24,7 +24,7 @@ from pipeline.errors import UserError
 from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Pass
-from pipeline.training.allocator import keep_freed_memory
+from pipeline.allocator import keep_freed_memory
 from pipeline.training.context import Figures, Interrupted, Said, SentFile, StopRun, WorkerContext
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semanir.ops.attention.cosine import cosine_operands
 from semanir.ops.dictionary.bits import additive_mask
 from semanir.ops.opaque import opaque_op
 from semanir.ops.precision import no_autocast
@@ -25,8 +26,7 @@ def dense_attention(
     """See :func:`semanir.ops.key_semantic_attention`. Scores and softmax in float32."""
     out_dtype = value.dtype
     with no_autocast(query.device):
-        query = F.normalize(query.float(), dim=-1) * scale.float()[:, None, None]
-        key = F.normalize(key.float(), dim=-1)
+        query, key = cosine_operands(query, key, scale)
         needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value, bias))
         attend = masked_softmax_train if needs_grad else masked_softmax_infer
         out = attend(query, key, value.float(), dictionary, bias.float())

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semanir.ops.attention.call import AttentionCall
+from semanir.ops.attention.cosine import cosine_operands
 from semanir.ops.opaque import opaque_op
 from semanir.ops.precision import no_autocast
 
@@ -36,8 +37,7 @@ def sparse_attention(
 ) -> Tensor:
     """See :func:`semanir.ops.key_semantic_attention`. Scores and softmax in float32."""
     with no_autocast(query.device):
-        query = F.normalize(query.float(), dim=-1) * scale.float()[:, None, None]
-        key = F.normalize(key.float(), dim=-1)
+        query, key = cosine_operands(query, key, scale)
         return sparse_softmax(query, key, value.float(), dictionary, bias.float()).to(value.dtype)
 
 

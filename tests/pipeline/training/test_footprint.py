@@ -61,7 +61,7 @@ from pathlib import Path
 import torch
 import pipeline.training.ray_train
 from pipeline.config import RunConfig
-from pipeline.training.allocator import keep_freed_memory
+from pipeline.allocator import keep_freed_memory
 from pipeline.training.context import PlainContext
 from pipeline.training.loop import train
 torch.set_num_threads(1)

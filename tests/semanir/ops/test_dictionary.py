@@ -73,10 +73,10 @@ def test_equals_stable_sort(num_tokens: int, share: float, levels: int, num_regi
 def test_ties_and_signed_zeros(k: int, device_rule: str) -> None:
     scores = torch.tensor([[[0.0, -0.0, 1.0, -0.0, 0.0, -1.0]]]).expand(1, 6, 6).clone()
     if device_rule == "rows":
-        keep = build.keep_top(scores, k, None)
+        keep = select_torch.keep_top(scores, k, None)
     else:  # the branch without synchronization, as on a GPU
         threshold = scores.topk(k, dim=-1).values[..., -1:]
-        keep = build._drop_late_ties(scores, threshold, scores >= threshold, k)
+        keep = select_torch._drop_late_ties(scores, threshold, scores >= threshold, k)
     expected = {1: [2], 3: [0, 1, 2], 5: [0, 1, 2, 3, 4]}[k]
     assert keep[0, 0].nonzero().flatten().tolist() == expected
 

@@ -10,7 +10,7 @@ import pytest
 MEASURE = """
 import resource
 import torch
-from pipeline.training.allocator import keep_freed_memory
+from pipeline.allocator import keep_freed_memory
 
 def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
