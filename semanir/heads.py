@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semanir.ops.attention.backends import BACKENDS
+from semanir.ops.linear import linear
 
 
 def aligned_head_dim(head_dim: int, backend: str) -> int:
@@ -31,7 +32,7 @@ class TokensToHeads(nn.Linear):
         extra = head_dim - weight.shape[2]
         if extra:
             weight, bias = F.pad(weight, (0, 0, 0, extra)), F.pad(bias, (0, extra))
-        qkv = F.linear(windows, weight.flatten(0, 2), bias.flatten())
+        qkv = linear(windows, weight.flatten(0, 2), bias.flatten())
         return qkv.unflatten(-1, (3, self.num_heads, head_dim))
 
 
@@ -47,4 +48,4 @@ class HeadsToOutput(nn.Linear):
         extra = heads.shape[-1] - weight.shape[2]
         if extra:
             weight = F.pad(weight, (0, extra))
-        return F.linear(heads.transpose(1, 2).flatten(2), weight.flatten(1), self.bias)
+        return linear(heads.transpose(1, 2).flatten(2), weight.flatten(1), self.bias)

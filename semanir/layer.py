@@ -12,6 +12,7 @@ from semanir.heads import HeadsToOutput, TokensToHeads, aligned_head_dim
 from semanir.ops.attention import key_semantic_attention
 from semanir.ops.attention.call import AttentionCall, kept_keys
 from semanir.ops.attention.choose import resolve_backend
+from semanir.ops.linear import linear
 from semanir.ops.precision import dtype_under_autocast
 from semanir.position_bias import PositionBias
 from semanir.windows import WindowGrid
@@ -54,6 +55,14 @@ class KeySemanticAttention(nn.Module):
         )
 
 
+class Mlp(nn.Sequential):
+    """Linear, GELU, linear."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        widen, _, narrow = self
+        return linear(linear(x, widen.weight, widen.bias, gelu=True), narrow.weight, narrow.bias)
+
+
 class TransformerLayer(nn.Module):
     """x + norm(attention(x)), then x + norm(mlp(x)): residual post-norm as in SwinV2 and GRL.
 
@@ -65,7 +74,7 @@ class TransformerLayer(nn.Module):
         hidden = int(dim * config.mlp_ratio)
         self.attention = KeySemanticAttention(config, dim, num_heads)
         self.norm1 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.mlp = Mlp(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, grid: WindowGrid, dictionary: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semanir.ops import key_semantic_dictionary
-from semanir.ops.dictionary import build
+from semanir.ops.dictionary import build, select_torch
 from semanir.ops.dictionary.bits import additive_mask, num_words, pack_bits, unpack_bits
 from semanir.ops.dictionary.naive import naive_dictionary
 
@@ -84,7 +84,7 @@ def test_ties_and_signed_zeros(k: int, device_rule: str) -> None:
 def test_torch_selection_equals_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     windows = torch.randn(3, 50, 8, generator=torch.Generator().manual_seed(0))
     with_numpy = key_semantic_dictionary(windows, 7)
-    monkeypatch.setattr(build, "_HAS_NUMPY", False)
+    monkeypatch.setattr(select_torch, "_HAS_NUMPY", False)
     assert torch.equal(key_semantic_dictionary(windows, 7), with_numpy)
 
 
