@@ -18,13 +18,13 @@ from ray.train import CheckpointUploadMode
 from ray.train.torch import get_device
 from ray.train.v2.api.config import ScalingConfig  # as ray.train.ScalingConfig, which is annotated as its first version
 
+from pipeline.allocator import keep_freed_memory
 from pipeline.cluster import Board, this_node
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.ray_internals import CHECKPOINT_MANAGER_SNAPSHOT_FILENAME, WORKER_HEALTH_CHECK_TIMEOUT_S_ENV_VAR
 from pipeline.storage import arrow_filesystem
 from pipeline.storage.lease import Pass
-from pipeline.allocator import keep_freed_memory
 from pipeline.training.context import Figures, Interrupted, Said, SentFile, StopRun, WorkerContext
 from pipeline.training.elastic import ElasticPolicy, PolicyTrainer
 from pipeline.training.loop import Summary, train
