@@ -25,7 +25,7 @@ install: $(STAMP) ## Make the virtual environment and install pinned versions (2
 
 # Only a finished install leaves the stamp; an interrupted one is continued. A recent pip resolves twice as fast, and
 # byte-compiling apart from it uses every core; what does not compile (templates, old syntax) is in the log and is no error.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard semanir/ops/compiled/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $$($(PYTHON) --version) is too old: 3.11 or newer is needed (make PYTHON=python3.12 …)" >&2; exit 1; }
 	@test -x $(BIN)/pip || { echo "Making the virtual environment in $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }

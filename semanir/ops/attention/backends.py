@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from semanir.ops.attention.call import AttentionCall, runs_anywhere
+from semanir.ops.attention.compiled import compiled_attention, why_not_compiled
 from semanir.ops.attention.dense import dense_attention
 from semanir.ops.attention.gather import gather_attention
 from semanir.ops.attention.mask import mask_attention
@@ -43,6 +44,7 @@ BACKENDS: dict[str, Backend] = {
     "mask": Backend(mask_attention, numbers=lambda tokens, k, channels: 6 * tokens),
     "gather": Backend(gather_attention, numbers=lambda tokens, k, channels: 4 * k * channels),
     "dense": Backend(dense_attention),
+    "compiled": Backend(compiled_attention, why_not_compiled),
     "sparse": Backend(sparse_attention, why_not_sparse),
     "triton": Backend(triton_attention, why_not_triton, alignment=16),
 }

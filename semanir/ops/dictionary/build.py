@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from semanir.ops.compiled.library import kernels, select
 from semanir.ops.dictionary.bits import num_words, pack_bits
-from semanir.ops.dictionary.select_torch import Divided, keep_top
+from semanir.ops.dictionary.select_torch import Divided, keep_top, labels_of
 from semanir.ops.opaque import opaque_op
 from semanir.ops.precision import no_autocast
 from semanir.ops.presence import HAS_TRITON
@@ -31,6 +32,7 @@ def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
     num_windows, num_tokens, _ = windows.shape
     words = torch.empty(num_windows, num_tokens, num_words(num_tokens), dtype=torch.int32, device=windows.device)
     chunk = max(1, _CHUNK_BYTES.get(windows.device.type, 64 << 20) // (4 * num_tokens * num_tokens))
+    compiled = windows.device.type == "cpu" and kernels() is not None
     by_kernel = has_kernel(windows.device, num_tokens)
     if by_kernel:
         from semanir.ops.dictionary.select_kernel import select_top  # it imports Triton
@@ -41,6 +43,12 @@ def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
             if by_kernel:
                 select_top(scores, k, regions, start, words[start : start + chunk])
                 continue
+            if compiled:
+                labels = None if regions is None else labels_of(regions, start, len(scores)).int()
+                selected = select(scores, labels, k)
+                if selected is not None:
+                    words[start : start + chunk] = selected
+                    continue
             divided = None if regions is None else Divided.find(regions, start, len(features))
             words[start : start + chunk] = pack_bits(keep_top(scores, k, divided))
     return words

@@ -15,6 +15,11 @@ from torch import Tensor
 _HAS_NUMPY = find_spec("numpy") is not None
 
 
+def labels_of(regions: Tensor, start: int, count: int) -> Tensor:
+    """Labels (M, N) of ``count`` windows from window ``start`` on: regions (R, N) again and again, image by image."""
+    return regions[torch.arange(start, start + count, device=regions.device) % len(regions)]
+
+
 class Divided(NamedTuple):
     """The windows of a chunk, D of its M, whose tokens are not all of one region.
 
@@ -30,8 +35,8 @@ class Divided(NamedTuple):
 
     @classmethod
     def find(cls, regions: Tensor, start: int, count: int) -> Divided | None:
-        """Of ``count`` windows from window ``start`` on, labeled by regions (R, N) again and again; None: no window."""
-        labels = regions[torch.arange(start, start + count, device=regions.device) % len(regions)]
+        """Of ``count`` windows from window ``start`` on (:func:`labels_of`); None: no window."""
+        labels = labels_of(regions, start, count)
         if regions.device.type == "cpu":
             at = (labels != labels[:, :1]).any(-1).nonzero().squeeze(1)
             labels = labels[at]

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from semanir.ops import key_semantic_attention, key_semantic_dictionary
-from semanir.ops.attention import choose, dense
+from semanir.ops.attention import choose, compiled, dense
 from semanir.ops.attention.backends import BACKENDS, Backend, able_backends
 from semanir.ops.attention.call import AttentionCall
 from semanir.ops.attention.triton import available
+from semanir.ops.compiled.library import kernels
 from tests.semanir.ops.attention_inputs import CASES, assert_close, assert_no_worse, make_inputs, run
 
 CPU = torch.device("cpu")
@@ -135,6 +136,22 @@ def test_auto_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {given: choose.choose_backend(AttentionCall(cuda, *given)) for given in expected} == expected
 
 
+def test_auto_on_a_cpu_with_compiled_kernels() -> None:
+    assert kernels() is not None, "the tests' installation has a C compiler"
+    expected = {(1024, 16, False): "compiled", (64, 64, False): "compiled", (49, None, False): "compiled"}
+    expected |= {(64, 16, True): "dense"}
+    calls = {given: AttentionCall(CPU, torch.float32, given[0], 30, given[2], given[1]) for given in expected}
+    assert {given: choose.choose_backend(call) for given, call in calls.items()} == expected
+    assert choose.choose_backend(AttentionCall(CPU, torch.bfloat16, 64, 30, False, 16)) == "dense"
+
+
+@pytest.fixture
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without a C compiler."""
+    monkeypatch.setattr(compiled, "kernels", lambda: None)
+
+
+@pytest.mark.usefixtures("not_compiled")
 def test_auto_on_a_cpu() -> None:
     expected = {
         (1024, 128, False): "sparse",
@@ -148,6 +165,7 @@ def test_auto_on_a_cpu() -> None:
     assert {given: choose.choose_backend(call) for given, call in calls.items()} == expected
 
 
+@pytest.mark.usefixtures("not_compiled")
 @torch.no_grad()
 def test_few_keys_of_a_large_window_are_attended_to_sparsely(caplog: pytest.LogCaptureFixture) -> None:
     choose._said.clear()
