@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from pipeline.allocator import TILE_BYTES, keep_freed_memory
 from pipeline.cluster import Board
 from pipeline.memory import as_memory_error
 from pipeline.registry import pull
@@ -62,7 +61,6 @@ class Worker:
 
     def __init__(self, order: Order, board: Board) -> None:
         self._order, self._board = order, board
-        keep_freed_memory(TILE_BYTES)
         folder = pull(order.model)
         self._restorer = Restorer(folder, k=order.k, tile=order.tile, overlap=order.overlap, device=order.device)
         self._shape = ModelShape.of(self._restorer.model)
