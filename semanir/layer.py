@@ -55,12 +55,15 @@ class KeySemanticAttention(nn.Module):
         )
 
 
-class Mlp(nn.Sequential):
-    """Linear, GELU, linear."""
+class MlpLinear(nn.Linear):
+    """(..., C) -> (..., O), GELU applied if asked: in the product's own pass, where that can be."""
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        widen, _, narrow = self
-        return linear(linear(x, widen.weight, widen.bias, gelu=True), narrow.weight, narrow.bias)
+    def __init__(self, in_features: int, out_features: int, *, gelu: bool = False) -> None:
+        super().__init__(in_features, out_features)
+        self.gelu = gelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias, gelu=self.gelu)
 
 
 class TransformerLayer(nn.Module):
@@ -74,7 +77,8 @@ class TransformerLayer(nn.Module):
         hidden = int(dim * config.mlp_ratio)
         self.attention = KeySemanticAttention(config, dim, num_heads)
         self.norm1 = nn.LayerNorm(dim)
-        self.mlp = Mlp(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        # The place of GELU in the names of saved weights stays: mlp.0 and mlp.2.
+        self.mlp = nn.Sequential(MlpLinear(dim, hidden, gelu=True), nn.Identity(), MlpLinear(hidden, dim))
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, grid: WindowGrid, dictionary: Tensor) -> Tensor:

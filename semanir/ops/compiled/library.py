@@ -10,8 +10,6 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from semanir.ops.dictionary.bits import num_words
-
 KERNELS = 1  # what semanir_kernels() of kernels.c must answer
 _NO_MEMORY, _NOT_FINITE = 1, 2
 
@@ -45,23 +43,21 @@ def declared(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-def select(scores: Tensor, labels: Tensor | None, k: int) -> Tensor | None:
-    """Scores (M, N, N), region labels (M, N) or None -> words (M, N, ceil(N / 32)) of the k largest of each row.
+def select(scores: Tensor, labels: Tensor | None, k: int, words: Tensor) -> bool:
+    """Scores (M, N, N), region labels (M, N) or None: fills words (M, N, ceil(N / 32)) with the k largest of each row.
 
-    All float32 and int32, contiguous, on the CPU; as :func:`semanir.ops.dictionary.select_torch.keep_top`. None: some
-    score is not finite, and no order is defined here.
+    All float32 and int32, contiguous, on the CPU; as :func:`semanir.ops.dictionary.select_torch.keep_top`. False: some
+    score is not finite, no order is defined here, and ``words`` is not to be used.
     """
     library = kernels()
     if library is None:
         raise RuntimeError("there are no compiled kernels")
     windows, num_tokens, _ = scores.shape
-    words = torch.empty(windows, num_tokens, num_words(num_tokens), dtype=torch.int32)
     region = None if labels is None else labels.data_ptr()
     result = library.semanir_select(scores.data_ptr(), region, windows, num_tokens, k, words.data_ptr())
-    if result == _NOT_FINITE:
-        return None
-    _check(result)
-    return words
+    if result != _NOT_FINITE:
+        _check(result)
+    return bool(result != _NOT_FINITE)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, dictionary: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

@@ -45,9 +45,7 @@ def build_dictionary(windows: Tensor, k: int, regions: Tensor | None) -> Tensor:
                 continue
             if compiled:
                 labels = None if regions is None else labels_of(regions, start, len(scores)).int()
-                selected = select(scores, labels, k)
-                if selected is not None:
-                    words[start : start + chunk] = selected
+                if select(scores, labels, k, words[start : start + chunk]):
                     continue
             divided = None if regions is None else Divided.find(regions, start, len(features))
             words[start : start + chunk] = pack_bits(keep_top(scores, k, divided))

@@ -19,13 +19,19 @@ from torch import Tensor
 from semanir.ops import key_semantic_dictionary
 from semanir.ops.attention.mask import mask_attention
 from semanir.ops.compiled import library
-from semanir.ops.compiled.library import attend, select
-from semanir.ops.dictionary.bits import pack_bits
+from semanir.ops.compiled.library import attend
+from semanir.ops.dictionary.bits import num_words, pack_bits
 from semanir.ops.dictionary.naive import naive_dictionary
 from semanir.ops.dictionary.select_torch import Divided, keep_top, labels_of
 
 SOURCES = Path(library.__file__).parent
 FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def select(scores: Tensor, labels: Tensor | None, k: int) -> Tensor | None:
+    """The words, or None where the kernel leaves the scores to torch."""
+    words = torch.full((*scores.shape[:2], num_words(scores.shape[2])), -1, dtype=torch.int32)
+    return words if library.select(scores, labels, k, words) else None
 
 
 @pytest.fixture(scope="module")
