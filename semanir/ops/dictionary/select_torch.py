@@ -80,8 +80,8 @@ def _at_least_kth(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         import numpy
 
         values, at = scores.numpy(), scores.shape[-1] - k
-        threshold = numpy.partition(values, at, axis=-1)[..., at : at + 1]
-        return torch.from_numpy(threshold), torch.from_numpy(numpy.greater_equal(values, threshold))
+        kth = numpy.partition(values, at, axis=-1)[..., at : at + 1]
+        return torch.from_numpy(kth), torch.from_numpy(numpy.greater_equal(values, kth))
     threshold = torch.topk(scores, k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     return threshold, scores >= threshold
 

@@ -6,7 +6,7 @@ import ctypes
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,14 +47,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 @pytest.fixture(params=["installed", "plain"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the installation made, and the same for any processor."""
     if request.param == "plain":
         kernels = request.getfixturevalue("plain")
         monkeypatch.setattr(library, "kernels", lambda: kernels)
     else:
         assert library.kernels() is not None, "the tests' installation has a C compiler"
-    return
 
 
 @given(
