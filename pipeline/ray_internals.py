@@ -60,7 +60,7 @@ PRIVATE = {
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "ray._private.state:GlobalState": ("get_max_resources_from_cluster_config", "get_draining_nodes"),
     "ray.train.torch.config:TorchConfig": ("backend_cls",),
-    "ray.train.torch.config:_TorchBackend": ("on_start",),
+    "ray.train.torch.config:_TorchBackend": ("on_start", "on_shutdown"),
     f"{_TRAIN}.execution.context:TrainContext": ("preemption_context",),
     "ray.train.v2.torch.torch_trainer:TorchTrainer": ("_initialize_and_run_controller",),
     "ray.train.v2.api.config:ScalingConfig": ("_resources_per_worker_not_none",),

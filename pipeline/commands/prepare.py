@@ -66,8 +66,9 @@ def run(options: argparse.Namespace) -> int:
     from pipeline.data.packing.encode_on_ray import encode_on_ray
     from pipeline.data.packing.importers import get_dataset
     from pipeline.data.packing.importers.dataset_layout import find_splits
-    from pipeline.data.packing.pack import encode_here
+    from pipeline.data.packing.pack import encode_here, is_packed
     from pipeline.data.packing.sources import Source, all_sources, paired_sources
+    from pipeline.errors import UserError
     from pipeline.storage import check_access
 
     _check(options)
@@ -89,7 +90,11 @@ def run(options: argparse.Namespace) -> int:
         splits = {options.split: paired_sources(options.folders[0], options.degraded, print)}
     else:
         splits = {options.split: all_sources(options.folders, print)}
-    check_access(target)
+    try:
+        check_access(target)
+    except UserError:  # such as a mount that is read-only, which does not matter where all is there
+        if "://" in target or not all(is_packed(own, f"{target}/{split}", settings) for split, own in splits.items()):
+            raise
     for split, sources in splits.items():
         output = f"{target}/{split}"
         encode_all = encode_on_ray if options.on_ray else encode_here

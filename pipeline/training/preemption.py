@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
+import ray
+from ray.exceptions import GetTimeoutError
 from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 
 from pipeline.ray_internals import _TorchBackend, get_train_context
-from pipeline.training.rendezvous import listen_where_told
+from pipeline.training.rendezvous import end_meeting, is_shared, meet_in, meeting_place, sight_of
 
 _terminated = threading.Event()
 
@@ -19,6 +22,7 @@ _terminated = threading.Event()
 # A worker that answers nothing does not take its process group down either, and Ray Train waits for it, by default for
 # half a minute.
 LEAVES_WITHIN_S = 10
+CLEARS_WITHIN_S = 2  # where that was answered
 
 
 class PreemptibleTorchConfig(TorchConfig):
@@ -30,13 +34,24 @@ class PreemptibleTorchConfig(TorchConfig):
 
 
 class _PreemptibleBackend(_TorchBackend):
+    _place: str | None = None  # of the group that runs now
+
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         # Here, because only a process's main thread may set a handler, and training runs on another.
         worker_group.execute(_listen)
-        worker_group.execute(listen_where_told)
+        self._place = place = worker_group.execute_single(0, meeting_place)
+        worker_group.execute(meet_in, place if is_shared(worker_group.execute(sight_of, place)) else None)
         # This is the controller's process.
         os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, str(LEAVES_WITHIN_S))
         super().on_start(worker_group, backend_config)
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        super().on_shutdown(worker_group, backend_config)
+        if self._place is None:  # it came to none
+            return
+        # Ray kills the workers next, so that none clears up at its exit.
+        with suppress(GetTimeoutError):
+            ray.get(worker_group.execute_single_async(0, end_meeting, self._place), timeout=CLEARS_WITHIN_S)
 
 
 def _listen() -> None:

@@ -1,4 +1,7 @@
-"""Where a worker writes a checkpoint before it is sent, and how what a killed worker left there is cleared away."""
+"""Where a worker keeps what only its own user may reach: a checkpoint before it is sent, the file of its meeting.
+
+What a killed worker left there is cleared away by the next one.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,17 @@ PREFIX = "semanir-checkpoints-"
 
 def checkpoint_folder() -> Path:
     """A new, empty folder, which only this user reaches; whoever sends the checkpoint removes it."""
-    return Path(mkdtemp(prefix="checkpoint-", dir=_of_this_process()))
+    return private_folder("checkpoint")
+
+
+def private_folder(what: str) -> Path:
+    """A new, empty folder for ``what``, gone with this process at the latest."""
+    return Path(mkdtemp(prefix=f"{what}-", dir=_of_this_process()))
 
 
 @cache
 def _of_this_process() -> Path:
-    """One folder for all checkpoints of a process, locked while it lives; those of dead ones are removed."""
+    """One folder for all that a process keeps, locked while it lives; those of dead ones are removed."""
     clear_left()
     while True:
         folder = Path(mkdtemp(prefix=PREFIX))

@@ -214,6 +214,7 @@ class Draft:
             for entry in list(self.storage.list(prefix)):
                 if entry.key not in kept:
                     self.storage.delete(entry.key)
+        self.storage.prune(RECORDS.rstrip("/"))
 
     def _shard_name(self) -> str:
         return f"{SHARD_PREFIX}{len(self.shards):06d}.tar"

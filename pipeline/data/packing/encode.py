@@ -12,6 +12,11 @@ from pipeline.data.manifest_footer import MAX_SIDE
 from pipeline.data.packing.sources import Source
 from pipeline.images.levels import UnsupportedImageError, UnusableImageError
 
+# With a sub-image's number and a member's name behind it, it stays within the 1,024 bytes that S3 allows a name, for
+# whoever unpacks a shard there. A path through many folders may be longer; a tar's member may have any length.
+MAX_KEY_BYTES = 960
+QUOTED = 100  # characters of a longer one
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackSettings:
@@ -72,6 +77,10 @@ class Skipped:
 
 def encode_source(source: Source, settings: PackSettings) -> list[Encoded] | Skipped:
     """The samples of one source: one, or one per sub-image. What cannot be used is returned as ``Skipped``."""
+    length = len(source.key.encode())
+    if length > MAX_KEY_BYTES:  # before it is read: its name is in every line about it
+        reason = f"its key has {length:,} bytes, more than {MAX_KEY_BYTES:,}; give it or its folders a shorter name"
+        return Skipped(f"{str(source.clean)[:QUOTED]}…", reason)
     try:
         raw = {"clean": source.clean.read()}
         if source.degraded is not None:

@@ -89,6 +89,15 @@ def pack_dataset(
     return load_manifest(output, storage)
 
 
+def is_packed(sources: Sequence[Source], output: str, settings: PackSettings) -> bool:
+    """Whether exactly this lies at ``output``, so that :func:`pack_dataset` would write nothing."""
+    mark = fingerprint(sources, repr(settings))
+    try:
+        return _finished(open_storage(output), output, mark, replace=True, remedies=OF_PREPARE) is not None
+    except (UserError, OSError):  # damaged, or not to be read
+        return False
+
+
 def _finished(storage: Storage, output: str, mark: str, replace: bool, remedies: Remedies) -> Manifest | None:
     """The dataset of fingerprint ``mark``, if it is there whole; raises UserError for another that is to stay."""
     if not storage.exists(MANIFEST_NAME):

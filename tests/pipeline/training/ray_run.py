@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, TypeVar
 
 import psutil
@@ -45,6 +46,17 @@ def worker_processes() -> list[psutil.Process]:
         if title.startswith("ray::") and "RayTrainWorker" in title:
             found.append(process)
     return sorted(found, key=lambda process: process.pid)
+
+
+def meeting() -> list[str]:
+    """The files in which workers of this run, or of an earlier one under its TMPDIR, meet; by the port they replace."""
+    return sorted(path.name for path in Path(gettempdir()).glob("semanir-*/meeting-*/*"))
+
+
+def listening() -> set[str]:
+    """The ports on which workers listen."""
+    sockets = [one for process in worker_processes() for one in process.net_connections("tcp")]
+    return {str(one.laddr.port) for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
 def in_the_end(start: Callable[[], T]) -> T:
@@ -133,12 +145,13 @@ def main() -> None:
                 collect()
                 if faults and due(faults[0], events, config.training.max_workers):
                     fault = faults.pop(0)
-                    step = events[-1]["step"]
+                    event: dict[str, Any] = {"step": events[-1]["step"], "fault": fault["kind"]}
+                    event |= {"meeting": meeting(), "listening": sorted(listening())}
                     trouble.strike(fault)
-                    events.append({"time": time.time(), "step": step, "fault": fault["kind"]})
+                    events.append(event | {"time": time.time()})
         collect()
         stopped = [process.pid for process in worker_processes() if process.status() == psutil.STATUS_STOPPED]
-        result: dict[str, Any] = {"events": events, "said": said, "left": stopped}
+        result: dict[str, Any] = {"events": events, "said": said, "left": stopped, "meeting": meeting()}
         try:
             summary = run.result().summary
             result |= {"steps": summary.steps, "best_psnr": summary.best_psnr}

@@ -71,6 +71,22 @@ def test_rays_notes_do_not_matter(harm: Any, whole: dict[str, Any], shards: Path
     assert losses(first) | losses(second) == losses(whole)
 
 
+def test_workers_of_one_machine_meet_at_no_port(whole: dict[str, Any], shards: Path, tmp_path: Path) -> None:
+    """Which another user would reach; anew after a kill, in a file that goes with the run."""
+    (tmp_path / "tmp").mkdir()
+    settings = config(shards, tmp_path / "runs", STEPS)
+    kills = [{"step": step, "kind": "kill", "worker": 0} for step in (STOPPED_AT, STEPS // 2)]
+    result = run(tmp_path / "first", settings, kills, TMPDIR=str(tmp_path / "tmp"), RAY_TMPDIR="/tmp")
+    faults = [event for event in result["events"] if "fault" in event]
+    for fault in faults:
+        assert len(fault["meeting"]) == 1, "that of the group before is gone"
+        assert fault["listening"]  # gloo's own
+        assert not set(fault["meeting"]) & set(fault["listening"])
+    assert faults[0]["meeting"] != faults[1]["meeting"]
+    assert result["meeting"] == []
+    assert losses(result) == losses(whole)
+
+
 def test_a_run_that_lost_its_lease_ends_in_one_line_and_writes_no_checkpoint(
     whole: dict[str, Any], shards: Path, tmp_path: Path
 ) -> None:

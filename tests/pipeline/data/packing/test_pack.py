@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +12,9 @@ from PIL import Image
 
 from pipeline.data.images import SUFFIXES, decode_image, encode_image
 from pipeline.data.manifest import MANIFEST_NAME, load_manifest
-from pipeline.data.packing.encode import PackSettings, corners
+from pipeline.data.packing.encode import MAX_KEY_BYTES, PackSettings, corners
 from pipeline.data.packing.pack import encode_here, pack_dataset
-from pipeline.data.packing.sources import folder_sources, paired_sources
+from pipeline.data.packing.sources import Source, folder_sources, paired_sources
 from pipeline.data.spans import SpanReader
 from pipeline.errors import UserError
 from pipeline.storage import open_storage
@@ -84,7 +86,7 @@ def test_an_interrupted_packing_is_no_dataset_and_can_be_done_again(images, tmp_
     continued = pack_dataset(sources, output, PackSettings(shard_bytes=1), encode_all=encode_the_rest)
     assert encoded == ["img005"], "what was stored is not encoded again"
     assert continued.digest == pack_dataset(sources, str(tmp_path / "at once"), PackSettings(shard_bytes=1)).digest
-    assert not list(open_storage(output).list("unfinished/"))
+    assert not os.path.exists(f"{output}/unfinished")
 
 
 @pytest.mark.parametrize("harm", ["a byte", "its end", "its record"])
@@ -244,3 +246,25 @@ def test_webp_is_lossless_and_read_back(images, tmp_path):
     length = int.from_bytes(data[start + 4 : start + 8], "little") + 8
     stored = decode_image(data[start : start + length])
     np.testing.assert_array_equal(stored, decode_image((folder / "img000.png").read_bytes()))
+
+
+def test_a_key_that_is_too_long_is_left_out_in_a_short_line(images, tmp_path):
+    """As a tar's member may have it."""
+    first, second, *_ = folder_sources(str(images(3)))
+    longest = "ü" * (MAX_KEY_BYTES // 2)  # of two bytes each
+    location = replace(second.clean, name="n" * 5_000)
+    settings = PackSettings(max_skipped_share=0.5, sub_image=8, sub_image_step=8)
+    manifest = pack_dataset(
+        [Source(longest, first.clean), Source(f"{longest}x", location)], str(tmp_path / "out"), settings
+    )
+    ((source, reason),) = manifest.summary.skipped
+    assert reason == "its key has 961 bytes, more than 960; give it or its folders a shorter name"
+    assert source == f"{str(location)[:100]}…"
+    keys = [row.key for row in manifest.rows(0)]
+    assert all(key.startswith(longest) for key in keys)
+    urls = [f"{manifest.uri}/{manifest.shards[0].name}"]
+    samples = list(wds.WebDataset(urls, shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == keys
+    assert max(len(f"{key}.degraded.webp".encode()) for key in keys) <= 1024
+    with pytest.raises(UserError, match="its key has 961 bytes, more than 960"):
+        pack_dataset([Source(f"{longest}x", location)], str(tmp_path / "none"), PackSettings(max_skipped_share=1))

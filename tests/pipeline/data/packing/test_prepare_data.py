@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,31 @@ def test_a_folder_becomes_a_split_and_skipped_images_are_told(images, tmp_path, 
     assert main(arguments) == 0
     assert load_manifest(f"{tmp_path}/out/val").num_samples == 3
     assert f"skipped {folder}/img001.png: damaged or not an image" in capsys.readouterr().out
+
+
+def may_mount() -> bool:
+    """Whether this user may, which root in a container may not."""
+    return shutil.which("unshare") is not None and not subprocess.run(["unshare", "--mount", "true"]).returncode
+
+
+@pytest.mark.skipif(not may_mount(), reason="needs the right to mount a file system")
+def test_a_complete_data_set_on_a_read_only_mount_is_packed(images, tmp_path):
+    folder, mount = images(4), tmp_path / "mount"
+    arguments = [str(folder), "--output", str(mount)]
+    assert main(arguments) == 0
+    code = (
+        "import subprocess, sys; from jobs.prepare_data import main;"
+        "subprocess.run(['mount', '--bind', sys.argv[1], sys.argv[1]], check=True);"
+        "subprocess.run(['mount', '-o', 'remount,bind,ro', sys.argv[1]], check=True);"
+        "sys.exit(main(sys.argv[2:]))"
+    )
+    alone = ["unshare", "--mount", sys.executable, "-c", code, str(mount)]  # the mount is gone with the process
+    again = subprocess.run([*alone, *arguments], capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "4 samples in 1 shard" in again.stdout
+    other = subprocess.run([*alone, *arguments, "--sub-image", "8"], capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "cannot be written: the file system of" in other.stderr
 
 
 @pytest.mark.parametrize(
