@@ -9,6 +9,7 @@ import atexit
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
@@ -32,8 +33,10 @@ def _of_this_process() -> Path:
     clear_left()
     while True:
         folder = Path(mkdtemp(prefix=PREFIX))
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)  # the system gives it back however the process ends
-        if folder.exists():  # another process's clearing may have been faster than the lock
+        # Another process's clearing may be faster than the lock, or than the opening before it.
+        with suppress(FileNotFoundError):
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)  # given back however the process ends
+        if folder.exists():
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             return folder
 
@@ -41,9 +44,12 @@ def _of_this_process() -> Path:
 def clear_left() -> None:
     """Remove the folders of this user's processes that ended without doing so: a kill leaves a checkpoint's bytes."""
     for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
-        if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+        try:
+            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+                continue
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # another process clears as well
             continue
-        descriptor = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

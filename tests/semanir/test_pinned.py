@@ -48,10 +48,12 @@ def test_norms_stand_after_attention_and_mlp() -> None:
 
 def test_activations() -> None:
     """Exact GELU in the MLP (Swin), LeakyReLU of slope 0.01 before the upsampler (SwinIR's code)."""
-    gelu = TransformerLayer(CONFIG, dim=4, num_heads=1).mlp[1]
-    assert float(gelu(torch.tensor(-1.0))) == pytest.approx(
-        -0.158655, abs=1e-6
-    )  # -Φ(-1); the tanh form gives -0.158808
+    widen = TransformerLayer(CONFIG, dim=4, num_heads=1).mlp[0]
+    torch.nn.init.constant_(widen.bias, -1.0)
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            activated = widen(torch.zeros(1, 4)).unique()
+        assert activated.tolist() == pytest.approx([-0.158655], abs=1e-6)  # -Φ(-1); the tanh form gives -0.158808
     leaky = semanir.create_model("columnar_tiny").conv_before_upsample[1]
     assert float(leaky(torch.tensor(-2.0))) == pytest.approx(-0.02)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 WORKER = """
+from pipeline.training import scratch
 from pipeline.training.scratch import checkpoint_folder
 folder = checkpoint_folder()
 (folder / "weights").write_bytes(b"x")
@@ -53,3 +54,13 @@ def test_only_what_dead_workers_left_is_cleared_away(place: Path) -> None:
     assert {path.name for path in place.iterdir()} == {
         "semanir-checkpoints-file", "semanir-checkpoints-link", "elsewhere", "another's"
     }  # fmt: skip
+
+
+def test_a_folder_that_is_cleared_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = iter([tmp_path / "cleared", tmp_path / "kept"])
+    (tmp_path / "kept").mkdir()  # the first is gone before it can be opened
+    monkeypatch.setattr(scratch, "clear_left", lambda: None)
+    monkeypatch.setattr(scratch, "mkdtemp", lambda prefix: str(next(made)))
+    assert scratch._of_this_process.__wrapped__() == tmp_path / "kept"
