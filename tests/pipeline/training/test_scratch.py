@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-WORKER = """
 from pipeline.training import scratch
+
+WORKER = """
 from pipeline.training.scratch import checkpoint_folder
 folder = checkpoint_folder()
 (folder / "weights").write_bytes(b"x")
