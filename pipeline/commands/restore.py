@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--k",
         type=at_least(1),
-        help="keys per token, a knob of quality; of time in large windows on a CPU (default: the model's)",
+        help="keys per token, a knob of quality; on a CPU fewer are faster too (default: the model's)",
     )
     add("--tile", type=at_least(0), help="tile side in input pixels; 0: the whole image (default: about 256)")
     add("--overlap", type=at_least(0), help="pixels that tiles share (default: 32)")
