@@ -1,11 +1,13 @@
 """Every figure that needs a GPU, in one command of at most nine minutes, as one page.
 
     python -m pipeline.benchmarks.gpu_report                       # writes pipeline/benchmarks/gpu.md
+    python -m pipeline.benchmarks.gpu_report --sections training restoring         # these two anew, the others stay
     python -m pipeline.benchmarks.gpu_report --device cpu --small --page report.md   # the same paths, tiny, anywhere
 
 Needs PyTorch (and Triton) and this working tree, nothing else: no Ray, no MLflow, no installation. Each section checks
 its result against a float32 reference first; what is wrong gets no figure and fails the run. Sections that the time
-does not reach are named. What stands in a page below its line `<!-- below: written by hand -->` stays there.
+does not reach are named. What a page already has of sections that are not measured anew, and all that stands below its
+line `<!-- below: written by hand -->`, stays there.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from pathlib import Path
 
 from pipeline.options import above
 
+# In order of what they are worth. Compiling comes last: it took over a minute on an H100's host.
+SECTIONS = ("attention", "dictionary", "training", "restoring", "super_resolution", "compiled")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -27,6 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--page",
         type=Path,
         help="the page to write (default: pipeline/benchmarks/gpu.md; none with --small or --device cpu)",
+    )
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        choices=SECTIONS,
+        metavar="SECTION",
+        default=SECTIONS,
+        help=f"measure these alone, in the given order (default: {' '.join(SECTIONS)})",
     )
     parser.add_argument(
         "--minutes", type=above(0, 1440), default=9.0, help="begin no section after this time (default: 9)"

@@ -1,11 +1,11 @@
-"""The sections of the GPU report in order of what they are worth, each begun only while there is time."""
+"""The sections of the GPU report, each begun only while there is time."""
 
 from __future__ import annotations
 
 import argparse
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +18,8 @@ from pipeline.benchmarks.gpu_models import (
     super_resolution_section,
     training_section,
 )
-from pipeline.benchmarks.gpu_page import Section, read_by_hand, write_page
+from pipeline.benchmarks.gpu_page import Section, as_block, read_blocks, write_page
+from pipeline.benchmarks.gpu_report import SECTIONS
 from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
 from pipeline.benchmarks.parity import use_ieee_float32
 from pipeline.benchmarks.rows import RowFile, machine
@@ -26,14 +27,14 @@ from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError, first_line
 
 PAGE = Path(__file__).resolve().parent / "gpu.md"
-SECTIONS: tuple[Callable[[Sizes, str], Section], ...] = (
-    attention_section,
-    dictionary_section,
-    training_section,
-    restoring_section,
-    super_resolution_section,
-    compiled_section,  # last: compiling took over a minute on an H100's host
-)
+MEASURE: Mapping[str, Callable[[Sizes, str], Section]] = {
+    "attention": attention_section,
+    "dictionary": dictionary_section,
+    "training": training_section,
+    "restoring": restoring_section,
+    "super_resolution": super_resolution_section,
+    "compiled": compiled_section,
+}
 
 
 def run_report(options: argparse.Namespace) -> int:
@@ -43,10 +44,12 @@ def run_report(options: argparse.Namespace) -> int:
     provenance = machine(device, ("torch", "triton"))
     file = RowFile("gpu_report", options.output, provenance)
     end = time.monotonic() + 60 * options.minutes
-    sections = []
-    for measure in SECTIONS:
+    blocks, failed = read_blocks(page), False
+    for name in dict.fromkeys(options.sections):
+        measure = MEASURE[name]
         title = (measure.__doc__ or measure.__name__).splitlines()[0]
-        if time.monotonic() > end:
+        late = time.monotonic() > end
+        if late:
             section = Section(title, fault="not reached in the given time")
         else:
             try:
@@ -54,14 +57,18 @@ def run_report(options: argparse.Namespace) -> int:
             except Exception as error:  # out of memory, or a kernel that does not compile: whatever its compiler raises
                 traceback.print_exc()
                 section = Section(title, fault=f"{type(error).__name__}: {first_line(error)}")
-        sections.append(section)
+        failed = failed or bool(section.fault) or section.wrong
         print(f"\n{section.title}\n{format_table(section.columns, section.rows)}\n{section.fault}", flush=True)
         for row in section.rows:
             file.add(section=section.title, **row)
+        if late and name in blocks:
+            print("What the page has of it from an earlier run stays.")
+            continue
+        blocks[name] = as_block(section, provenance, small=options.small)
         # After every section, so that an interrupted run leaves what it measured.
-        write_page(page, provenance, sections, small=options.small)
+        write_page(page, {name: blocks[name] for name in SECTIONS if name in blocks})
     print(f"wrote {page}")
-    return 1 if any(section.fault or section.wrong for section in sections) else 0
+    return 1 if failed else 0
 
 
 def _page(options: argparse.Namespace) -> Path:
@@ -76,5 +83,5 @@ def _page(options: argparse.Namespace) -> Path:
         raise UserError(f"--small gives no figures for {PAGE.name}, the measured page; give --page FILE")
     page: Path = PAGE if options.page is None else options.page
     check_file("--page", page)
-    read_by_hand(page)
+    read_blocks(page)
     return page

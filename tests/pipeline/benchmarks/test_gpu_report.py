@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.benchmarks import attention_case, gpu_attention, gpu_report, gpu_run
+from pipeline.benchmarks import attention_case, gpu_attention, gpu_page, gpu_report, gpu_run
 from pipeline.benchmarks.attention_case import Case, Inputs, backends, forward, make_inputs
-from pipeline.benchmarks.gpu_page import BY_HAND, Section, read_by_hand, write_page
+from pipeline.benchmarks.gpu_page import BY_HAND, Section, as_block, read_blocks, write_page
 from pipeline.benchmarks.gpu_sizes import SMALL, Sizes
 from pipeline.commands.main import main
 
@@ -36,7 +37,8 @@ def test_every_path_runs_with_torch_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text()
-    assert text.count("\n## ") == len(gpu_run.SECTIONS)
+    assert text.count("\n## ") == len(gpu_report.SECTIONS)
+    assert list(gpu_page.read_blocks(page)) == list(gpu_report.SECTIONS) == list(gpu_run.MEASURE)
     assert "Its times mean nothing" in text
     assert "Fault" not in text
     measured = [json.loads(line) for line in rows.read_text().splitlines()]
@@ -75,12 +77,38 @@ def test_what_fails_or_comes_too_late_is_said(tmp_path: Path, monkeypatch: pytes
         """A broken section"""
         raise RuntimeError("no kernel image\nfor this card")
 
-    monkeypatch.setattr(gpu_run, "SECTIONS", (broken,))
+    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_report.SECTIONS, broken))
     page = tmp_path / "gpu.md"
-    assert gpu_report.main(["--device", "cpu", "--small", "--page", str(page)]) == 1
-    assert "## A broken section\n\nNo figures.\nFault: RuntimeError: no kernel image\n" in page.read_text()
-    assert gpu_report.main(["--device", "cpu", "--small", "--page", str(page), "--minutes", "1e-9"]) == 1
-    assert "Fault: not reached in the given time" in page.read_text()
+    once = ["--device", "cpu", "--small", "--page", str(page), "--sections", "training"]
+    assert gpu_report.main(once) == 1
+    assert "\n\nNo figures.\nFault: RuntimeError: no kernel image\n" in page.read_text()
+    late = [*once, "restoring", "--minutes", "1e-9"]
+    assert gpu_report.main(late) == 1
+    blocks = read_blocks(page)
+    assert list(blocks) == ["training", "restoring"]
+    assert blocks["training"].endswith("no kernel image")  # what was measured is not lost to a run without time
+    assert blocks["restoring"].endswith("Fault: not reached in the given time")
+
+
+def test_sections_that_are_not_asked_for_stay_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(sizes: Sizes, device: str) -> Section:
+        return Section("Anew", {"value": "value"}, [{"value": 2}])
+
+    monkeypatch.setattr(gpu_run, "MEASURE", {**gpu_run.MEASURE, "dictionary": measured})
+    page = tmp_path / "gpu.md"
+    page.write_bytes(gpu_run.PAGE.read_bytes())
+    before = read_blocks(page)
+    asked = ["--device", "cpu", "--small", "--page", str(page), "--sections", "dictionary"]
+    assert gpu_report.main(asked) == 0
+    after = read_blocks(page)
+    assert after.pop("dictionary").startswith("## Anew")
+    before.pop("dictionary")
+    assert after == before
+    assert _by_hand(page) == _by_hand(gpu_run.PAGE)
+
+
+def _by_hand(page: Path) -> str:
+    return page.read_text(encoding="utf-8").partition(BY_HAND)[2]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +133,7 @@ def test_what_gives_no_page_is_refused_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gpu_run, "SECTIONS", (lambda *_: pytest.fail("measured"),))
+    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_report.SECTIONS, lambda *_: pytest.fail("measured")))
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("picture.md").write_bytes(b"\xff")
@@ -133,24 +161,24 @@ def test_what_was_written_by_hand_stays(tmp_path: Path) -> None:
     page = tmp_path / "gpu.md"
     page.write_text(f"# Old\n\n## Measured\n\n{BY_HAND}\n\n## By hand\n\n7.4 ms | at night\n")
     for title in ("First", "Second"):
-        write_page(page, provenance, [Section(title, fault="none")], small=False)
+        block = as_block(Section(title, fault="none"), provenance, small=False)
+        write_page(page, {"training": block})
+        assert read_blocks(page) == {"training": block}
         text = page.read_text()
         assert text.endswith(f"\n\n---\n\n{BY_HAND}\n\n## By hand\n\n7.4 ms | at night\n")
         assert text.count("## ") == 2
         assert f"## {title}\n" in text
         assert "but for what stands below the line: that was written by hand" in text
     bare = tmp_path / "bare.md"
-    write_page(bare, provenance, [], small=False)
+    write_page(bare, {})
     assert "by hand" not in bare.read_text()
 
 
-def test_the_measured_page_keeps_its_hand_written_sections() -> None:
-    kept = read_by_hand(gpu_run.PAGE)
-    assert [line for line in kept.splitlines() if line.startswith("## ")] == [
-        "## A training step: batch 8, bf16 autocast, AdamW, one process",
-        "## Restoring pictures in tiles, float32",
-        "## Super-resolution x2 of one whole image, bf16",
-    ]
+def test_the_measured_page_says_of_each_section_where_it_was_measured() -> None:
+    blocks = read_blocks(gpu_run.PAGE)
+    assert set(blocks) <= set(gpu_report.SECTIONS)
+    for block in blocks.values():
+        assert re.search(r"^NVIDIA .+, torch .+, commit [0-9a-f]{7}, \d{4}-\d\d-\d\dT", block, re.MULTILINE)
 
 
 @torch.no_grad()
