@@ -1,4 +1,9 @@
-"""A whole model beside its readable twin: nothing of a model is timed before its output, or its training, agrees."""
+"""A whole model beside its readable twin: nothing of a model is timed before its output, or its training, agrees.
+
+How far a model may be from its twin is measured: what the twin itself is changed by rounding. In low precision that is
+its own run in it; in float32 its run with the last bits of its weights moved, for where two keys are almost equally
+similar the last bit decides which one is attended to.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import torch
 from torch import Tensor
 
 import semanir
-from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE, errors
+from pipeline.benchmarks.parity import MODEL_TOLERANCE, ROUNDING_FACTOR, errors
 
 Run = Callable[[semanir.SemanIR], Tensor]
 Named = dict[str, Tensor]
@@ -23,8 +28,8 @@ def output_fault(model: semanir.SemanIR, run: Run, *, low: bool) -> str:
     with torch.no_grad():
         exact = run(twin)
         with torch.autocast(kind, torch.bfloat16, enabled=low):
-            found, reference = run(model), run(twin)
-    return _verdict({"output": found}, {"output": exact}, {"output": reference} if low else None)
+            found, reference = run(model), run(twin if low else _rounded(twin))
+    return _verdict({"output": found}, {"output": exact}, {"output": reference})
 
 
 def training_fault(model: semanir.SemanIR, x: Tensor, *, low: bool) -> str:
@@ -37,7 +42,7 @@ def training_fault(model: semanir.SemanIR, x: Tensor, *, low: bool) -> str:
     size = (x.shape[0], model.config.out_channels, *(model.config.upscale * side for side in x.shape[2:]))
     grad = torch.randn(size, generator=torch.Generator().manual_seed(0)).to(x.device)
     exact = _forward_backward(twin, x, grad, parts=len(x), low=False)
-    reference = _forward_backward(twin, x, grad, parts=len(x), low=True) if low else None
+    reference = _forward_backward(twin if low else _rounded(twin), x, grad, parts=len(x), low=low)
     found = _forward_backward(model.train(), x, grad, parts=1, low=low)
     return _verdict(found, exact, reference)
 
@@ -47,6 +52,16 @@ def _twin(model: semanir.SemanIR) -> semanir.SemanIR:
     twin = semanir.build_model(semanir.ModelConfig.from_dict({**model.config.to_dict(), "attention": "mask"}))
     twin.load_state_dict(model.state_dict())
     return twin.to(_device(model))
+
+
+@torch.no_grad()
+def _rounded(twin: semanir.SemanIR) -> semanir.SemanIR:
+    """``twin`` with each weight moved at random by less than a unit in its last place."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in twin.parameters():
+        chance = 2 * torch.rand(weight.shape, generator=generator) - 1
+        weight.mul_(1 + torch.finfo(torch.float32).eps * chance.to(weight.device))
+    return twin
 
 
 def _device(model: semanir.SemanIR) -> torch.device:
@@ -80,20 +95,18 @@ def _grouped(named: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat(tensors) for name, tensors in groups.items()}
 
 
-def _verdict(found: Named, exact: Named, low_precision_reference: Named | None) -> str:
-    """Empty when each error is within its limit, else the first that is not.
+def _verdict(found: Named, exact: Named, rounded: Named) -> str:
+    """Empty when each error is within its limit, else the first that is not. rounded: the twin's own, with rounding.
 
-    Rounding in low precision is chance. Where few numbers are summed up, the reference may be lucky, so there its
-    error over all gradients counts where that is the larger.
+    Rounding is chance. Where few numbers are summed up, the reference may be lucky, so there its error over all
+    gradients counts where that is the larger.
     """
-    allowed = [0.0] * len(exact)
-    if low_precision_reference is not None:
-        allowed = errors(list(low_precision_reference.values()), list(exact.values()))
-        typical = (sum(error * error for error in allowed) / len(allowed)) ** 0.5
-        few = [tensor.numel() < FEW for tensor in exact.values()]
-        allowed = [max(error, typical) if is_few else error for error, is_few in zip(allowed, few, strict=True)]
+    allowed = errors(list(rounded.values()), list(exact.values()))
+    typical = (sum(error * error for error in allowed) / len(allowed)) ** 0.5
+    few = [tensor.numel() < FEW for tensor in exact.values()]
+    allowed = [max(error, typical) if is_few else error for error, is_few in zip(allowed, few, strict=True)]
     for name, error, reference in zip(exact, errors(list(found.values()), list(exact.values())), allowed, strict=True):
-        limit = MODEL_TOLERANCE + LOW_PRECISION_FACTOR * reference
+        limit = MODEL_TOLERANCE + ROUNDING_FACTOR * reference
         if not error <= limit:
             return f"{name}: error {error:.1e}, limit {limit:.1e}"
     return ""

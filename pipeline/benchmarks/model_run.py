@@ -13,7 +13,7 @@ import semanir
 from pipeline.benchmarks.clock import median_milliseconds
 from pipeline.benchmarks.memory import peak_extra_bytes
 from pipeline.benchmarks.model_parity import training_fault
-from pipeline.benchmarks.parity import LOW_PRECISION_FACTOR, MODEL_TOLERANCE, use_ieee_float32
+from pipeline.benchmarks.parity import MODEL_TOLERANCE, ROUNDING_FACTOR, use_ieee_float32
 from pipeline.benchmarks.rows import Row, RowFile, machine
 from pipeline.benchmarks.table import format_table
 from pipeline.errors import UserError
@@ -79,7 +79,7 @@ def measure(name: str, backends: list[str], options: argparse.Namespace) -> list
         limit = MODEL_TOLERANCE
         if low:
             with autocast():
-                limit = LOW_PRECISION_FACTOR * _error(reference(x), exact)
+                limit = ROUNDING_FACTOR * _error(reference(x), exact)
     rows: list[Row] = []
     for backend in backends:
         with torch.no_grad(), autocast():

@@ -11,7 +11,7 @@ NAMES = ("output", *(f"gradient of {name}" for name in ("query", "key", "value",
 FLOAT32_TOLERANCE = 1e-5  # of one layer
 MODEL_TOLERANCE = 1e-4  # of a whole model in float32: rounding grows through its layers
 ZERO_TOLERANCE = 1e-6  # absolute, where the reference is zero (k = 1: the softmax is constant)
-LOW_PRECISION_FACTOR = 2.0  # times the error of the readable reference in the same low precision
+ROUNDING_FACTOR = 2.0  # times the error of the readable reference with rounding of the same kind
 
 
 def errors(found: Sequence[Tensor], reference: Sequence[Tensor]) -> list[float]:
@@ -33,7 +33,7 @@ def verdict(found: Sequence[float], low_precision_reference: Sequence[float] | N
     for index, error in enumerate(found):
         limit = FLOAT32_TOLERANCE
         if low_precision_reference is not None:
-            limit = LOW_PRECISION_FACTOR * low_precision_reference[index] + ZERO_TOLERANCE
+            limit = ROUNDING_FACTOR * low_precision_reference[index] + ZERO_TOLERANCE
         if not error <= limit:
             return f"{NAMES[index]}: error {error:.1e}, limit {limit:.1e}"
     return None

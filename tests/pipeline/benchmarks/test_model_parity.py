@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import semanir
-from pipeline.benchmarks import gpu_models
+from pipeline.benchmarks import gpu_models, model_parity
 from pipeline.benchmarks.gpu_sizes import SMALL
 from semanir.layer import TransformerLayer
 from semanir.ops.attention import backends
@@ -95,3 +95,29 @@ def test_no_memory_costs_a_row_and_not_the_section(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(gpu_models, "training_fault", exhausted)
     assert step()["status"] == "out of memory"
+
+
+def test_a_model_may_differ_as_much_as_rounding_changes_its_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = semanir.create_model("ushape_tiny", attention="dense", zero_init_last=False).eval()
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def off(one: semanir.SemanIR) -> Tensor:
+        return one(image) * (1.001 if one.config.attention == "dense" else 1)
+
+    def moves(twin: semanir.SemanIR) -> semanir.SemanIR:
+        twin.conv_last.weight.data *= 1.01
+        return twin
+
+    assert model_parity.output_fault(model, off, low=False).startswith("output: error 1.0e-03")
+    monkeypatch.setattr(model_parity, "_rounded", moves)
+    assert model_parity.output_fault(model, off, low=False) == ""
+
+
+def test_rounding_moves_nearly_every_weight_by_a_bit_at_most() -> None:
+    model = semanir.create_model("ushape_tiny")
+    before = [weight.detach().clone() for weight in model.parameters()]
+    after = list(model_parity._rounded(model).parameters())
+    moved = torch.cat([(a != b).flatten() for a, b in zip(after, before, strict=True)])
+    assert moved.float().mean() > 0.3
+    for a, b in zip(after, before, strict=True):
+        torch.testing.assert_close(a, b, rtol=2**-22, atol=0)

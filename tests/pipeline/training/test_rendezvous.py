@@ -44,7 +44,9 @@ def interfaces(*words: str) -> list[set[str]]:
     return [set(line.split()) for line in done.stdout.splitlines() if "[Gloo]" not in line]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "127.0.0.2"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", *(pytest.param(other, marks=pytest.mark.slow) for other in ("localhost", "127.0.0.2"))]
+)
 def test_it_listens_on_loopback_alone_where_that_was_told(address: str) -> None:
     first, second = interfaces("told", address)
     assert first == second
@@ -66,6 +68,7 @@ def test_only_ranks_of_one_machine_that_see_one_folder_meet_in_it(tmp_path: Path
     assert not is_shared([here, (here[0], here[1] + 1, here[2], here[3])])  # with a network of its own
 
 
+@pytest.mark.slow
 def test_torch_alone_listens_everywhere() -> None:
     """Once this fails, torch does it by itself, and that part of the module can go."""
     assert any(one & {"::", "0.0.0.0"} for one in interfaces("alone", "127.0.0.1"))
@@ -230,6 +233,7 @@ def test_another_user_neither_reads_nor_writes_what_the_ranks_tell_each_other(fo
 
 
 @as_root
+@pytest.mark.slow
 def test_a_store_at_a_port_answers_another_user(folder: Path, free_port: int) -> None:
     """Or the test above would prove nothing; once this fails, torch asks who comes, and the module can go."""
     with a_pair(free_port, folder, "none") as pair:

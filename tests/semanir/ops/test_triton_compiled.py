@@ -72,7 +72,14 @@ def resources(
     return int(registers[1]), sum(map(int, spilled))
 
 
-@pytest.mark.parametrize("name", TUNED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forward",
+        "backward_key",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("backward_query", "backward_bias")),
+    ],
+)
 def test_no_spills(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
