@@ -17,10 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.benchmarks.gpu_page import SECTIONS
 from pipeline.options import above
-
-# In order of what they are worth. Compiling comes last: it took over a minute on an H100's host.
-SECTIONS = ("attention", "dictionary", "training", "restoring", "super_resolution", "compiled")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

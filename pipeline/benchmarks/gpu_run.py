@@ -18,8 +18,7 @@ from pipeline.benchmarks.gpu_models import (
     super_resolution_section,
     training_section,
 )
-from pipeline.benchmarks.gpu_page import Section, as_block, read_blocks, write_page
-from pipeline.benchmarks.gpu_report import SECTIONS
+from pipeline.benchmarks.gpu_page import SECTIONS, Section, as_block, read_blocks, write_page
 from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
 from pipeline.benchmarks.parity import use_ieee_float32
 from pipeline.benchmarks.rows import RowFile, machine

@@ -37,8 +37,8 @@ def test_every_path_runs_with_torch_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     text = page.read_text()
-    assert text.count("\n## ") == len(gpu_report.SECTIONS)
-    assert list(gpu_page.read_blocks(page)) == list(gpu_report.SECTIONS) == list(gpu_run.MEASURE)
+    assert text.count("\n## ") == len(gpu_page.SECTIONS)
+    assert list(gpu_page.read_blocks(page)) == list(gpu_page.SECTIONS) == list(gpu_run.MEASURE)
     assert "Its times mean nothing" in text
     assert "Fault" not in text
     measured = [json.loads(line) for line in rows.read_text().splitlines()]
@@ -77,7 +77,7 @@ def test_what_fails_or_comes_too_late_is_said(tmp_path: Path, monkeypatch: pytes
         """A broken section"""
         raise RuntimeError("no kernel image\nfor this card")
 
-    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_report.SECTIONS, broken))
+    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_page.SECTIONS, broken))
     page = tmp_path / "gpu.md"
     once = ["--device", "cpu", "--small", "--page", str(page), "--sections", "training"]
     assert gpu_report.main(once) == 1
@@ -133,7 +133,7 @@ def test_what_gives_no_page_is_refused_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_report.SECTIONS, lambda *_: pytest.fail("measured")))
+    monkeypatch.setattr(gpu_run, "MEASURE", dict.fromkeys(gpu_page.SECTIONS, lambda *_: pytest.fail("measured")))
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     Path("picture.md").write_bytes(b"\xff")
@@ -176,7 +176,7 @@ def test_what_was_written_by_hand_stays(tmp_path: Path) -> None:
 
 def test_the_measured_page_says_of_each_section_where_it_was_measured() -> None:
     blocks = read_blocks(gpu_run.PAGE)
-    assert set(blocks) <= set(gpu_report.SECTIONS)
+    assert set(blocks) <= set(gpu_page.SECTIONS)
     for block in blocks.values():
         assert re.search(r"^NVIDIA .+, torch .+, commit [0-9a-f]{7}, \d{4}-\d\d-\d\dT", block, re.MULTILINE)
 
