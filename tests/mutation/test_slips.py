@@ -51,6 +51,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_slips_that_live_are_told_from_those_that_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, checks = tmp_path / "log of fixtures", tmp_path / "checks" / "test_sums.py"
     for path, text in {

@@ -54,6 +54,7 @@ def test_the_list_of_what_training_brings_is_pyproject_s() -> None:
     assert not extras()[""] & TRAIN_ONLY
 
 
+@pytest.mark.slow
 def test_a_video_without_pyav_says_what_to_install(model: Path, tmp_path: Path) -> None:
     assert extras()["video"] == VIDEO_ONLY
     (tmp_path / "clip.mp4").touch()

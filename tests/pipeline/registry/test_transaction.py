@@ -112,7 +112,12 @@ def commands(proxy: FaultyProxy, tmp_path: Path, make_card: Callable[..., ModelC
 
 @pytest.mark.parametrize(
     ("turn", "fault"),
-    [(TURNS[2], "killed_after"), (TURNS[2], "lost"), (TURNS[3], "killed"), (WHOLE, "refused")],
+    [
+        (TURNS[2], "killed_after"),
+        pytest.param(TURNS[2], "lost", marks=pytest.mark.slow),
+        (TURNS[3], "killed"),
+        (WHOLE, "refused"),
+    ],
 )
 def test_where_it_once_went_wrong(commands: Commands, turn: str, fault: Fault) -> None:
     """A version without its alias, or two of one run; a model that could not be declared whole any more."""

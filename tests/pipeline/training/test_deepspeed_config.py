@@ -120,6 +120,7 @@ def test_adamw_is_named_in_both_of_its_places() -> None:
     assert (optimizer["type"], optimizer["params"]["adam_w_mode"]) == ("AdamW", True)
 
 
+@pytest.mark.slow
 def test_importing_deepspeed_leaves_mlflow_and_the_compiler_where_they_were() -> None:
     program = (
         "import sys, torch; from pipeline.training.engine import import_deepspeed; "

@@ -241,6 +241,7 @@ def test_a_store_at_a_port_answers_another_user(folder: Path, free_port: int) ->
         assert intrude(pair.listening, [str(folder)]) == [[free_port], [str(folder)]]
 
 
+@pytest.mark.slow
 def test_a_group_meets_anew_after_a_kill_and_leaves_nothing(folder: Path, free_port: int) -> None:
     with a_pair(free_port, folder) as killed:
         assert killed.step() == [3.0, 3.0]

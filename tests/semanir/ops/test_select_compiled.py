@@ -19,7 +19,7 @@ from semanir.ops.dictionary.select_kernel import _ENTRIES, select_kernel  # noqa
 POINTERS = {"scores": "*fp32", "regions": "*i32", "words": "*i32"}
 
 
-@pytest.mark.parametrize("tokens", [64, 1024])
+@pytest.mark.parametrize("tokens", [64, pytest.param(1024, marks=pytest.mark.slow)])
 def test_no_spills(tokens: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
     fixed = {"HAS_REGIONS": True, "ROWS": _ENTRIES // tokens, "BLOCK_N": tokens}

@@ -73,12 +73,7 @@ def resources(
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "forward",
-        "backward_key",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("backward_query", "backward_bias")),
-    ],
+    "name", [name if name == "forward" else pytest.param(name, marks=pytest.mark.slow) for name in TUNED]
 )
 def test_no_spills(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -29,7 +29,9 @@ def poisoned_memory() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("case", INTERPRETABLE)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case == "n144_odd_dim" else case for case in INTERPRETABLE]
+)
 def test_output_and_gradients(case: str) -> None:
     inputs, dictionary = make_inputs(case)
     assert_close(run("triton", inputs, dictionary), run("mask", inputs, dictionary), 1e-5)
