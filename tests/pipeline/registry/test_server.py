@@ -45,6 +45,7 @@ def new_run() -> str:
     return str(client.create_run(experiment).info.run_id)
 
 
+@pytest.mark.slow
 def test_racing_registrations_lose_no_version_and_settle_on_the_best(
     server: str, weights: Weights, make_card: Card
 ) -> None:

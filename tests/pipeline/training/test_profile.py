@@ -26,6 +26,7 @@ def config(shards: Path, *overrides: str) -> RunConfig:
     return resolve(document, "denoising_color", overrides)
 
 
+@pytest.mark.slow
 def test_the_steps_asked_for_are_traced_and_change_nothing(shards: Path, tmp_path: Path) -> None:
     plain, profiled = PlainContext(tmp_path / "plain"), PlainContext(tmp_path / "profiled")
     train(config(shards), plain)
