@@ -62,6 +62,7 @@ def app() -> Any:
 def address(app: Any) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # from here on a caller waits; the server's thread may start later
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
         thread.start()
