@@ -64,7 +64,7 @@ def as_block(section: Section, provenance: Mapping[str, Any], *, small: bool) ->
 
 
 def write_page(path: Path, blocks: Mapping[str, str]) -> None:
-    """Write the page's sections in the given order; what was written by hand stays below them."""
+    """Write the page's sections in their order; what was written by hand stays below them."""
     by_hand = _read(path)[1]
     lines = [
         "# What a GPU gives",
@@ -74,8 +74,9 @@ def write_page(path: Path, blocks: Mapping[str, str]) -> None:
         + "Attention and dictionaries: medians of alternating rounds; training: the mean of steps in a row; pictures: "
         "the second of two calls. A result that differs from its float32 reference has no figure.",
     ]
-    for name, block in blocks.items():
-        lines += ["", f"<!-- section: {name} -->", "", block]
+    for name in SECTIONS:
+        if name in blocks:
+            lines += ["", f"<!-- section: {name} -->", "", blocks[name]]
     if by_hand:
         lines += ["", "---", "", BY_HAND, by_hand.rstrip("\n")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

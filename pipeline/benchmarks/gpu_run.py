@@ -18,7 +18,7 @@ from pipeline.benchmarks.gpu_models import (
     super_resolution_section,
     training_section,
 )
-from pipeline.benchmarks.gpu_page import SECTIONS, Section, as_block, read_blocks, write_page
+from pipeline.benchmarks.gpu_page import Section, as_block, read_blocks, write_page
 from pipeline.benchmarks.gpu_sizes import FULL, SMALL, Sizes
 from pipeline.benchmarks.parity import use_ieee_float32
 from pipeline.benchmarks.rows import RowFile, machine
@@ -65,7 +65,7 @@ def run_report(options: argparse.Namespace) -> int:
             continue
         blocks[name] = as_block(section, provenance, small=options.small)
         # After every section, so that an interrupted run leaves what it measured.
-        write_page(page, {name: blocks[name] for name in SECTIONS if name in blocks})
+        write_page(page, blocks)
     print(f"wrote {page}")
     return 1 if failed else 0
 

@@ -56,7 +56,7 @@ def _twin(model: semanir.SemanIR) -> semanir.SemanIR:
 
 @torch.no_grad()
 def _rounded(twin: semanir.SemanIR) -> semanir.SemanIR:
-    """``twin`` with each weight moved at random by less than a unit in its last place."""
+    """``twin`` itself, each weight moved at random by less than a unit in its last place."""
     generator = torch.Generator().manual_seed(0)
     for weight in twin.parameters():
         chance = 2 * torch.rand(weight.shape, generator=generator) - 1
