@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 from PIL import Image
 from skimage import data
 
@@ -44,6 +45,7 @@ def test_registered_model_restores_a_photograph_in_another_process(stack: Any, t
     assert error(result) < 0.6 * error(noisy)
 
 
+@pytest.mark.slow
 def test_the_same_command_again_trains_nothing(stack: Any, trained: str) -> None:
     again = stack.submit_training()
     assert again.returncode == 0, again.stdout + again.stderr
@@ -51,6 +53,7 @@ def test_the_same_command_again_trains_nothing(stack: Any, trained: str) -> None
     assert "training" not in again.stdout.split("Running entrypoint")[1].split("\n", 1)[1]
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_before_any_worker(stack: Any, trained: str) -> None:
     job = stack.submit_training("--set", "data.train=s3://semanir/datasets/nothing")
     assert job.returncode != 0

@@ -44,7 +44,7 @@ defaults:
 """
 TRAIN = ["python", "jobs/train_all_tasks.py", "--tasks", "denoising_color", "--config", "two_hosts.yaml"]
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,6 @@ def test_a_worker_on_another_host_joins(nodes: RayNodes) -> None:
     assert {nodes.head.address, nodes.workers[0].address} <= nodes.living()
 
 
-@pytest.mark.slow
 def test_a_cut_cable_costs_no_sample(nodes: RayNodes, services: Services, laptop: Path, tmp_path: Path) -> None:
     for host in nodes.workers[1:]:
         nodes.start_worker(host)

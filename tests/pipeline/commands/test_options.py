@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,20 +48,20 @@ def test_the_options_of_numbers_are_found() -> None:
     assert sum(not number.type.whole for number in NUMBERS.values()) >= 12
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_an_option_that_reads_its_value_states_a_range(name: str) -> None:
-    kind = ALL[name].type
-    assert kind is None or kind in OTHER_TYPES or isinstance(kind, Number), "use at_least, number or above"
-    if kind is None:  # text: its default is none of a number
-        assert not isinstance(ALL[name].default, int | float) or isinstance(ALL[name].default, bool)
+def test_an_option_that_reads_its_value_states_a_range() -> None:
+    def wrong(option: Any) -> bool:
+        if option.type is None:  # text: its default is none of a number
+            return isinstance(option.default, int | float) and not isinstance(option.default, bool)
+        return option.type not in OTHER_TYPES and not isinstance(option.type, Number)
+
+    assert [name for name, option in ALL.items() if wrong(option)] == [], "use at_least, number or above"
 
 
-@pytest.mark.parametrize("name", NUMBERS)
-def test_a_range_is_closed_and_holds_the_default(name: str) -> None:
-    kind, default = NUMBERS[name].type, NUMBERS[name].default
-    assert -math.inf < kind.least < kind.most < math.inf
-    for value in default if isinstance(default, list) else [default]:
-        assert value is None or kind(str(value)) == value
+def test_a_range_is_closed_and_holds_the_default() -> None:
+    for name, option in NUMBERS.items():
+        assert -math.inf < option.type.least < option.type.most < math.inf, name
+        for value in option.default if isinstance(option.default, list) else [option.default]:
+            assert value is None or option.type(str(value)) == value, name
 
 
 TEXTS = st.one_of(
@@ -73,11 +74,13 @@ TEXTS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+KINDS = sorted({option.type for option in NUMBERS.values()}, key=repr)  # many options have the same range
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=repr)
 @given(text=TEXTS)
 @settings(max_examples=60, deadline=None)
-def test_what_is_read_lies_in_the_range(name: str, text: str) -> None:
-    kind = NUMBERS[name].type
+def test_what_is_read_lies_in_the_range(kind: Any, text: str) -> None:
     try:
         value = kind(text)
     except argparse.ArgumentTypeError as refusal:
@@ -90,16 +93,17 @@ def test_what_is_read_lies_in_the_range(name: str, text: str) -> None:
     assert len(told) < 100
 
 
-@pytest.mark.parametrize("name", [name for name in NUMBERS if not name.startswith("gpu_report")])
-@pytest.mark.parametrize("value", ["-5", "nan", "1e999", "2.5x"])
-def test_a_number_outside_is_refused_by_the_parser(name: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    *words, option = name.split()
-    argument = [option] if option.startswith("-") else ["a-model"]
-    needed = 3 if option == "--key-maps" else 1
-    assert main.main([*words, *argument, *[value] * needed]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: argument {option}: ")
-    assert error.count("\n") == 1
+def test_a_number_outside_is_refused_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every command and every option, one kind of wrong value each, in turn."""
+    values = itertools.cycle(["-5", "nan", "1e999", "2.5x"])
+    for name in (name for name in NUMBERS if not name.startswith("gpu_report")):
+        *words, option = name.split()
+        argument = [option] if option.startswith("-") else ["a-model"]
+        needed = 3 if option == "--key-maps" else 1
+        assert main.main([*words, *argument, *[next(values)] * needed]) == 2, name
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: argument {option}: "), name
+        assert error.count("\n") == 1, name
 
 
 @pytest.mark.parametrize(
@@ -130,21 +134,17 @@ def test_the_help_names_the_tiling_that_is_done(command: str) -> None:
 TEXTS_ONLY = [name for name, action in ALL.items() if action.nargs != 0 and not name.startswith("gpu_report")]
 
 
-@pytest.mark.parametrize("name", TEXTS_ONLY)
-def test_nothing_is_not_taken_for_not_given(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of every option and argument of every command, and of both forms of an option."""
-    *words, option = name.split()
-    if not option.startswith("-"):
-        forms = [[*words, ""]]
-    elif ALL[name].nargs is None or ALL[name].nargs == "?":
-        forms = [[*words, option, ""], [*words, f"{option}="]]
-    else:
-        forms = [[*words, option, ""]]
-    for form in forms:
-        assert main.main(form) == 2
+def test_nothing_is_not_taken_for_not_given(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every option and argument of every command, and of one of the two forms of an option, in turn."""
+    equals = itertools.cycle([False, True])
+    for name in TEXTS_ONLY:
+        *words, option = name.split()
+        joined = option.startswith("-") and ALL[name].nargs in (None, "?") and next(equals)
+        empty = [f"{option}="] if joined else [option, ""] if option.startswith("-") else [""]
+        assert main.main([*words, *empty]) == 2, name
         error = capsys.readouterr().err
         assert error.startswith("error: "), error
-        assert error.count("\n") == 1
+        assert error.count("\n") == 1, name
 
 
 def test_an_empty_value_is_named(capsys: pytest.CaptureFixture[str]) -> None:

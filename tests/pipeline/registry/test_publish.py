@@ -66,11 +66,16 @@ def test_a_shipped_model_is_a_version_out_of_the_contest(
 
 
 TURNS = ("runs/create", "POST /api/2.0/mlflow/logged-models", "model-versions/create", "alias")
+FAST = [(0, "lost"), (2, "refused"), (3, "lost")]
+FAULTS = [
+    pytest.param(turn, fault, marks=() if (turn, fault) in FAST else pytest.mark.slow)
+    for turn in range(len(TURNS))
+    for fault in ("refused", "lost")
+]
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("fault", ["refused", "lost"])
-@pytest.mark.parametrize("turn", range(len(TURNS)))
+@pytest.mark.parametrize(("turn", "fault"), FAULTS)
 def test_the_same_command_ends_what_a_fault_cut_short(
     turn: int, fault: Fault, proxy: FaultyProxy, shipped: Callable[[int], Path]
 ) -> None:

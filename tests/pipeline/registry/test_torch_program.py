@@ -13,7 +13,9 @@ from pipeline.registry.torch_program import export_program
 SHALLOW = {"ushape_tiny": (1, 1, 2), "columnar_tiny": (2,)}
 
 
-@pytest.mark.parametrize(("name", "size"), [("ushape_tiny", (37, 50)), ("columnar_tiny", (24, 19))])
+@pytest.mark.parametrize(("name", "size"), [
+    pytest.param("ushape_tiny", (37, 50), marks=pytest.mark.slow), ("columnar_tiny", (24, 19)),
+])  # fmt: skip
 def test_a_program_computes_what_the_model_does(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = semanir.create_model(name, depths=SHALLOW[name], zero_init_last=False).eval()

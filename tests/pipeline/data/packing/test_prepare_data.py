@@ -48,6 +48,7 @@ def may_mount() -> bool:
     return shutil.which("unshare") is not None and not subprocess.run(["unshare", "--mount", "true"]).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="needs the right to mount a file system")
 def test_a_complete_data_set_on_a_read_only_mount_is_packed(images, tmp_path):
     folder, mount = images(4), tmp_path / "mount"
