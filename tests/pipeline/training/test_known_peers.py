@@ -1,27 +1,24 @@
-"""Another user who takes a rank's place in a group that forms: it is seen before anything is sent, and refused."""
+"""Whom ranks know by what they hold, whose an end is by the kernel's table, and what a run makes of a stranger."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
-import re
-import signal
+import pickle
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray.exceptions import RayTaskError
+from ray.train import WorkerGroupError
 
 from pipeline.training.known_peers import Connection, End, Held, Stranger, held_here, owner, refuse_strangers
+from pipeline.training.preemption import PreemptibleTorchConfig
 
 ADDRESS = "127.0.0.1"
 
@@ -58,6 +55,7 @@ def test_ranks_know_each_other(size: int) -> None:
     refuse_strangers(group(size))
 
 
+@settings(max_examples=40)
 @given(st.integers(2, 5), st.data())
 def test_an_end_that_no_other_rank_holds_is_refused(size: int, data: st.DataObject) -> None:
     ranks = group(size)
@@ -121,6 +119,7 @@ def test_a_row_as_the_kernel_prints_it() -> None:
     assert sys.byteorder != "little" or owner(((ADDRESS, 8080), (ADDRESS, 54321)), [HEADING, line]) == 1000
 
 
+@settings(max_examples=40)
 @given(st.one_of(st.tuples(IPV4, IPV4), st.tuples(IPV6, IPV6)), st.integers(0, 2**32 - 2), st.booleans(), st.data())
 def test_the_owner_of_an_end_is_found(ends: Connection, uid: int, mapped: bool, data: st.DataObject) -> None:
     here, there = ends
@@ -150,154 +149,25 @@ def test_a_real_connection_has_an_owner(family: str, address: str) -> None:
             assert {(here, there), (there, here)} <= held.connections
 
 
-# A rank, told its number, where it meets and whether it looks whom it knows; by each line, to make a group and to send.
-RANK = """
-import os, sys, torch, torch.distributed as dist
-from datetime import timedelta
-from pipeline.training.known_peers import Stranger, know_peers
-from pipeline.training.rendezvous import meet_in
+class Workers:
+    """One worker that does nothing, as Ray Train's group of them."""
 
-rank, place, looks = sys.argv[1:]
-meet_in(place)
-if looks == "no":
-    know_peers(False)
-os.environ.update(GLOO_SOCKET_IFNAME="lo", MASTER_ADDR="127.0.0.1")
-print("ready", file=sys.stderr, flush=True)
-for port in sys.stdin:
-    os.environ["MASTER_PORT"] = port.strip()
-    try:
-        dist.init_process_group("gloo", "env://", timedelta(seconds=60), rank=int(rank), world_size=2)
-    except Stranger as error:
-        print("refused", error, file=sys.stderr, flush=True)
-        continue
-    print("formed", file=sys.stderr, flush=True)
-    weights = torch.full((64,), 1234.5)
-    dist.all_reduce(weights)
-    print("sent", weights[0].item(), file=sys.stderr, flush=True)
-    dist.destroy_process_group()
-"""
+    def execute(self, *call: Any) -> list[None]:
+        return [None]
 
-# It takes both places that a listener of two ranks may have, as gloo does: it connects and writes the place's number,
-# eight bytes. Who is about to send something says so in 48 bytes (length, kind 2, slot …) and waits for the answer 3,
-# which it gets. In the end it says how much it got, and whether the weights were in it.
-STRANGER = """
-import encodings.idna, os, select, socket, struct, sys, time  # the first: as another user it may read no file here
-
-port, uid = map(int, sys.argv[1:])
-if uid != os.geteuid():
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-places = {socket.create_connection(("127.0.0.1", port)): b"" for _ in range(2)}
-for number, place in enumerate(places):
-    place.sendall(struct.pack("=q", number))
-print("sits", flush=True)
-got, until = 0, time.monotonic() + 50
-stolen = False
-while places and not stolen and time.monotonic() < until:
-    for place in select.select(list(places), [], [], 1)[0]:
-        try:
-            said = place.recv(1 << 16)
-        except ConnectionError:
-            said = b""
-        got += len(said)
-        stolen = stolen or struct.pack("=f", 1234.5) * 8 in places[place] + said
-        places[place] += said
-        while len(places[place]) >= 48 and not stolen:
-            size, kind, slot, _, length, _ = struct.unpack("=6Q", places[place][:48])
-            places[place] = places[place][48:]
-            if kind == 2:
-                place.sendall(struct.pack("=6Q", 48, 3, slot, 0, length, 0))
-        if not said:
-            del places[place]
-print(got, stolen, flush=True)
-"""
-UID = 65534 if os.geteuid() == 0 else os.geteuid()  # only root may become another user; no rank it is in any case
+    def execute_single(self, *call: Any) -> None:
+        return None
 
 
-def heard(process: subprocess.Popen[str], stream: Any, *words: str) -> str:
-    while line := stream.readline():
-        if not words or line.split()[0] in words:
-            return str(line.strip())
-    raise AssertionError(f"it ended with {process.wait()} before it said {words}")
+def test_a_stranger_in_the_group_that_ray_makes_is_the_workers_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ray Train counts it, and tries again; another error of that call ends a run."""
+    backend = PreemptibleTorchConfig().backend_cls
 
+    def on_start(self: object, *arguments: object) -> None:
+        raise RayTaskError("rank 0", "a traceback", Stranger("port 7: somebody")).as_instanceof_cause()
 
-def listens_at(process: subprocess.Popen[str]) -> int | None:
-    found = psutil.Process(process.pid).net_connections("tcp")
-    return next((one.laddr.port for one in found if one.status == psutil.CONN_LISTEN), None)
-
-
-@contextmanager
-def running(script: str, *words: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def told(process: subprocess.Popen[str], line: str) -> None:
-    process.stdin.write(f"{line}\n")
-    process.stdin.flush()
-
-
-def wait_for_either(processes: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
-    while True:
-        for one in processes:
-            if one.poll() is not None:
-                return one
-        time.sleep(0.01)
-
-
-@contextmanager
-def a_taken_group(place: Path, looks: str) -> Iterator[tuple[list[subprocess.Popen[str]], list[subprocess.Popen[str]]]]:
-    """Two ranks, and at the listener of each a stranger who was faster than the other rank."""
-    with ExitStack() as stack:
-        ranks = [stack.enter_context(running(RANK, number, place, looks)) for number in range(2)]
-        for rank in ranks:
-            heard(rank, rank.stderr, "ready")
-        told(ranks[0], "1")
-        while (port := listens_at(ranks[0])) is None:
-            time.sleep(0.01)
-        # Which of two ranks waits for the other is a matter of their ports; until both have a stranger none may go on.
-        os.kill(ranks[0].pid, signal.SIGSTOP)
-        strangers = [stack.enter_context(running(STRANGER, port, UID))]
-        heard(strangers[0], strangers[0].stdout, "sits")
-        told(ranks[1], "1")
-        until = time.monotonic() + 1
-        while (port := listens_at(ranks[1])) is None:
-            time.sleep(0.01)
-            if time.monotonic() > until:  # it waits for the file, which the first had locked just then
-                os.kill(ranks[0].pid, signal.SIGCONT)
-                time.sleep(0.01)
-                os.kill(ranks[0].pid, signal.SIGSTOP)
-                until += 1
-        strangers.append(stack.enter_context(running(STRANGER, port, UID)))
-        heard(strangers[1], strangers[1].stdout, "sits")
-        os.kill(ranks[0].pid, signal.SIGCONT)
-        yield ranks, strangers
-
-
-def test_a_stranger_in_a_ranks_place_is_refused_and_gets_nothing(tmp_path: Path) -> None:
-    with a_taken_group(tmp_path, "yes") as (ranks, strangers):
-        refusals = [heard(rank, rank.stderr, "refused", "formed") for rank in ranks]
-        assert refusals[0] == refusals[1]
-        assert re.match(
-            rf"refused port \d+: user {UID} connected while .* and is no worker; nothing was sent", refusals[0]
-        )
-        assert [heard(one, one.stdout) for one in strangers] == ["0 False", "0 False"]
-        for rank in ranks:  # they may try again
-            told(rank, "2")
-        assert [heard(rank, rank.stderr, "refused", "sent") for rank in ranks] == ["sent 2469.0", "sent 2469.0"]
-
-
-@pytest.mark.slow
-def test_gloo_alone_sends_a_stranger_what_is_a_ranks(tmp_path: Path) -> None:
-    """Or the test above would prove nothing; once this fails, gloo asks who comes, and the module can go."""
-    with a_taken_group(tmp_path, "no") as (ranks, strangers):
-        assert [heard(rank, rank.stderr, "refused", "formed") for rank in ranks] == ["formed", "formed"]
-        assert wait_for_either(strangers).communicate()[0].split()[1] == "True"
+    monkeypatch.setattr(backend.__mro__[1], "on_start", on_start)
+    with pytest.raises(WorkerGroupError, match="port 7: somebody") as caught:
+        backend().on_start(Workers(), None)
+    (failure,) = pickle.loads(pickle.dumps(caught.value)).worker_failures.values()  # noqa: S301
+    assert type(failure) is Stranger
