@@ -48,9 +48,10 @@ class _PreemptibleBackend(_TorchBackend):
         try:
             super().on_start(worker_group, backend_config)
         except Stranger as error:
-            # Every worker's. Ray Train would take it for a failure of its own, and end the run; in a group that workers
-            # make later it counts it among theirs.
-            cause = getattr(error, "cause", error)
+            # To Ray Train what goes wrong here is no failure of the workers: it would end the run, and leave them where
+            # they are, in the room that the next needs. It is one, as in a group that they make later.
+            worker_group.shutdown()
+            cause = getattr(error, "cause", error)  # without the worker's traceback; all of them say the same
             raise WorkerGroupError(str(cause), {0: cause}) from None
 
     def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:

@@ -152,22 +152,28 @@ def test_a_real_connection_has_an_owner(family: str, address: str) -> None:
 class Workers:
     """One worker that does nothing, as Ray Train's group of them."""
 
+    gone = False
+
     def execute(self, *call: Any) -> list[None]:
         return [None]
 
     def execute_single(self, *call: Any) -> None:
         return None
 
+    def shutdown(self) -> None:
+        self.gone = True
+
 
 def test_a_stranger_in_the_group_that_ray_makes_is_the_workers_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ray Train counts it, and tries again; another error of that call ends a run."""
-    backend = PreemptibleTorchConfig().backend_cls
+    """As Ray Train counts it, and starts others; it leaves no worker in their room."""
+    backend, workers = PreemptibleTorchConfig().backend_cls, Workers()
 
     def on_start(self: object, *arguments: object) -> None:
         raise RayTaskError("rank 0", "a traceback", Stranger("port 7: somebody")).as_instanceof_cause()
 
     monkeypatch.setattr(backend.__mro__[1], "on_start", on_start)
     with pytest.raises(WorkerGroupError, match="port 7: somebody") as caught:
-        backend().on_start(Workers(), None)
+        backend().on_start(workers, None)
+    assert workers.gone
     (failure,) = pickle.loads(pickle.dumps(caught.value)).worker_failures.values()  # noqa: S301
     assert type(failure) is Stranger
