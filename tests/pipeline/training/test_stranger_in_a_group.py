@@ -206,7 +206,7 @@ def test_gloo_alone_sends_a_stranger_what_is_a_ranks(tmp_path: Path) -> None:
     """Or the test above would prove nothing; once this fails, gloo asks who comes, and the module can go."""
     with a_taken_group(tmp_path, "no") as (ranks, strangers):
         assert [heard(rank, rank.stderr, "refused", "formed") for rank in ranks] == ["formed", "formed"]
-        assert wait_for_either(strangers).communicate()[0].split()[1] == "True"
+        assert heard(first := wait_for_either(strangers), first.stdout).split()[-1] == "True", first.stderr.read()
 
 
 # Two workers of a real cluster. A stranger is in the first group that they make, in each attempt where no failure is
