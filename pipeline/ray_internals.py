@@ -82,6 +82,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
         "_send_resource_request",
     ),
     f"{_TRAIN}.exceptions:UserExceptionWithTraceback": ("_base_exc",),
+    f"{_TRAIN}.execution.worker_group:WorkerGroup": ("shutdown",),
     f"{_TRAIN}.execution.worker_group:WorkerGroupState": ("num_workers", "start_time"),
 }
 

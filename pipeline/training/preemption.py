@@ -10,10 +10,12 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError
+from ray.train import WorkerGroupError
 from ray.train.constants import TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S
 from ray.train.torch import TorchConfig
 
 from pipeline.ray_internals import _TorchBackend, get_train_context
+from pipeline.training.known_peers import Stranger
 from pipeline.training.rendezvous import end_meeting, is_shared, meet_in, meeting_place, sight_of
 
 _terminated = threading.Event()
@@ -43,7 +45,14 @@ class _PreemptibleBackend(_TorchBackend):
         worker_group.execute(meet_in, place if is_shared(worker_group.execute(sight_of, place)) else None)
         # This is the controller's process.
         os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, str(LEAVES_WITHIN_S))
-        super().on_start(worker_group, backend_config)
+        try:
+            super().on_start(worker_group, backend_config)
+        except Stranger as error:
+            # To Ray Train what goes wrong here is no failure of the workers: it would end the run, and leave them where
+            # they are, in the room that the next needs. It is one, as in a group that they make later.
+            worker_group.shutdown()
+            cause = getattr(error, "cause", error)  # without the worker's traceback; all of them say the same
+            raise WorkerGroupError(str(cause), {0: cause}) from None
 
     def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
         super().on_shutdown(worker_group, backend_config)

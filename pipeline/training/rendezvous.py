@@ -2,7 +2,8 @@
 
 torch opens it on every interface of the machine, also where all workers are told 127.0.0.1: whoever reaches the machine
 could read and write what the ranks tell each other. Ranks of one machine need no port for it: they meet in a file that
-only their own user reaches. Others listen where they are told, and nowhere else.
+only their own user reaches. Others listen where they are told, and nowhere else. What ranks then send each other goes
+by gloo, which asks nobody either: in the file they also tell whom they know (known_peers.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from torch.distributed import FileStore, Store, TCPStore
 
+from pipeline.training.known_peers import know_peers
 from pipeline.training.scratch import private_folder
 
 Sight = tuple[str, int, int, int]
@@ -56,6 +58,7 @@ def meet_in(folder: str | None) -> None:
         "torch.distributed.rendezvous"
     )  # an import statement gets torch's function of that name
     module.TCPStore = functools.partial(_store, folder)
+    know_peers(folder is not None)
 
 
 def end_meeting(folder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -22,6 +23,7 @@ from pipeline.training.context import Interrupted, PlainContext
 from pipeline.training.ema import Ema
 from pipeline.training.engine import Engine, import_deepspeed
 from pipeline.training.engine_state import load_engine, save_engine
+from pipeline.training.known_peers import know_peers
 from pipeline.training.loop import train
 from pipeline.training.losses import get_loss
 from pipeline.training.spikes import SpikeState
@@ -265,6 +267,7 @@ def run_rank(path: Path, rank: int) -> None:
     world_size = job["world_size"]
     torch.set_num_threads(1)
     rendezvous = f"file://{job['folder']}/rendezvous"
+    know_peers(job.get("know_peers", False))
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world_size)
     context = PlainContext(Path(job["folder"]) / "checkpoints", rank, world_size)
     kinds = {
@@ -272,6 +275,8 @@ def run_rank(path: Path, rank: int) -> None:
         "reads": run_reads,
     }  # fmt: skip
     result = kinds[job["kind"]](job, context)
+    if rank == 0 and job.get("keep_meeting"):
+        shutil.copy(Path(job["folder"]) / "rendezvous", Path(job["folder"]) / "met")
     (Path(job["folder"]) / f"result.{rank}.json").write_text(json.dumps(result))
 
 
