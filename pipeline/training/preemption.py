@@ -47,9 +47,10 @@ class _PreemptibleBackend(_TorchBackend):
         os.environ.setdefault(TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S, str(LEAVES_WITHIN_S))
         try:
             super().on_start(worker_group, backend_config)
-        except Stranger as error:
+        except (Stranger, RuntimeError) as error:  # torch's, of a connection or a store, are RuntimeErrors
             # To Ray Train what goes wrong here is no failure of the workers: it would end the run, and leave them where
-            # they are, in the room that the next needs. It is one, as in a group that they make later.
+            # they are, in the room that the next needs. It is one, as in a group that they make later. A worker's death
+            # is none of these: Ray Train itself counts it.
             worker_group.shutdown()
             cause = getattr(error, "cause", error)  # without the worker's traceback; all of them say the same
             raise WorkerGroupError(str(cause), {0: cause}) from None

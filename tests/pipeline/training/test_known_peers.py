@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.exceptions import RayTaskError
 from ray.train import WorkerGroupError
+from torch.distributed import DistNetworkError
 
 from pipeline.training.known_peers import Connection, End, Held, Stranger, held_here, owner, refuse_strangers
 from pipeline.training.preemption import PreemptibleTorchConfig
@@ -164,16 +165,23 @@ class Workers:
         self.gone = True
 
 
-def test_a_stranger_in_the_group_that_ray_makes_is_the_workers_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "cause",
+    [Stranger("port 7: somebody"), DistNetworkError("port 7: somebody hung up")],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_group_of_ray_s_that_does_not_form_is_the_workers_failure(
+    cause: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As Ray Train counts it, and starts others; it leaves no worker in their room."""
     backend, workers = PreemptibleTorchConfig().backend_cls, Workers()
 
     def on_start(self: object, *arguments: object) -> None:
-        raise RayTaskError("rank 0", "a traceback", Stranger("port 7: somebody")).as_instanceof_cause()
+        raise RayTaskError("rank 0", "a traceback", cause).as_instanceof_cause()
 
     monkeypatch.setattr(backend.__mro__[1], "on_start", on_start)
     with pytest.raises(WorkerGroupError, match="port 7: somebody") as caught:
         backend().on_start(workers, None)
     assert workers.gone
     (failure,) = pickle.loads(pickle.dumps(caught.value)).worker_failures.values()  # noqa: S301
-    assert type(failure) is Stranger
+    assert type(failure) is type(cause)
