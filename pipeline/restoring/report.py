@@ -75,13 +75,21 @@ def report(
         if restorer is not None:
             lines = TileLines(console, clock, threads_for(next(restorer.model.parameters()).device, 1 << 20))
 
+            at_work = Path()
+
+            def begin(source: Path) -> None:
+                nonlocal at_work
+                at_work = source
+                lines.begin()
+                progress.reset(tiles, visible=False)
+
             def show(tile: int, among: int) -> None:
                 if console.is_terminal:
                     progress.update(tiles, completed=tile, total=among, visible=True, refresh=True)
                 else:
-                    lines.tell(jobs[done].source, tile, among)
+                    lines.tell(at_work, tile, among)
 
-            restorer.progress = show
+            restorer.begins, restorer.progress = begin, show
         for outcome in outcomes:
             done += 1
             job = outcome.job
@@ -96,9 +104,6 @@ def report(
             for note in outcome.notes:
                 say(f"  {job.source}: {note}")
             progress.update(bar, advance=1)
-            progress.reset(tiles, visible=False)
-            if restorer is not None:
-                lines.begin()
     already = f", {there} were there already" if there else ""
     console.print(f"{done - failed - there} restored{already}, {failed} skipped")
     return failed

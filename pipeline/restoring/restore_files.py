@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -11,10 +12,12 @@ from pipeline.errors import UserError
 from pipeline.memory import as_memory_error
 from pipeline.restoring.files import Job
 from pipeline.restoring.fitness import misgivings
-from pipeline.restoring.picture import UnusableImageError
+from pipeline.restoring.picture import Picture, UnusableImageError
 from pipeline.restoring.read import DEFAULT_MAX_PIXELS, read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import check_fits, left_out, write_picture
+
+TOO_LARGE = "not enough memory to restore it; give a smaller --tile"
 
 
 @dataclass(frozen=True)
@@ -34,32 +37,68 @@ class Outcome:
 def restore_files(
     restorer: Restorer, jobs: Iterable[Job], *, overwrite: bool = False, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Iterator[Outcome]:
-    """Restore each file in turn, yielding each outcome at once. An existing result is left alone."""
-    for job in jobs:
-        yield _restore(restorer, job, overwrite, max_pixels)
+    """Restore each file in turn, yielding the outcomes in that order. An existing result is left alone.
+
+    What was restored is compressed and written while the next file is computed, which would else leave all cores but
+    one idle for that time: so two pictures are held, and an outcome comes when the next file was computed.
+    """
+    with ThreadPoolExecutor(1, "semanir-writing") as writing:
+        last: Future[Outcome] | None = None
+        for job in jobs:
+            made = _restore(restorer, job, overwrite, max_pixels)
+            if last is not None:
+                yield last.result()
+            last = writing.submit(_finish, restorer, made, overwrite)
+            del made  # its pixels are the other thread's now, and gone when they are written
+        if last is not None:
+            yield last.result()
 
 
-def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> Outcome:
+@dataclass(frozen=True)
+class _Restored:
+    """A job's picture as it was read, and restored."""
+
+    job: Job
+    picture: Picture
+    result: Picture
+
+
+def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> _Restored | Outcome:
     if job.source.is_dir():
         return Outcome(job, "this folder may not be read or entered; its images are not restored")
     if job.target.is_dir():
         return Outcome(job, f"{job.target} is in the way: a folder, where its result belongs")
     if job.target.exists() and not overwrite:
         return Outcome(job, was_there=True)
+    if restorer.begins is not None:
+        restorer.begins(job.source)
     try:
         picture = read_picture(job.source, max_pixels)
-        scale = restorer.config.upscale
-        check_fits(picture, scale)
+        check_fits(picture, restorer.config.upscale)
         with as_memory_error():
-            restored = restorer.restore(picture)
-        write_picture(job.target, restored, overwrite)
+            return _Restored(job, picture, restorer.restore(picture))
     except UnusableImageError as error:
         return Outcome(job, str(error))
     except MemoryError:
-        return Outcome(job, "not enough memory to restore it; give a smaller --tile")
+        return Outcome(job, TOO_LARGE)
     except OSError as error:
         return _not_written(job, error)
-    return Outcome(job, notes=(*left_out(picture, scale), *misgivings(picture, restorer.bounds)))
+
+
+def _finish(restorer: Restorer, made: _Restored | Outcome, overwrite: bool) -> Outcome:
+    if isinstance(made, Outcome):
+        return made
+    job, picture = made.job, made.picture
+    try:
+        write_picture(job.target, made.result, overwrite)
+        notes = (*left_out(picture, restorer.config.upscale), *misgivings(picture, restorer.bounds))
+    except UnusableImageError as error:
+        return Outcome(job, str(error))
+    except MemoryError:
+        return Outcome(job, TOO_LARGE)
+    except OSError as error:
+        return _not_written(job, error)
+    return Outcome(job, notes=notes)
 
 
 def _not_written(job: Job, error: OSError) -> Outcome:

@@ -62,6 +62,8 @@ class Restorer:
         except (ValueError, FileNotFoundError) as error:
             raise UserError(f"model in {folder}: {error}") from None
         self.config, self.folder = model.config, folder
+        self.begins: Callable[[Path], None] | None = None
+        """Called with each file of several, when it is its turn to be restored."""
         self.progress: Callable[[int, int], None] | None = None
         """Called with (tiles done, tiles in all) while an image larger than a tile is restored."""
         self.dictionaries: semanir.Dictionaries | None = None
@@ -101,7 +103,7 @@ class Restorer:
     def apart(self) -> Restorer:
         """The same loaded model under the same arguments, without what was set to watch or to keep."""
         other = copy.copy(self)
-        other.progress = other.dictionaries = None
+        other.begins = other.progress = other.dictionaries = None
         return other
 
     def _set_options(self, k: int | None, tile: int | None, overlap: int, strength: float, as_mosaic: bool) -> None:

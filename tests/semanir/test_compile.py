@@ -26,7 +26,8 @@ def test_one_graph_for_every_k() -> None:
     assert compiles <= 2
 
 
-@pytest.mark.parametrize("checkpoint_stages", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpoint_stages", [False, True])
 def test_gradients(checkpoint_stages: bool) -> None:
     torch._dynamo.reset()
     torch.manual_seed(0)

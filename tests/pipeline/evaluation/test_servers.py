@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 PREPARE = """
-    from pathlib import Path
-    from jobs.evaluate import main
     from jobs.prepare_data import main as prepare
     from pipeline.registry import ModelCard, register
     from pipeline.registry.client import connect
@@ -32,15 +30,20 @@ PREPARE = """
     print("version", register("model", card, run_id=run).version)
 """
 EVALUATE = """
-    for workers, output in ((1, "one"), (3, "s3://semanir/results/three")):
-        assert main([
-            "models:/semanir-denoising-gray@champion", "--images", "s3://semanir/test-sets/bsd", "--set", "sigma=25",
-            "--dataset", "BSD68", "--k", "2", "16", "--workers", str(workers), "--cpus-per-worker", "0.5",
-            "--lpips", "lpips.safetensors", "--output", output, "--experiment", "evaluation-tests-tables",
-        ]) == 0
+    from jobs.evaluate import main
+    assert main([
+        "models:/semanir-denoising-gray@champion", "--images", "s3://semanir/test-sets/bsd", "--set", "sigma=25",
+        "--dataset", "BSD68", "--k", "2", "16", "--workers", "{workers}", "--cpus-per-worker", "0.5",
+        "--lpips", "lpips.safetensors", "--output", "{output}", "--experiment", "evaluation-tests-tables",
+    ]) == 0
+"""
+THREE = """
+    from pathlib import Path
     from pipeline.storage import open_storage
     Path("three").mkdir()
     Path("three/per_image.parquet").write_bytes(open_storage("s3://semanir/results/three").read("per_image.parquet"))
+"""
+WRONG = """
     for uri in ("models:/semanir-denoising-gray@best", "models:/nothing@champion"):
         assert main([uri, "--images", "s3://semanir/test-sets/bsd", "--output", "four"]) == 2
 """
@@ -54,13 +57,19 @@ def evaluated(
     draw_images: Callable[..., Path],
     lpips_file: Path,
 ) -> Path:
-    """A folder where a person registered a model and evaluated it twice; ``log`` is what they saw."""
+    """A folder where a person registered a model and evaluated it; ``log`` is what they saw."""
     folder = tmp_path_factory.mktemp("evaluated")
     draw_images(folder / "images", sizes=((40, 52), (33, 48), (48, 36), (40, 40), (37, 44), (36, 36), (50, 41)))
     model_folder(in_channels=1, out_channels=1).rename(folder / "model")
     (folder / "lpips.safetensors").write_bytes(lpips_file.read_bytes())
+    (folder / "log").write_text(run(folder, stack, PREPARE, EVALUATE.format(workers=1, output="one"), WRONG))
+    return folder
+
+
+def run(folder: Path, stack: Any, *scripts: str) -> str:
+    """What a person sees who runs them there, one after the other."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PREPARE) + textwrap.dedent(EVALUATE)],
+        [sys.executable, "-c", "".join(map(textwrap.dedent, scripts))],
         cwd=folder,
         env=stack.env | {"PYTHONPATH": str(stack.root)},
         capture_output=True,
@@ -69,16 +78,18 @@ def evaluated(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "log").write_text(done.stdout + done.stderr)
-    return folder
+    return done.stdout + done.stderr
 
 
-def test_any_number_of_workers_gives_the_same_figures(evaluated: Path) -> None:
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_figures(evaluated: Path, stack: Any) -> None:
+    log = (evaluated / "log").read_text()
+    log += run(evaluated, stack, EVALUATE.format(workers=3, output="s3://semanir/results/three"), THREE)
     one, three = (pq.read_table(evaluated / name / "per_image.parquet") for name in ("one", "three"))
     assert one.num_rows == 7 * 4  # images; the input, non-local means, and two k
     assert min(one["lpips"].to_pylist()) > 0
     assert one.equals(three)
-    tables = [text.split("\nMLflow run")[0] for text in (evaluated / "log").read_text().split("| method |")[1:]]
+    tables = [text.split("\nMLflow run")[0] for text in log.split("| method |")[1:]]
     assert len(tables) == 2
     assert len({table.split("Published figures")[0] for table in tables}) == 1
     assert "| SemanIR | 29.5" in tables[0] or "| SemanIR (one model) |" in tables[0]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +12,11 @@ from PIL import Image
 
 from pipeline.data.packing.sources import folder_sources
 from pipeline.errors import UserError
+from pipeline.restoring import restore_files as restore_files_module
 from pipeline.restoring.files import find_jobs
 from pipeline.restoring.restore_files import restore_files
 from pipeline.restoring.restorer import Restorer
+from pipeline.restoring.write import write_picture
 from tests.pipeline.serving.batch.test_names import as_one_who_owns_nothing
 
 
@@ -103,3 +107,30 @@ def test_a_picture_that_memory_does_not_hold_is_named_and_the_others_go_on(
     assert problems == ["", "not enough memory to restore it; give a smaller --tile", ""]
     with pytest.raises(RuntimeError, match="must match"):
         list(restore_files(restorer, jobs))
+
+
+def test_a_picture_is_written_while_the_next_is_computed(
+    model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
+        Image.new("RGB", (width, 8)).save(tmp_path / "in" / name)
+    restorer = Restorer(model_folder(), device="cpu")
+    forward, second, begun = restorer.model.forward, threading.Event(), []
+
+    def forward_and_tell(x: torch.Tensor, **options: object) -> torch.Tensor:
+        if x.shape[3] == 9:
+            second.set()
+        return forward(x, **options)
+
+    def write_late(*arguments: Any) -> None:
+        assert second.wait(60)
+        write_picture(*arguments)
+
+    monkeypatch.setattr(restorer.model, "forward", forward_and_tell)
+    monkeypatch.setattr(restore_files_module, "write_picture", write_late)
+    restorer.begins = lambda source: begun.append(source.name)
+    outcomes = list(restore_files(restorer, find_jobs([str(tmp_path / "in")], tmp_path / "out")))
+    assert [(one.job.source.name, one.problem) for one in outcomes] == [("a.png", ""), ("b.png", ""), ("c.png", "")]
+    assert begun == ["a.png", "b.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == begun

@@ -58,9 +58,15 @@ def test_without_a_terminal_a_large_image_says_a_line_now_and_then(
             restorer.progress(done, tiles)
 
     def outcomes() -> Iterator[Outcome]:
+        """Each when the next was computed, as restore_files gives them."""
+        last: list[Outcome] = []
         for job, tiles, seconds in zip(JOBS, (60, 9, 4), (2.0, 0.5, 40.0), strict=True):
+            assert restorer.begins is not None
+            restorer.begins(job.source)
             work(tiles, seconds)
-            yield Outcome(job)
+            yield from last
+            last = [Outcome(job)]
+        yield from last
 
     screen = StringIO()
     assert report(outcomes(), JOBS, Console(file=screen, width=100), restorer, lambda: now[0]) == 0
@@ -68,9 +74,9 @@ def test_without_a_terminal_a_large_image_says_a_line_now_and_then(
         "big.png: 60 tiles, about 2 min 00 s",
         *(f"big.png: {done} of 60 tiles, {duration(2 * (60 - done))} left" for done in range(8, 60, 6)),  # every tenth
         "[1/3] big.png -> restored/big.png",
-        "[2/3] small.png -> restored/small.png",  # done before a line is worth it
         "slow.png: 4 tiles, about 2 min 40 s",  # two at once: one alone says nothing of the time
         "slow.png: 3 of 4 tiles, 40 s left",
+        "[2/3] small.png -> restored/small.png",  # done before a line is worth it
         "[3/3] slow.png -> restored/slow.png",
         "3 restored, 0 skipped",
     ]

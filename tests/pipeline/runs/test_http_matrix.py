@@ -5,6 +5,8 @@ The table that this confirms is committed as pipeline/runs/http_faults.md. To wr
     SEMANIR_WRITE_TABLE=1 python -m pytest -m slow tests/pipeline/runs/test_http_matrix.py
 
 Calls of one kind differ by when they come. The first of each is harmed; SEMANIR_ALIKE=N harms N, spread over the run.
+All of it is slow. Its slice in every run of the tests are the calls of a registration, in
+tests/pipeline/registry/test_transaction.py and test_publish.py.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pytest
 
 from infra.local.folders import PROJECT_ROOT
 from tests.http_faults import Fault
-from tests.pipeline.runs.laboratory import HANGS_S, LAST, OUTAGE_S, Cell, Laboratory, Server, counted, laboratory
+from tests.pipeline.runs.laboratory import HANGS_S, OUTAGE_S, Cell, Laboratory, Server, counted, laboratory
 
 TABLE = PROJECT_ROOT / "pipeline" / "runs" / "http_faults.md"
 FAULTS: dict[Fault, str] = {"killed_after": "kill −9", "lost": "answer lost", "stalled": "no answer"}
@@ -28,8 +30,6 @@ NOT_YET = "–"
 UPLOADS = 4  # of the files of a model, all alike, so many are harmed
 API = "/api/2.0/mlflow"
 RUN = "/tests/whole-run/runs/RUN"
-# Of the calls of a registration, more are harmed by tests/pipeline/registry/test_transaction.py.
-CI = [Cell("S3", f"PUT {RUN}/{LAST}/parts/00000-of-00001.json", 0, "killed_after")]
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,6 @@ def outcome(lab: Laboratory, cell: Cell, result: dict[str, Any]) -> str:
     assert lab.result() == result
     what = "" if cell.fault.startswith("killed") else "ends with one line; "
     return f"{what}the same command: equal to the last bit"
-
-
-@pytest.mark.parametrize("cell", CI, ids=lambda cell: f"{cell.fault}-{cell.kind.split('/')[-1]}")
-def test_a_harmed_call_changes_nothing(lab: Laboratory, whole: dict[str, Any], cell: Cell) -> None:
-    said = committed()[cell.server, cell.kind][1][cell.fault]
-    assert outcome(lab, cell, whole["result"]) in said.split(" or ")
 
 
 STOPPED = [

@@ -221,6 +221,7 @@ def free_port() -> int:
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
 
+@pytest.mark.slow
 @as_root
 def test_another_user_neither_reads_nor_writes_what_the_ranks_tell_each_other(folder: Path, free_port: int) -> None:
     with a_pair(free_port, folder) as pair:

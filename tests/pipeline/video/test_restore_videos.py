@@ -197,6 +197,7 @@ def test_a_result_that_exists_is_left_alone_unless_told_otherwise(tmp_path, same
     assert len(frames_of(target)) == 2
 
 
+@pytest.mark.slow
 def test_killed_and_continued_is_as_if_never_interrupted(tmp_path, models) -> None:
     source = make_clip(tmp_path / "clip.mp4", 3 * SEGMENT_FRAMES + 5, size=(32, 16))
     whole = tmp_path / "whole" / "clip.mp4"

@@ -37,6 +37,7 @@ def test_output_and_gradients(case: str) -> None:
     assert_close(run("triton", inputs, dictionary), run("mask", inputs, dictionary), 1e-5)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_no_worse_than_the_reference() -> None:
     inputs, dictionary = make_inputs("n64")
     exact = run("mask", inputs, dictionary)
@@ -46,6 +47,7 @@ def test_bfloat16_is_no_worse_than_the_reference() -> None:
     assert_no_worse(found, run("mask", low, dictionary), exact)
 
 
+@pytest.mark.slow
 def test_chunks_of_windows_with_a_short_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_BIAS_PROGRAMS", 3)
     assert launch.bias_chunks(windows=3, heads=2, tokens=64) == (2, 2)
@@ -68,6 +70,7 @@ def test_other_memory_layouts_and_a_fixed_bias() -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_same_gradients_at_every_run() -> None:
     inputs, dictionary = make_inputs("n33_not_word")
     for a, b in zip(run("triton", inputs, dictionary), run("triton", inputs, dictionary), strict=True):
