@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TypeVar
 
 from pipeline.errors import UserError
 from pipeline.memory import as_memory_error
@@ -17,7 +18,7 @@ from pipeline.restoring.read import DEFAULT_MAX_PIXELS, read_picture
 from pipeline.restoring.restorer import Restorer
 from pipeline.restoring.write import check_fits, left_out, write_picture
 
-TOO_LARGE = "not enough memory to restore it; give a smaller --tile"
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -72,33 +73,39 @@ def _restore(restorer: Restorer, job: Job, overwrite: bool, max_pixels: int) -> 
         return Outcome(job, was_there=True)
     if restorer.begins is not None:
         restorer.begins(job.source)
-    try:
+
+    def compute() -> _Restored:
         picture = read_picture(job.source, max_pixels)
         check_fits(picture, restorer.config.upscale)
         with as_memory_error():
             return _Restored(job, picture, restorer.restore(picture))
-    except UnusableImageError as error:
-        return Outcome(job, str(error))
-    except MemoryError:
-        return Outcome(job, TOO_LARGE)
-    except OSError as error:
-        return _not_written(job, error)
+
+    return _or_why_not(job, compute)
 
 
 def _finish(restorer: Restorer, made: _Restored | Outcome, overwrite: bool) -> Outcome:
     if isinstance(made, Outcome):
         return made
     job, picture = made.job, made.picture
-    try:
+
+    def write() -> Outcome:
         write_picture(job.target, made.result, overwrite)
         notes = (*left_out(picture, restorer.config.upscale), *misgivings(picture, restorer.bounds))
+        return Outcome(job, notes=notes)
+
+    return _or_why_not(job, write)
+
+
+def _or_why_not(job: Job, work: Callable[[], Made]) -> Made | Outcome:
+    """What ``work`` makes, or the outcome of a job that cannot be done."""
+    try:
+        return work()
     except UnusableImageError as error:
         return Outcome(job, str(error))
     except MemoryError:
-        return Outcome(job, TOO_LARGE)
+        return Outcome(job, "not enough memory to restore it; give a smaller --tile")
     except OSError as error:
         return _not_written(job, error)
-    return Outcome(job, notes=notes)
 
 
 def _not_written(job: Job, error: OSError) -> Outcome:

@@ -88,13 +88,18 @@ def test_a_folder_that_may_not_be_read_is_a_failure(mode: int, model_folder: Cal
         assert "its images are not restored" in bad.problem
 
 
+def three_pictures(folder: Path) -> None:
+    """The second is told by its width."""
+    folder.mkdir()
+    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
+        Image.new("RGB", (width, 8)).save(folder / name)
+
+
 def test_a_picture_that_memory_does_not_hold_is_named_and_the_others_go_on(
     model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU PyTorch says it by a plain RuntimeError, as it says much else: that stays a failure of the run."""
-    (tmp_path / "in").mkdir()
-    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
-        Image.new("RGB", (width, 8)).save(tmp_path / "in" / name)
+    three_pictures(tmp_path / "in")
     restorer = Restorer(model_folder(), device="cpu")
     forward, fail = restorer.model.forward, [lambda: torch.empty(1 << 50), lambda: torch.zeros(3) + torch.zeros(2)]
 
@@ -112,9 +117,7 @@ def test_a_picture_that_memory_does_not_hold_is_named_and_the_others_go_on(
 def test_a_picture_is_written_while_the_next_is_computed(
     model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "in").mkdir()
-    for name, width in (("a.png", 8), ("b.png", 9), ("c.png", 8)):
-        Image.new("RGB", (width, 8)).save(tmp_path / "in" / name)
+    three_pictures(tmp_path / "in")
     restorer = Restorer(model_folder(), device="cpu")
     forward, second, begun = restorer.model.forward, threading.Event(), []
 
