@@ -46,9 +46,11 @@ def restore_files(
     with ThreadPoolExecutor(1, "semanir-writing") as writing:
         last: Future[Outcome] | None = None
         for job in jobs:
-            made = _restore(restorer, job, overwrite, max_pixels)
-            if last is not None:
-                yield last.result()
+            try:
+                made = _restore(restorer, job, overwrite, max_pixels)
+            finally:  # what becomes of the last is told also before a failure of the run
+                if last is not None:
+                    yield last.result()
             last = writing.submit(_finish, restorer, made, overwrite)
             del made  # its pixels are the other thread's now, and gone when they are written
         if last is not None:

@@ -60,10 +60,11 @@ def know_peers(wanted: bool) -> None:
 
 
 def _form_among_ranks(group: ProcessGroupGloo, store: Store, rank: int, size: int, timeout: timedelta) -> None:
+    if size == 1:
+        _form(group, store, rank, size, timeout)
+        return
     before = held_here()
     _form(group, store, rank, size, timeout)
-    if size == 1:
-        return
     now = held_here()
     # What listens since is gloo's; Ray's own listened before.
     store.set(f"held/{rank}", json.dumps([sorted(now.listeners - before.listeners), sorted(now.connections)]))

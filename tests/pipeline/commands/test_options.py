@@ -94,13 +94,12 @@ def test_what_is_read_lies_in_the_range(kind: Any, text: str) -> None:
 
 
 def test_a_number_outside_is_refused_by_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of every command and every option, one kind of wrong value each, in turn."""
-    values = itertools.cycle(["-5", "nan", "1e999", "2.5x"])
-    for name in (name for name in NUMBERS if not name.startswith("gpu_report")):
+    names = [name for name in NUMBERS if not name.startswith("gpu_report")]
+    for name, value in itertools.product(names, ["-5", "nan", "1e999", "2.5x"]):
         *words, option = name.split()
         argument = [option] if option.startswith("-") else ["a-model"]
         needed = 3 if option == "--key-maps" else 1
-        assert main.main([*words, *argument, *[next(values)] * needed]) == 2, name
+        assert main.main([*words, *argument, *[value] * needed]) == 2, name
         error = capsys.readouterr().err
         assert error.startswith(f"error: argument {option}: "), name
         assert error.count("\n") == 1, name
@@ -135,16 +134,20 @@ TEXTS_ONLY = [name for name, action in ALL.items() if action.nargs != 0 and not 
 
 
 def test_nothing_is_not_taken_for_not_given(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of every option and argument of every command, and of one of the two forms of an option, in turn."""
-    equals = itertools.cycle([False, True])
-    for name in TEXTS_ONLY:
+    """Of every option and argument of every command, and of both forms of an option."""
+
+    def forms(name: str) -> list[list[str]]:
         *words, option = name.split()
-        joined = option.startswith("-") and ALL[name].nargs in (None, "?") and next(equals)
-        empty = [f"{option}="] if joined else [option, ""] if option.startswith("-") else [""]
-        assert main.main([*words, *empty]) == 2, name
+        if not option.startswith("-"):
+            return [[*words, ""]]
+        joined = [[*words, f"{option}="]] if ALL[name].nargs in (None, "?") else []
+        return [[*words, option, ""], *joined]
+
+    for form in (form for name in TEXTS_ONLY for form in forms(name)):
+        assert main.main(form) == 2, form
         error = capsys.readouterr().err
         assert error.startswith("error: "), error
-        assert error.count("\n") == 1, name
+        assert error.count("\n") == 1, form
 
 
 def test_an_empty_value_is_named(capsys: pytest.CaptureFixture[str]) -> None:

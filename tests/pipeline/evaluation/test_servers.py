@@ -1,4 +1,4 @@
-"""On the real servers: a registered model measured by 1 and 3 workers and logged; shards and results on S3."""
+"""On the real servers: a registered model measured by 1, 2 and 3 workers and logged; shards and results on S3."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ EVALUATE = """
         "--lpips", "lpips.safetensors", "--output", "{output}", "--experiment", "evaluation-tests-tables",
     ]) == 0
 """
-THREE = """
+FETCH_TWO = """
     from pathlib import Path
     from pipeline.storage import open_storage
-    Path("three").mkdir()
-    Path("three/per_image.parquet").write_bytes(open_storage("s3://semanir/results/three").read("per_image.parquet"))
+    Path("two").mkdir()
+    Path("two/per_image.parquet").write_bytes(open_storage("s3://semanir/results/two").read("per_image.parquet"))
 """
 WRONG = """
     for uri in ("models:/semanir-denoising-gray@best", "models:/nothing@champion"):
@@ -84,13 +84,15 @@ def run(folder: Path, stack: Any, *scripts: str) -> str:
 @pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_figures(evaluated: Path, stack: Any) -> None:
     log = (evaluated / "log").read_text()
-    log += run(evaluated, stack, EVALUATE.format(workers=3, output="s3://semanir/results/three"), THREE)
-    one, three = (pq.read_table(evaluated / name / "per_image.parquet") for name in ("one", "three"))
+    by_two = EVALUATE.format(workers=2, output="s3://semanir/results/two")
+    log += run(evaluated, stack, by_two, FETCH_TWO, EVALUATE.format(workers=3, output="three"))
+    one, two, three = (pq.read_table(evaluated / name / "per_image.parquet") for name in ("one", "two", "three"))
     assert one.num_rows == 7 * 4  # images; the input, non-local means, and two k
     assert min(one["lpips"].to_pylist()) > 0
+    assert one.equals(two)
     assert one.equals(three)
     tables = [text.split("\nMLflow run")[0] for text in log.split("| method |")[1:]]
-    assert len(tables) == 2
+    assert len(tables) == 3
     assert len({table.split("Published figures")[0] for table in tables}) == 1
     assert "| SemanIR | 29.5" in tables[0] or "| SemanIR (one model) |" in tables[0]
 

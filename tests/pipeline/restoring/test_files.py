@@ -110,8 +110,10 @@ def test_a_picture_that_memory_does_not_hold_is_named_and_the_others_go_on(
     jobs = find_jobs([str(tmp_path / "in")], tmp_path / "out")
     problems = [outcome.problem for outcome in restore_files(restorer, jobs)]
     assert problems == ["", "not enough memory to restore it; give a smaller --tile", ""]
+    again = restore_files(restorer, jobs)
+    assert next(again).was_there
     with pytest.raises(RuntimeError, match="must match"):
-        list(restore_files(restorer, jobs))
+        list(again)
 
 
 def test_a_picture_is_written_while_the_next_is_computed(
