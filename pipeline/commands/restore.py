@@ -115,7 +115,7 @@ def _run_here(options: argparse.Namespace, choice: Choice) -> int:
             if value is not None:
                 raise UserError(f"{option} {value} is for videos, and no input is one; leave it out")
     check_writable(output)
-    keep_freed_memory(TILE_BYTES)
+    keep_freed_memory(TILE_BYTES, one_pool=True)
     try:
         folder = pull(choice.model, verify=options.verify)
         restorer = Restorer(
