@@ -16,8 +16,9 @@ def keep_freed_memory(largest: int = LARGEST_BYTES, *, one_pool: bool = False) -
 
     By default a step of a small model on a CPU takes and returns 60 MiB, 15,000 page faults, and restoring spends 6 to
     9 % of its time on them. one_pool: threads that restore tiles take from one pool: those of their own, which they get
-    by default, grow by 64 MiB and give that back whenever a tile is done. Pieces larger than ``largest`` bytes are given back as before. False
-    where the C library has no such switch; GPU memory has an allocator of its own that does this already.
+    by default, grow by 64 MiB and give that back whenever a tile is done. Pieces larger than ``largest`` bytes are
+    given back as before. False where the C library has no such switch; GPU memory has an allocator of its own that does
+    this already.
     """
     if not sys.platform.startswith("linux"):
         return False
